@@ -1,0 +1,61 @@
+"""The variables by which AIcrowd's evaluator and a user's shell steer the kit.
+
+Values set from outside win; the defaults keep everything under `scratch/` of the repository.
+"""
+
+import os
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SCRATCH = REPOSITORY / "scratch"
+
+_FALSE = {"", "0", "false", "no", "off"}
+
+
+def _folder(variable: str, default: Path) -> Path:
+    return Path(os.environ.get(variable) or default)
+
+
+def _switch(variable: str, default: bool) -> bool:
+    value = os.environ.get(variable)
+    return default if value is None else value.strip().lower() not in _FALSE
+
+
+def data_root() -> Path:
+    """`DISENTANGLEMENT_LIB_DATA`: the folder that holds one folder a dataset."""
+    return _folder("DISENTANGLEMENT_LIB_DATA", SCRATCH / "dataset")
+
+
+def output_path() -> Path:
+    """`AICROWD_OUTPUT_PATH`: the folder that holds one folder an experiment."""
+    return _folder("AICROWD_OUTPUT_PATH", SCRATCH / "shared")
+
+
+def evaluation_name() -> str:
+    """`AICROWD_EVALUATION_NAME`: the experiment's name."""
+    return os.environ.get("AICROWD_EVALUATION_NAME") or "experiment"
+
+
+def dataset_name() -> str:
+    """`AICROWD_DATASET_NAME`: the dataset to train on without labels and to be graded on."""
+    return os.environ.get("AICROWD_DATASET_NAME") or "mpi3d_sim_real_mini"
+
+
+def torch_home() -> Path:
+    """`TORCH_HOME`: torchvision's weights and our fine-tuned checkpoints."""
+    return _folder("TORCH_HOME", SCRATCH / "torch_home")
+
+
+def is_grading() -> bool:
+    """`AICROWD_IS_GRADING`: whether AIcrowd's evaluator is listening."""
+    return _switch("AICROWD_IS_GRADING", default=False)
+
+
+def pick_device(choice: str = "auto") -> str:
+    """The torch device for `choice`; "auto" is CUDA where there is one and `AICROWD_CUDA` allows."""
+    if choice != "auto":
+        return choice
+    import torch
+
+    allowed = _switch("AICROWD_CUDA", default=True)
+    return "cuda" if allowed and torch.cuda.is_available() else "cpu"

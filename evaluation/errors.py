@@ -1,0 +1,40 @@
+"""Errors that a user can mend, and how a command reports them."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+BAD_INPUT = 2
+"""Exit status of a command that refused its input."""
+
+
+class KitError(Exception):
+    """A problem with what the user gave, as opposed to a bug.
+
+    Args:
+        code: Stable identifier in capitals, `AREA-PROBLEM`, that scripts may rely on.
+        problem: What is wrong, with the offending value and what is allowed, without a full stop.
+        remedy: What to do, as an imperative, without a full stop.
+    """
+
+    def __init__(self, code: str, problem: str, remedy: str) -> None:
+        super().__init__(code, problem, remedy)
+        self.code = code
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        line = f"error[{self.code}]: {self.problem}. {self.remedy}."
+        return " ".join(line.split())
+
+
+def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
+    """Runs a command line to its exit status: one line for a `KitError`, a traceback for a bug."""
+    try:
+        status = command(None)
+    except KitError as error:
+        print(error, file=sys.stderr)
+        status = BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = 130
+    sys.exit(status)
