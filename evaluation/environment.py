@@ -52,7 +52,7 @@ def is_grading() -> bool:
 
 
 def pick_device(choice: str = "auto") -> str:
-    """The torch device for `choice`: "auto" takes CUDA where found, unless `AICROWD_CUDA` is false."""
+    """The torch device for `choice`; "auto" is CUDA if found, unless `AICROWD_CUDA` is false."""
     if choice != "auto":
         return choice
     import torch
