@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# The whole local job: set up, train, export, grade. See usage() below.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+usage() {
+  cat <<'EOF'
+usage: ./local_eval.sh                   train submission/configs/quick.gin, export it, grade it
+       ./local_eval.sh test [ARG...]     lint, type-check and test (arguments go to pytest)
+       ./local_eval.sh setup             make or renew .venv, nothing else
+       ./local_eval.sh --docker [ARG...] build the image, run it as the evaluator would, grade
+                                         what it exports (--docker --help lists the options)
+
+Everything lands under scratch/. A second run reuses what is still valid.
+EOF
+}
+
+die() {
+  echo "error[$1]: $2" >&2
+  exit 2
+}
+
+find_python() {
+  local candidate
+  for candidate in python3 python3.13 python3.12 python3.11 python3.10; do
+    if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
+      2>/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+  die SETUP-PYTHON "no Python 3.10 to 3.13 found on PATH (looked for python3 and python3.10 to \
+python3.13). Install one of them, or install uv, which brings its own."
+}
+
+make_venv() {
+  if command -v uv >/dev/null; then
+    uv venv --quiet --clear --python '>=3.10,<3.14' .venv
+    return
+  fi
+  local python
+  python=$(find_python)
+  "$python" -m venv --clear .venv || die SETUP-VENV "$python cannot make a virtual environment. \
+Install its venv module (on Debian and Ubuntu: the package python3-venv)."
+}
+
+install_requirements() {
+  if command -v uv >/dev/null; then
+    uv pip install --quiet --python .venv/bin/python -r "$1"
+  else
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$1"
+  fi
+}
+
+# A list of requirements counts as installed once its copy lies in .venv, and not before: an
+# installation that was killed, or whose list has changed since, is done again.
+require() {
+  local list=$1 installed=.venv/installed-${1//\//-}
+  if cmp --silent "$list" "$installed"; then return; fi
+  echo "Installing $list into .venv (some 6 GB the first time, most of it CUDA libraries)."
+  install_requirements "$list" || die SETUP-INSTALL "$list could not be installed into .venv. \
+The lines above say why; run the same command again to go on."
+  cp "$list" "$installed"
+}
+
+setup() {
+  # Two of these at once would install over each other.
+  exec 9>.venv.lock
+  if command -v flock >/dev/null; then flock 9; fi
+  if ! .venv/bin/python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
+    2>/dev/null; then
+    make_venv
+  fi
+  require requirements.txt
+  if [[ ${1:-} == test ]]; then require tests/requirements.txt; fi
+  exec 9>&-
+}
+
+main_job() {
+  export AICROWD_EVALUATION_NAME=${AICROWD_EVALUATION_NAME:-quick}
+  export AICROWD_DATASET_NAME=${AICROWD_DATASET_NAME:-mpi3d_sim_real_mini}
+  export AICROWD_OUTPUT_PATH=${AICROWD_OUTPUT_PATH:-$PWD/scratch/shared}
+  local config=submission/configs/quick.gin
+  local experiment=$AICROWD_OUTPUT_PATH/$AICROWD_EVALUATION_NAME
+
+  .venv/bin/python -m submission finetune "$config" "$AICROWD_EVALUATION_NAME"
+  .venv/bin/python -m submission train "$config" "$AICROWD_EVALUATION_NAME"
+  .venv/bin/python -m submission export --untrained "$config" "$AICROWD_EVALUATION_NAME"
+  .venv/bin/python -m evaluation \
+    --representation "$experiment/representation" \
+    --baseline "$experiment/representation-untrained" \
+    --dataset "$AICROWD_DATASET_NAME" \
+    --output "$experiment"
+}
+
+case ${1:-} in
+  "")
+    setup
+    main_job
+    ;;
+  test)
+    shift
+    setup test
+    .venv/bin/ruff check .
+    .venv/bin/ruff format --check .
+    .venv/bin/mypy
+    .venv/bin/pytest "$@"
+    ;;
+  setup) setup test ;;
+  --docker)
+    shift
+    setup
+    exec .venv/bin/python -m evaluation.container "$@"
+    ;;
+  -h | --help) usage ;;
+  *)
+    usage >&2
+    die USAGE "unknown argument '$1'. Use one of those above."
+    ;;
+esac
