@@ -1,0 +1,153 @@
+"""`python -m submission VERB ...`: makes a representation, from fine-tuning to the upload.
+
+Each verb imports what it needs once its arguments are known, so that `--help` answers at once.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evaluation import environment
+from evaluation.errors import run_command
+
+if TYPE_CHECKING:
+    import torch
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m submission",
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for add_verb in (_add_finetune, _add_train, _add_export):
+        add_verb(verbs)
+    command_line = sys.argv[1:] if argv is None else list(argv)
+    arguments = parser.parse_args(command_line)
+    arguments.command_line = command_line
+    return arguments.run(arguments)
+
+
+def _add_finetune(verbs: argparse._SubParsersAction) -> None:
+    parser = _add_method_verb(
+        verbs, "finetune", "tune the aggregated extractor on the labels of other datasets (stage 2)"
+    )
+    parser.set_defaults(run=_finetune)
+
+
+def _add_train(verbs: argparse._SubParsersAction) -> None:
+    parser = _add_method_verb(
+        verbs, "train", "train the VAE on the features of the target set, and export"
+    )
+    parser.set_defaults(run=_train)
+
+
+def _add_export(verbs: argparse._SubParsersAction) -> None:
+    parser = _add_method_verb(verbs, "export", "write the representation of a finished training")
+    parser.add_argument(
+        "--untrained",
+        action="store_true",
+        help="write the same architecture with the weights it starts from, as a baseline, to "
+        "representation-untrained/",
+    )
+    parser.set_defaults(run=_export)
+
+
+def _add_method_verb(
+    verbs: argparse._SubParsersAction, name: str, summary: str
+) -> argparse.ArgumentParser:
+    """A verb that takes a config and an experiment, and may run on several devices."""
+    parser = verbs.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="gin file")
+    parser.add_argument(
+        "experiment", metavar="EXPERIMENT", help="name of its folder under $AICROWD_OUTPUT_PATH"
+    )
+    parser.add_argument(
+        "--binding",
+        action="append",
+        default=[],
+        dest="bindings",
+        metavar="'A.B = C'",
+        help="gin binding that wins over the file's; may be given more than once",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--devices",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes on this machine, one device each; on several nodes, use torchrun instead",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bf16"),
+        default="float32",
+        help="bf16 is faster where the hardware has it, and changes the codes slightly",
+    )
+    parser.add_argument(
+        "--features-dir",
+        type=Path,
+        default=environment.SCRATCH / "features",
+        metavar="DIR",
+        help="where feature tables are cached",
+    )
+    return parser
+
+
+def _finetune(arguments: argparse.Namespace) -> int:
+    def finetune(device: "torch.device") -> None:
+        from submission.finetuning import finetune
+
+        finetune(arguments.experiment, device=device, precision=arguments.precision)
+
+    return _run_on_devices(arguments, finetune)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    def train(device: "torch.device") -> None:
+        from submission.training import train
+
+        train(
+            arguments.experiment,
+            features_dir=arguments.features_dir,
+            device=device,
+            precision=arguments.precision,
+        )
+
+    return _run_on_devices(arguments, train)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    def export(device: "torch.device") -> None:
+        from submission.training import export_trained, export_untrained
+
+        step = export_untrained if arguments.untrained else export_trained
+        step(arguments.experiment, device=device)
+
+    return _run_on_devices(arguments, export)
+
+
+def _run_on_devices(arguments: argparse.Namespace, step: Callable[["torch.device"], None]) -> int:
+    """Loads the config and runs `step`, in as many processes as were asked for."""
+    from submission import distributed
+
+    if arguments.devices > 1 and not distributed.is_launched():
+        return distributed.launch(arguments.devices, arguments.command_line)
+    from evaluation import config
+
+    config.load(arguments.config, arguments.bindings)
+    with distributed.process_group(environment.pick_device(arguments.device)) as device:
+        step(device)
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)
