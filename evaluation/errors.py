@@ -32,7 +32,8 @@ def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
     try:
         status = command(None)
     except KitError as error:
-        print(error, file=sys.stderr)
+        # gin raises a subclass whose text trails off into the calls it was under.
+        print(KitError.__str__(error), file=sys.stderr)
         status = BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -1,18 +1,22 @@
 """What a person sees: one console, and progress that suits a terminal and a log alike."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 console = Console(highlight=False, soft_wrap=True)
 """Standard output. Errors go to standard error, through `errors.run_command`."""
@@ -20,32 +24,46 @@ console = Console(highlight=False, soft_wrap=True)
 _SECONDS_BETWEEN_LOG_LINES = 15.0
 
 
+class Advance(Protocol):
+    def __call__(self, steps: int, note: str = "") -> None:
+        """Moves on by `steps` and shows `note` (losses, say) beside the bar."""
+
+
+class _RateColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+
+
 @contextmanager
-def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields `advance(steps)`: a moving bar on a terminal, a line now and then in a log."""
+def progress(description: str, total: int) -> Iterator[Advance]:
+    """Yields `advance(steps, note)`: a moving bar on a terminal, a line now and then in a log."""
     if console.is_terminal:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            _RateColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         with Progress(*columns, console=console, transient=True) as bars:
-            task = bars.add_task(description, total=total)
-            yield lambda steps: bars.advance(task, steps)
+            task = bars.add_task(description, total=total, note="")
+            yield lambda steps, note="": bars.update(task, advance=steps, note=note)
         return
 
     done = 0
     start = last = time.monotonic()
 
-    def advance(steps: int) -> None:
+    def advance(steps: int, note: str = "") -> None:
         nonlocal done, last
         done += steps
         now = time.monotonic()
         if now - last >= _SECONDS_BETWEEN_LOG_LINES:
             last = now
-            left = (now - start) * (total - done) / max(done, 1)
-            console.print(f"{description}: {done:,} of {total:,}, about {left:.0f} s left")
+            rate = max(done, 1) / (now - start)
+            left = (total - done) / rate
+            line = f"{description}: {done:,} of {total:,}, {rate:,.0f}/s, about {left:.0f} s left"
+            console.print(f"{line}, {note}" if note else line, markup=False)
 
     yield advance
