@@ -1,0 +1,170 @@
+"""What a metric draws, in disentanglement_lib's order, and the codes of what it drew.
+
+A `FactorGrid` promises that its observations draw nothing. So all its factors are drawn first, with
+no Python call for each batch, and the representation is asked as few times as memory allows: once
+where observations are numbers. Any other dataset is called batch by batch in the reference's order;
+only the representation waits until there is enough to encode.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.random import RandomState
+from numpy.typing import NDArray
+
+from evaluation.compiler import njit
+from evaluation.data.ground_truth import FactorGrid, GroundTruthData
+
+Representation = Callable[[NDArray], NDArray]
+"""Maps observations (n, *observation_shape) to codes (n, d)."""
+
+HoldFactor = Callable[[NDArray[np.int64], NDArray[np.int64]], None]
+"""Given factors (rounds, groups, batch, k) and the number of the factor that each round holds
+(rounds,), writes the held factor's values into the factors."""
+
+_BYTES_AT_ONCE = 256 << 20
+_WORDS_AT_ONCE = 1 << 20
+
+
+def sample_points(
+    data: GroundTruthData,
+    representation: Representation,
+    num_points: int,
+    batch_size: int,
+    random_state: RandomState,
+) -> tuple[NDArray, NDArray[np.int64]]:
+    """Codes (num_points, d) and factors (num_points, k), as drawn in batches of `batch_size`."""
+    whole, rest = divmod(num_points, batch_size)
+    if isinstance(data, FactorGrid):
+        drawn = [
+            _draw_factors(data, rounds, size, random_state)
+            for rounds, size in ((whole, batch_size), (1, rest))
+        ]
+        factors = np.concatenate(drawn)
+        return _encode(representation, _observations(data, factors)), factors
+
+    drawn = []
+
+    def batches() -> Iterator[NDArray]:
+        for size in [batch_size] * whole + [rest] * (rest > 0):
+            factors, observations = data.sample(size, random_state)
+            drawn.append(factors)
+            yield observations
+
+    codes = _encode(representation, batches())
+    return codes, np.concatenate(drawn)
+
+
+def sample_rounds(
+    data: GroundTruthData,
+    representation: Representation,
+    hold: HoldFactor,
+    shape: tuple[int, int, int],
+    random_state: RandomState,
+) -> tuple[NDArray[np.int64], NDArray]:
+    """Held factors (rounds,) and codes (*shape, d), where `shape` is (rounds, groups, batch).
+
+    In each round a factor is drawn that is to be held, then the factors of each group.
+    """
+    rounds, groups, batch = shape
+    k = data.num_factors
+    if isinstance(data, FactorGrid):
+        bounds, counts = [k, *data.factor_sizes * groups], [1] + [batch] * (k * groups)
+        drawn = draw_integers(random_state, bounds, counts, rounds)
+        held = drawn[:, 0]
+        factors = drawn[:, 1:].reshape(rounds, groups, k, batch).swapaxes(2, 3)
+        hold(factors, held)
+        codes = _encode(representation, _observations(data, factors.reshape(-1, k)))
+        return held, codes.reshape(*shape, -1)
+
+    held = np.empty(rounds, dtype=np.int64)
+
+    def batches() -> Iterator[NDArray]:
+        for number in range(rounds):
+            held[number] = random_state.randint(k)
+            factors = np.stack([data.sample_factors(batch, random_state) for _ in range(groups)])
+            hold(factors[np.newaxis], held[number : number + 1])
+            for group in factors:
+                yield data.sample_observations_from_factors(group, random_state)
+
+    codes = _encode(representation, batches())
+    return held, codes.reshape(*shape, -1)
+
+
+def draw_integers(
+    random_state: RandomState, bounds: Sequence[int], counts: Sequence[int], rounds: int
+) -> NDArray[np.int64]:
+    """What `rounds` rounds of `randint(bound, size=count)` over the pairs give, one row a round.
+
+    Also leaves `random_state` as those calls do. They take 32-bit words, mask each to the bits of
+    the bound and reject what is too large; here the words come in large blocks.
+    """
+    largest = np.repeat(np.asarray(bounds, dtype=np.uint32) - np.uint32(1), counts)
+    masks = (1 << np.array([int(value).bit_length() for value in largest], dtype=np.uint64)) - 1
+    values = np.empty((rounds, len(largest)), dtype=np.int64)
+    filled = 0
+    while filled < values.size:
+        before = random_state.get_state()
+        words = _draw_words(random_state, _WORDS_AT_ONCE)
+        filled, used = _fill(values.reshape(-1), filled, words, largest, masks.astype(np.uint32))
+        if filled == values.size:
+            random_state.set_state(before)
+            _draw_words(random_state, used)
+    return values
+
+
+def _draw_words(random_state: RandomState, count: int) -> NDArray[np.uint32]:
+    return np.asarray(random_state.randint(1 << 32, size=count, dtype=np.uint32))
+
+
+@njit
+def _fill(
+    values: NDArray[np.int64],
+    filled: int,
+    words: NDArray[np.uint32],
+    largest: NDArray[np.uint32],
+    masks: NDArray[np.uint32],
+) -> tuple[int, int]:
+    used = 0
+    while filled < values.size:
+        column = filled % largest.size
+        value = np.uint32(0)
+        if largest[column] > 0:  # a bound of one takes no word
+            if used == words.size:
+                break
+            value = words[used] & masks[column]
+            used += 1
+            if value > largest[column]:
+                continue
+        values[filled] = value
+        filled += 1
+    return filled, used
+
+
+def _draw_factors(
+    data: FactorGrid, rounds: int, batch: int, random_state: RandomState
+) -> NDArray[np.int64]:
+    counts = [batch] * data.num_factors
+    drawn = draw_integers(random_state, data.factor_sizes, counts, rounds)
+    return drawn.reshape(rounds, data.num_factors, batch).swapaxes(1, 2).reshape(-1, len(counts))
+
+
+def _observations(data: FactorGrid, factors: NDArray[np.int64]) -> Iterator[NDArray]:
+    rows = max(1, _BYTES_AT_ONCE // (8 * int(np.prod(data.observation_shape))))
+    indices = data.indices_of(factors)
+    for start in range(0, len(indices), rows):
+        yield data.observations_at(indices[start : start + rows])
+
+
+def _encode(representation: Representation, batches: Iterable[NDArray]) -> NDArray:
+    codes: list[NDArray] = []
+    waiting: list[NDArray] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(array.nbytes for array in waiting) >= _BYTES_AT_ONCE:
+            codes.append(representation(np.concatenate(waiting)))
+            waiting = []
+    if waiting:
+        codes.append(representation(np.concatenate(waiting)))
+    # The reference stacks its batches row by row, and sums in the order of memory.
+    return np.ascontiguousarray(np.concatenate(codes))
