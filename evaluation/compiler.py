@@ -2,18 +2,20 @@
 
 import os
 import tempfile
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
-_SOURCES = Path(__file__).resolve().parent
-
-if not os.access(_SOURCES, os.W_OK):
+if not os.access(Path(__file__).parent, os.W_OK):
     # numba refuses to cache where it can write neither beside the source nor in HOME, as in a
     # container with a read-only root; it reads this variable when it is imported.
     os.environ.setdefault("NUMBA_CACHE_DIR", f"{tempfile.gettempdir()}/numba-{os.getuid()}")
 
-import numba  # noqa: E402
+import numba
 
-njit: Any = partial(numba.njit, cache=True, nogil=True)
-"""Compiles on first call, keeps the result on disk, and lets other Python threads run meanwhile."""
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def njit(function: _Function) -> _Function:
+    """Compiles on first call, keeps the result on disk, and lets other threads run meanwhile."""
+    return cast(_Function, numba.njit(cache=True, nogil=True)(function))

@@ -1,0 +1,135 @@
+"""A simulated MPI3D: the seven factors of the real one, rendered here in seconds to minutes.
+
+`mpi3d_sim_<look>` has every value of every factor; `_4x4` the layout of the challenge's own files;
+`_mini` a few values of colour, shape and axes. All show the same scenes: an image of a smaller set
+is to the byte an image of the full one.
+"""
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.data import raycast
+from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.looks import BACKGROUND_COLORS, LOOKS, OBJECT_COLORS, Look, compose, soften
+from evaluation.data.mpi3d import FACTOR_NAMES
+from evaluation.data.stored import open_made
+from evaluation.files import sha256_of
+from evaluation.terminal import progress
+
+SHAPES = ("cone", "cube", "cylinder", "hexagonal", "pyramid", "sphere")  # as raycast numbers them
+SIZES = {"small": 0.19, "large": 0.3}
+CAMERAS = {  # angle above the table's plane, height of the point looked at
+    "top": (math.radians(48), 0.42),
+    "center": (math.radians(34), 0.66),
+    "bottom": (math.radians(20), 0.78),
+}
+# The arm stays clear of the vertical, where its turn would not show.
+YAWS = np.radians(np.linspace(-80, 80, 40))
+ELEVATIONS = np.radians(np.linspace(-20, 65, 40))
+
+VALUE_NAMES: dict[str, tuple[str, ...]] = {
+    "object_color": tuple(OBJECT_COLORS),
+    "object_shape": SHAPES,
+    "object_size": tuple(SIZES),
+    "camera_height": tuple(CAMERAS),
+    "background_color": tuple(BACKGROUND_COLORS),
+    "horizontal_axis": tuple(f"{math.degrees(yaw):.0f}°" for yaw in YAWS),
+    "vertical_axis": tuple(f"{math.degrees(angle):.0f}°" for angle in ELEVATIONS),
+}
+FULL_SIZES = tuple(len(VALUE_NAMES[factor]) for factor in FACTOR_NAMES)
+
+_FEW_COLORS = (0, 1, 2, 3)  # white, green, red, blue
+_FEW_SHAPES = (raycast.CONE, raycast.CUBE, raycast.CYLINDER, raycast.SPHERE)
+_EIGHT_OF_40 = (0, 6, 11, 17, 22, 28, 33, 39)
+_ALL = tuple(tuple(range(size)) for size in FULL_SIZES)
+SELECTIONS = {
+    "": _ALL,
+    "_4x4": (_FEW_COLORS, _FEW_SHAPES, *_ALL[2:]),
+    "_mini": (_FEW_COLORS, _FEW_SHAPES, *_ALL[2:5], _EIGHT_OF_40, _EIGHT_OF_40),
+}
+"""Which values of each factor a set has, by the end of its name."""
+
+DATASETS = {
+    f"mpi3d_sim_{look}{suffix}": (look, suffix) for suffix, look in product(SELECTIONS, LOOKS)
+}
+
+
+def open_simulated(name: str, root: Path) -> ImageGrid:
+    """Opens one of `DATASETS`, rendering it first if this renderer has not yet.
+
+    Raises:
+        KitError: nothing can be written, or the disk has no room.
+    """
+    look, suffix = DATASETS[name]
+    selection = SELECTIONS[suffix]
+    sizes = [len(values) for values in selection]
+    made_from: dict[str, Any] = {
+        "look": look,
+        "values": [list(values) for values in selection],
+        "renderer": {
+            source: sha256_of(Path(__file__).with_name(source))
+            for source in ("simulated.py", "raycast.py", "looks.py")
+        },
+    }
+
+    def fill(images: NDArray[np.uint8]) -> None:
+        grid = images.reshape(*sizes, *images.shape[1:])
+        _render(name, LOOKS[look], selection, grid)
+
+    images, fingerprint = open_made(name, root, made_from, math.prod(sizes), fill)
+    return ImageGrid(name, images, sizes, FACTOR_NAMES, fingerprint)
+
+
+def light_maps(
+    look: Look, shape: int, size: int, camera: int, horizontal: int, vertical: int
+) -> NDArray[np.float32]:
+    """Light maps (5, 64, 64), see `raycast`, of one value of each factor that is no colour."""
+    maps = np.empty((5, raycast.SIZE, raycast.SIZE), np.float32)
+    scale = tuple(SIZES.values())[size]
+    arm = (YAWS[horizontal], ELEVATIONS[vertical])
+    raycast.cast(shape, scale, tuple(CAMERAS.values())[camera], arm, look, maps)
+    if look.softness == 0:
+        return maps
+    softened = np.empty_like(maps)
+    soften(maps, look.softness, softened)
+    return softened
+
+
+def _render(
+    name: str, look: Look, selection: tuple[tuple[int, ...], ...], grid: NDArray[np.uint8]
+) -> None:
+    """Fills `grid` (one axis a factor, then 64, 64, 3).
+
+    A task is what shares shape, size, camera and horizontal axis; tasks share no pixel, so that
+    neither their order nor their number matters.
+    """
+    colors, shapes, sizes, cameras, backgrounds, horizontals, verticals = selection
+    object_colors = np.array(tuple(OBJECT_COLORS.values()), np.float32)[list(colors)]
+    ring_colors = np.array(tuple(BACKGROUND_COLORS.values()), np.float32)[list(backgrounds)]
+    numbers = np.arange(math.prod(FULL_SIZES)).reshape(FULL_SIZES)
+
+    def render(task: tuple[tuple[int, int], ...]) -> None:
+        (s, shape), (z, size), (c, camera), (h, horizontal) = task
+        for v, vertical in enumerate(verticals):
+            maps = light_maps(look, shape, size, camera, horizontal, vertical)
+            own = numbers[:, shape, size, camera, :, horizontal, vertical]
+            own = own[np.ix_(colors, backgrounds)]
+            images = grid[:, s, z, c, :, h, v]
+            compose(maps, object_colors, ring_colors, look.noise, own, images)
+
+    tasks = list(product(*map(enumerate, (shapes, sizes, cameras, horizontals))))
+    threads = len(os.sched_getaffinity(0))
+    images_a_task = grid.size // math.prod(grid.shape[-3:]) // len(tasks)
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        progress(f"Rendering {name}", len(tasks) * images_a_task) as advance,
+    ):
+        for _ in pool.map(render, tasks):
+            advance(images_a_task)

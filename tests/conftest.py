@@ -1,0 +1,23 @@
+"""Data that many tests share."""
+
+from pathlib import Path
+
+import pytest
+
+from evaluation import environment
+from evaluation.data import open_dataset
+from evaluation.data.ground_truth import ImageGrid
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """A folder with the three simulated minis, rendered once for all runs of the tests."""
+    root = environment.SCRATCH / "dataset"
+    for look in ("toy", "realistic", "real"):
+        open_dataset(f"mpi3d_sim_{look}_mini", root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def mini(data_root: Path) -> ImageGrid:
+    return open_dataset("mpi3d_sim_real_mini", data_root)
