@@ -40,7 +40,7 @@ SHOULDER = (0.0, 0.0, 0.8)
 ARM_LENGTH = 0.85  # from the shoulder to the centre of the object
 _ARM = (0.035, 0.0, -ARM_LENGTH, 0.0)  # in the frame of the object
 
-_RING = (1.9, 2.22)
+_RING = (1.84, 2.24)
 _TABLE_RADIUS = 2.45
 
 _LIGHT = np.array([-0.5, -0.55, 0.85]) / math.sqrt(0.5**2 + 0.55**2 + 0.85**2)
@@ -54,7 +54,7 @@ _NOTHING, _OBJECT, _RING_SURFACE, _TABLE, _METAL = range(-1, 4)
 _BOUND = 1.2
 _SPHERE_RADIUS = 0.8
 _CYLINDER = (0.58, 0.0, -0.95, 0.95)
-_CONE = (0.55, -0.5, -0.62, 1.1)
+_CONE = (0.506, -0.44, -0.75, 1.15)
 
 
 def _polyhedron(normals: list[tuple[float, float, float]], offsets: list[float]) -> NDArray:
@@ -72,9 +72,9 @@ def _around(sides: int, turn: float, rise: float = 0.0) -> list[tuple[float, flo
 _CAPS = [(0.0, 0.0, -1.0), (0.0, 0.0, 1.0)]
 _CUBE = _polyhedron([*_around(4, 0.4), *_CAPS], [0.68] * 6)
 _HEXAGONAL = _polyhedron([*_around(6, 0.2), *_CAPS], [0.9] * 6 + [0.42] * 2)
-# The slope takes the faces from half-edge 0.75 at z = -0.6 to the apex at z = 1.1.
-_SLOPE = 0.75 / 1.7
-_PYRAMID = _polyhedron([*_around(4, 0.4, rise=_SLOPE), _CAPS[0]], [1.1 * _SLOPE] * 4 + [0.6])
+# The slope takes the faces from half-edge 0.68 at z = -0.7 to the apex at z = 1.15.
+_SLOPE = 0.68 / 1.85
+_PYRAMID = _polyhedron([*_around(4, 0.4, rise=_SLOPE), _CAPS[0]], [1.15 * _SLOPE] * 4 + [0.7])
 
 
 @njit

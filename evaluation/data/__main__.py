@@ -1,0 +1,82 @@
+"""Renders the simulated MPI3D, and shows what a dataset looks like."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from evaluation.environment import data_root
+from evaluation.errors import run_command
+from evaluation.files import whole_file
+from evaluation.terminal import console
+
+_COLUMNS = 10
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    root: Path = arguments.data_root or data_root()
+    if arguments.verb == "render":
+        _render(arguments.names, root, arguments.npz)
+    else:
+        _draw(arguments.name, root, arguments.output)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m evaluation.data", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="folder of one folder a dataset (default: $DISENTANGLEMENT_LIB_DATA, else"
+        " scratch/dataset)",
+    )
+    render = verbs.add_parser(
+        "render",
+        parents=[common],
+        help="render simulated datasets",
+        description="Renders mpi3d_sim_{toy,realistic,real}: 1,036,800 images, 12.7 GB. With _4x4"
+        " at the end of the name it is the challenge's layout, 460,800 images, 5.7 GB; with _mini"
+        " a few values of colour, shape and axes, 18,432 images, 0.2 GB.",
+    )
+    render.add_argument("names", nargs="+", metavar="NAME")
+    render.add_argument(
+        "--npz", action="store_true", help="also write NAME.npz, the format MPI3D is published in"
+    )
+    sheet = verbs.add_parser(
+        "sheet", parents=[common], help="draw each factor of a dataset walked by itself"
+    )
+    sheet.add_argument("name", metavar="NAME")
+    sheet.add_argument("--output", type=Path, required=True, metavar="PNG")
+    return parser
+
+
+def _render(names: Sequence[str], root: Path, npz: bool) -> None:
+    from evaluation.data.mpi3d import write_npz
+    from evaluation.data.simulated import open_simulated
+
+    for name in names:
+        dataset = open_simulated(name, root)
+        console.print(f"{name}: {len(dataset):,} images, SHA-256 {dataset.fingerprint}")
+        if npz:
+            path = root / name / f"{name}.npz"
+            write_npz(path, dataset.images)
+            console.print(f"Wrote {path}")
+
+
+def _draw(name: str, root: Path, output: Path) -> None:
+    from PIL import Image
+
+    from evaluation.data import open_dataset
+    from evaluation.data.sheet import contact_sheet
+
+    sheet = Image.fromarray(contact_sheet(open_dataset(name, root), _COLUMNS))
+    with whole_file(output) as temporary:
+        sheet.save(temporary)
+    console.print(f"Wrote {output}")
+
+
+if __name__ == "__main__":
+    run_command(main)
