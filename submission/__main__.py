@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from evaluation import environment
 from evaluation.errors import run_command
+from submission import submitting
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for add_verb in (_add_finetune, _add_train, _add_export):
         add_verb(verbs)
+    submitting.add_verbs(verbs)
     command_line = sys.argv[1:] if argv is None else list(argv)
     arguments = parser.parse_args(command_line)
     arguments.command_line = command_line

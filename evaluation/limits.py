@@ -1,0 +1,77 @@
+"""Every limit that the grader sets to what it is given, and the flags that change them."""
+
+import argparse
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+IMAGE_SHAPE = (64, 64, 3)
+"""Height, width and channels of the challenge's images."""
+
+ANSWER_BATCH = 16
+"""Size of the batch that `answer_seconds` speaks of: the smallest of disentanglement_lib's."""
+
+ENCODING_BATCH = {"cpu": 64, "cuda": 1024}
+"""Images a batch. CPUs are no faster beyond; a GPU out of memory halves its batch by itself."""
+
+WORK_MIB = 256
+"""Room in the only folder that a representation may write to."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a representation may use. The fields' names are the flags' names."""
+
+    load_seconds: float = 180.0
+    answer_seconds: float = 60.0
+    memory_gib: float = 12.0
+    processes: int = 16
+    threads: int = 1024
+    dims: int = 2048
+
+    @property
+    def memory_bytes(self) -> int:
+        return int(self.memory_gib * 2**30)
+
+
+@dataclass(frozen=True)
+class ContainerLimits:
+    """What each container of `./local_eval.sh --docker` may use."""
+
+    container_seconds: float = 8 * 3600.0
+    container_memory_gib: int = 16
+    container_shm_gib: int = 1
+    container_pids: int = 2048
+
+
+_HELP = {
+    "container_seconds": "seconds that a container may run",
+    "container_memory_gib": "GiB of memory of a container",
+    "container_shm_gib": "GiB of shared memory of a container",
+    "container_pids": "processes and threads of a container",
+    "load_seconds": "seconds that loading a representation may take",
+    "answer_seconds": f"seconds that encoding a batch of {ANSWER_BATCH} images may take",
+    "memory_gib": "GiB of resident memory of a representation, all its processes together",
+    "processes": "processes that a representation may have at once",
+    "threads": "threads that a representation may have at once, over all its processes",
+    "dims": "dimensions that a representation may have",
+}
+
+
+AnyLimits = TypeVar("AnyLimits", Limits, ContainerLimits)
+
+
+def add_arguments(parser: argparse.ArgumentParser, kind: type[AnyLimits]) -> None:
+    """Adds a flag for each limit of `kind`."""
+    group = parser.add_argument_group("limits", kind.__doc__)
+    for field in fields(kind):
+        group.add_argument(
+            f"--max-{field.name.replace('_', '-')}",
+            type=type(field.default),
+            default=field.default,
+            metavar="N",
+            help=_HELP[field.name],
+        )
+
+
+def from_arguments(arguments: argparse.Namespace, kind: type[AnyLimits]) -> AnyLimits:
+    return kind(**{field.name: getattr(arguments, f"max_{field.name}") for field in fields(kind)})

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# AIcrowd's entry point.
+#
+#   ./run.sh                     hand over the bundled encoder; where none is bundled, train
+#                                submission/configs/quick.gin and hand over what it exports
+#   ./run.sh CONFIG EXPERIMENT   train CONFIG, export to $AICROWD_OUTPUT_PATH/EXPERIMENT, and grade
+#
+# Whatever AICROWD_* and DISENTANGLEMENT_LIB_DATA are set to from outside is what counts. A failure
+# tells the evaluator, and ends with the failure's own status.
+set -euo pipefail
+
+if (($# != 0 && $# != 2)); then
+  echo "error[USAGE]: run.sh takes no arguments, or CONFIG and EXPERIMENT." >&2
+  exit 2
+fi
+config=submission/configs/quick.gin
+if (($# == 2)); then
+  config=$(realpath "$1")
+  export AICROWD_EVALUATION_NAME=$2
+fi
+cd "$(dirname "$(realpath "${BASH_SOURCE[0]}")")"
+
+python=python3
+if [[ -x .venv/bin/python ]]; then python=.venv/bin/python; fi
+
+child=
+# A step runs in the background and is waited for, so that bash acts on a signal at once.
+step() {
+  "$python" -m "$@" &
+  child=$!
+  wait "$child"
+  child=
+}
+
+finish() {
+  local status=$?
+  trap - EXIT
+  trap '' INT TERM
+  if [[ -n $child ]]; then
+    kill "$child" 2>/dev/null || true
+    wait "$child" 2>/dev/null || true
+  fi
+  if ((status != 0)); then
+    "$python" -m submission.aicrowd execution_error "run.sh ended with status $status" || true
+  fi
+  exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+step submission.aicrowd execution_started
+if (($# == 0)) && [[ -e submission/bundle/manifest.json ]]; then
+  step submission deliver
+else
+  name=${AICROWD_EVALUATION_NAME:-experiment}
+  step submission finetune "$config" "$name"
+  step submission train "$config" "$name"
+fi
+step submission.aicrowd submit
+
+if (($# == 2)); then
+  output=${AICROWD_OUTPUT_PATH:-scratch/shared}/$AICROWD_EVALUATION_NAME
+  step evaluation --representation "$output/representation" --output "$output" \
+    --dataset "${AICROWD_DATASET_NAME:-mpi3d_sim_real_mini}"
+fi
