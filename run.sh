@@ -26,10 +26,12 @@ if [[ -x .venv/bin/python ]]; then python=.venv/bin/python; fi
 child=
 # A step runs in the background and is waited for, so that bash acts on a signal at once.
 step() {
+  local status=0
   "$python" -m "$@" &
   child=$!
-  wait "$child"
+  wait "$child" || status=$?
   child=
+  return "$status"
 }
 
 finish() {

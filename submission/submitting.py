@@ -1,4 +1,4 @@
-"""The verbs from a trained representation to the upload: bundle, deliver, check, package, submit."""
+"""The verbs from a trained representation to its upload."""
 
 import argparse
 import json
@@ -55,7 +55,7 @@ def _add_verb(
     parser = verbs.add_parser(
         name,
         help=summary,
-        description=summary.capitalize() + ".",
+        description=summary[0].upper() + summary[1:] + ".",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.set_defaults(run=run)
