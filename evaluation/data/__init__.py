@@ -21,6 +21,8 @@ def open_dataset(name: str, root: Path | None = None) -> ImageGrid:
     from evaluation.data import mpi3d, simulated
 
     root = root or data_root()
+    if root.exists() and not root.is_dir():
+        raise KitError("DATA-ROOT", f"{root} is not a folder", "Name the folder of the datasets")
     if name in mpi3d.DATASETS:
         return mpi3d.open_published(name, root)
     if name in simulated.DATASETS:

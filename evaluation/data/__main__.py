@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation.environment import data_root
-from evaluation.errors import run_command
+from evaluation.errors import KitError, run_command
 from evaluation.files import whole_file
 from evaluation.terminal import console
 
@@ -54,16 +54,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _render(names: Sequence[str], root: Path, npz: bool) -> None:
+    from evaluation.data import open_dataset, simulated
     from evaluation.data.mpi3d import write_npz
-    from evaluation.data.simulated import open_simulated
 
     for name in names:
-        dataset = open_simulated(name, root)
+        if name not in simulated.DATASETS:
+            raise KitError(
+                "DATA-NAME",
+                f"{name!r} is not a dataset that can be rendered",
+                f"Choose among {', '.join(simulated.DATASETS)}",
+            )
+    for name in names:
+        dataset = open_dataset(name, root)
         console.print(f"{name}: {len(dataset):,} images, SHA-256 {dataset.fingerprint}")
         if npz:
-            path = root / name / f"{name}.npz"
-            write_npz(path, dataset.images)
-            console.print(f"Wrote {path}")
+            console.print(f"Wrote {write_npz(name, root, dataset.images)}")
 
 
 def _draw(name: str, root: Path, output: Path) -> None:

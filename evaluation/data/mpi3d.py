@@ -17,9 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.data.stored import BLOCK, IMAGE_SHAPE, blocks_of, fingerprint_of, open_made
+from evaluation.data.stored import (
+    BLOCK,
+    IMAGE_SHAPE,
+    blocks_of,
+    fingerprint_of,
+    fresh_file,
+    locked,
+    open_made,
+    place_to_write,
+)
 from evaluation.errors import KitError
-from evaluation.files import whole_file
 from evaluation.terminal import console, progress
 
 FACTOR_NAMES = (
@@ -88,7 +96,7 @@ def open_published(name: str, root: Path) -> ImageGrid:
             "DATA-MISSING",
             f"There is no {npz}",
             f"Download {npz.name} from {_SOURCE} and put it there,"
-            " or point --data-root or DISENTANGLEMENT_LIB_DATA at the folder above it",
+            f" or point --data-root or DISENTANGLEMENT_LIB_DATA at the folder that holds {name}/",
         )
     colors, shapes = sizes[:2]
     console.print(f"{name}: {len(images):,} images, {colors} colours x {shapes} shapes")
@@ -114,10 +122,16 @@ def layout_of(count: int, path: Path) -> tuple[int, ...]:
     return LAYOUTS[count]
 
 
-def write_npz(path: Path, images: NDArray[np.uint8]) -> None:
-    """Writes images as MPI3D is published, without compression, so that they can be mapped."""
+def write_npz(name: str, root: Path, images: NDArray[np.uint8]) -> Path:
+    """Writes images as MPI3D is published, without compression, so that they can be mapped.
+
+    Raises:
+        KitError: nothing can be written, or the disk has no room.
+    """
+    path = place_to_write(name, root) / f"{name}.npz"
     with (
-        whole_file(path) as temporary,
+        locked(path.parent, name),
+        fresh_file(path, images.nbytes) as temporary,
         zipfile.ZipFile(temporary, "w") as archive,
         archive.open(_MEMBER, "w", force_zip64=True) as stream,
         progress(f"Writing {path.name}", len(images)) as advance,
@@ -125,8 +139,9 @@ def write_npz(path: Path, images: NDArray[np.uint8]) -> None:
         header = {"descr": "|u1", "fortran_order": False, "shape": images.shape}
         np.lib.format.write_array_header_1_0(stream, header)
         for block in blocks_of(images):
-            stream.write(block.tobytes())
+            stream.write(block.data)
             advance(len(block))
+    return path
 
 
 def _damaged(path: Path, why: object) -> KitError:
@@ -171,6 +186,10 @@ def _member_of(path: Path) -> Iterator[tuple[zipfile.ZipInfo, IO[bytes], int]]:
                 if entry.file_size - stream.tell() != math.prod(shape):
                     raise _damaged(path, f"an array of {shape} does not fill its entry")
                 yield entry, stream, shape[0]
+    except OSError as error:
+        raise KitError(
+            "DATA-UNREADABLE", f"{path} cannot be read ({error})", "Check its permissions and disk"
+        ) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
         raise _damaged(path, error) from error
 

@@ -9,9 +9,10 @@ container that mounts it read-only, what would go there goes to
 import fcntl
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,22 +55,17 @@ def open_made(
     """
     if found := _find_made(name, root, made_from):
         return found
-    folder = _writable_folder(name, root)
-    if folder is None:
-        tried = " nor ".join(str(folder) for folder in _folders(name, root))
-        raise KitError(
-            "DATA-READ-ONLY",
-            f"{name} has to be written, and neither {tried} can be",
-            "Make one of them writable, or set AICROWD_OUTPUT_PATH to a folder that is",
-        )
-    path = folder / f"{name}.npy"
-    with _locked(folder, name):
+    shape = (count, *IMAGE_SHAPE)
+    path = place_to_write(name, root) / f"{name}.npy"
+    with locked(path.parent, name):
         if found := _find_made(name, root, made_from):
             return found
-        for leftover in folder.glob(f".{name}.*.npy"):  # a killed process left it
-            leftover.unlink()
-        with whole_file(path) as temporary:
-            fill(_create(temporary, count))
+        with fresh_file(path, math.prod(shape)) as temporary:
+            images = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+            # Reserved, for writing to mapped memory when the disk is full kills the process.
+            with temporary.open("r+b") as stream:
+                os.posix_fallocate(stream.fileno(), 0, temporary.stat().st_size)
+            fill(images)
         images = np.load(path, mmap_mode="r")
         digest = _sha256(name, blocks_of(images), count)
         _write_record(name, root, path, digest, made_from)
@@ -111,17 +107,27 @@ def _sha256(name: str, blocks: Iterable[NDArray[np.uint8]], count: int) -> str:
     return digest.hexdigest()
 
 
-def _folders(name: str, root: Path) -> tuple[Path, Path]:
-    return root / name, output_path() / ".dataset" / name
+def place_to_write(name: str, root: Path) -> Path:
+    """The folder for what the kit makes of a dataset, created if need be.
 
-
-def _writable_folder(name: str, root: Path) -> Path | None:
-    for folder in _folders(name, root):
+    Raises:
+        KitError: none can be written.
+    """
+    folders = _folders(name, root)
+    for folder in folders:
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
         if existing.is_dir() and os.access(existing, os.W_OK):
             folder.mkdir(parents=True, exist_ok=True)
             return folder
-    return None
+    raise KitError(
+        "DATA-READ-ONLY",
+        f"{name} has to be written, and neither {folders[0]} nor {folders[1]} can be",
+        "Make one of them writable, or set AICROWD_OUTPUT_PATH to a folder that is",
+    )
+
+
+def _folders(name: str, root: Path) -> tuple[Path, Path]:
+    return root / name, output_path() / ".dataset" / name
 
 
 def _find_made(
@@ -145,17 +151,22 @@ def _find_made(
 
 
 def _records(name: str, root: Path) -> list[dict[str, Any]]:
-    paths = [folder / f"{name}.json" for folder in _folders(name, root)]
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
+    records = []
+    for folder in _folders(name, root):
+        with suppress(OSError, ValueError):  # a record that cannot be read is no record
+            record = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+            if isinstance(record, dict) and record.keys() >= {"made_from", "file", "sha256"}:
+                records.append(record)
+    return records
 
 
 def _write_record(
     name: str, root: Path, path: Path, digest: str, made_from: dict[str, Any] | None
 ) -> None:
-    folder = _writable_folder(name, root)
-    if folder is not None:
-        record = {"made_from": made_from, "file": _state_of(path), "sha256": digest}
-        write_json(folder / f"{name}.json", record)
+    record = {"made_from": made_from, "file": _state_of(path), "sha256": digest}
+    # Where nothing can be written the digest is computed anew each time.
+    with suppress(KitError):
+        write_json(place_to_write(name, root) / f"{name}.json", record)
 
 
 def _state_of(path: Path) -> dict[str, Any]:
@@ -164,25 +175,8 @@ def _state_of(path: Path) -> dict[str, Any]:
     return {"name": path.name, "bytes": state.st_size, "changed": int(state.st_mtime)}
 
 
-def _create(path: Path, count: int) -> NDArray[np.uint8]:
-    shape = (count, *IMAGE_SHAPE)
-    need = int(np.prod(shape, dtype=np.int64))
-    room = free_bytes(path.parent)
-    if need > room:
-        raise KitError(
-            "DATA-DISK-FULL",
-            f"{path.parent} needs {need / 1e9:.1f} GB and has {room / 1e9:.1f} GB free",
-            "Free some space, or choose a folder on another disk with --data-root",
-        )
-    images = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-    # Reserved, for a write to mapped memory that finds the disk full kills the process.
-    with path.open("r+b") as stream:
-        os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
-    return images
-
-
 @contextmanager
-def _locked(folder: Path, name: str) -> Iterator[None]:
+def locked(folder: Path, name: str) -> Iterator[None]:
     """One process at a time; the system lets go when the process ends, however it ends."""
     with (folder / ".lock").open("w") as lock:
         try:
@@ -191,3 +185,25 @@ def _locked(folder: Path, name: str) -> Iterator[None]:
             console.print(f"Another process is writing {name}; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def fresh_file(path: Path, size: int) -> Iterator[Path]:
+    """`files.whole_file` for a file of many gigabytes, under the lock of its folder.
+
+    Removes what killed processes left of the same file.
+
+    Raises:
+        KitError: the disk has no room for `size` bytes.
+    """
+    for leftover in path.parent.glob(f".{path.stem}.*{path.suffix}"):
+        leftover.unlink()
+    room = free_bytes(path.parent)
+    if size > room:
+        raise KitError(
+            "DATA-DISK-FULL",
+            f"{path} needs {size / 1e9:.1f} GB and its disk has {room / 1e9:.1f} GB free",
+            "Free some space, or name a folder on another disk with --data-root",
+        )
+    with whole_file(path) as temporary:
+        yield temporary
