@@ -24,7 +24,10 @@ _TYPES: dict[str, type] = {
     "license": str,
 }
 _OPTIONAL = {"license"}
-_PLACEHOLDER = re.compile(r"\W*(your|aicrowd-|user ?name|author|name|todo|xxx|example|me$|$)", re.I)
+_PLACEHOLDERS = {
+    *("aicrowd", "author", "authors", "example", "first", "full", "gitlab", "here", "last", "me"),
+    *("my", "name", "participant", "the", "todo", "user", "username", "xxx", "your"),
+}
 _PINNED = re.compile(r"[\w.-]+(\[[\w.,-]+\])?\s*==\s*[\w.!+-]+\s*(;.*)?")
 
 
@@ -85,12 +88,16 @@ def _aicrowd_json(path: Path, nobody: Container[str]) -> Iterator[KitError]:
 
 def _authors(authors: list[Any], nobody: Container[str]) -> Iterator[KitError]:
     for author in authors or [""]:
-        if not isinstance(author, str) or _PLACEHOLDER.match(author) or author in nobody:
+        if not isinstance(author, str) or _is_placeholder(author) or author in nobody:
             yield KitError(
                 "AICROWD-AUTHOR",
                 f"aicrowd.json: {author!r} is not the name of who submits",
                 "List the AIcrowd user names of the people who submit",
             )
+
+
+def _is_placeholder(author: str) -> bool:
+    return set(re.findall("[^\\W\\d_]+", author.lower())) <= _PLACEHOLDERS
 
 
 def _run_script(path: Path) -> Iterator[KitError]:
