@@ -1,0 +1,82 @@
+"""Whether a gin value is of the kind that an annotation asks for, and how to say which that is.
+
+Whole numbers serve as numbers, but True and False do not; lists and tuples serve for each other;
+`type[X]` wants a reference such as `@Y` to a configurable class under X.
+"""
+
+import inspect
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Union, get_args, get_origin
+
+import gin
+
+_PLAIN = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "text in quotes",
+    type(None): "None",
+}
+
+
+def is_of_kind(value: Any, kind: Any) -> bool:  # noqa: PLR0911 - one a kind
+    origin, arguments = get_origin(kind), get_args(kind)
+    if getattr(value, "evaluate", False):
+        # `@f()` becomes whatever f returns, which only the call will tell.
+        return origin is not type
+    if origin in (Union, types.UnionType):
+        return any(is_of_kind(value, argument) for argument in arguments)
+    if origin is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in arguments)
+    if origin is type:
+        known = references_to(arguments[0])
+        return hasattr(value, "configurable") and value.configurable.name in known
+    if origin in (dict, Mapping):
+        return isinstance(value, dict) and all(
+            is_of_kind(key, arguments[0]) and is_of_kind(item, arguments[1])
+            for key, item in value.items()
+        )
+    if origin in (list, tuple, Sequence):
+        if not isinstance(value, list | tuple):
+            return False
+        wanted = arguments if origin is tuple else arguments * len(value)
+        return len(wanted) == len(value) and all(map(is_of_kind, value, wanted))
+    if kind in (int, float):
+        return isinstance(value, int | kind) and not isinstance(value, bool)
+    return not inspect.isclass(kind) or isinstance(value, kind)
+
+
+def describe(kind: Any) -> str:
+    """The kind in a person's words."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    if origin in (Literal, type):
+        return "one of " + ", ".join(choices(kind))
+    if origin is tuple:
+        return f"a list of {len(arguments)}, each {describe(arguments[0])}"
+    if origin in (list, Sequence):
+        return f"a list, each {describe(arguments[0])}"
+    if origin in (dict, Mapping):
+        return f"a dictionary from {describe(arguments[0])} to {describe(arguments[1])}"
+    return " or ".join(map(describe, arguments)) or str(kind)
+
+
+def choices(kind: Any) -> list[str]:
+    """The values that the kind names one by one, as they are written in a config."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return [repr(choice) for choice in arguments]
+    if origin is type:
+        return [f"@{name}" for name in references_to(arguments[0])]
+    return [choice for argument in arguments for choice in choices(argument)]
+
+
+def references_to(base: type) -> list[str]:
+    """Names of the configurable classes under `base`."""
+    return [
+        configurable.name
+        for _, configurable in gin.config._REGISTRY.items()
+        if inspect.isclass(configurable.fn_or_cls) and issubclass(configurable.fn_or_cls, base)
+    ]

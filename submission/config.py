@@ -1,0 +1,51 @@
+"""The settings of a run that belong to no single part of it: gin's `main`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import gin
+
+from evaluation import config
+from submission.aggregation import FeatureTransform, MaximumTransform
+
+
+@gin.configurable("main")
+@dataclass(frozen=True)
+class Main:
+    """What fine-tuning and training take from `main`; either leaves alone what it does not use.
+
+    Args:
+        dataset_name: Dataset or datasets with labels that the extractor is fine-tuned on. The
+            set without labels is `$AICROWD_DATASET_NAME`.
+        dataset_size: How many images of each dataset are used; 0 means all.
+        batch_size: Batch size of fine-tuning.
+        test_ratio: Part of each dataset that fine-tuning holds out, in [0, 1).
+        seed: Of everything that is drawn.
+        sequential_dataset: Whether training uses the first `dataset_size` images, rather than
+            as many drawn without replacement.
+        vae_batch_size: Batch size of the VAE.
+        use_pca: Whether the regions of `RMACTransform` are whitened.
+        cache_features_on_disk: Whether the feature table is a file to be used again, rather than
+            an array in memory.
+        transform_class: Makes a vector of the extractor's feature maps.
+    """
+
+    dataset_name: str | list[str] = "mpi3d_realistic"
+    dataset_size: int = 0
+    batch_size: int = 128
+    test_ratio: float = 0.2
+    seed: int = 1
+    sequential_dataset: bool = False
+    vae_batch_size: int = 64
+    use_pca: bool = False
+    cache_features_on_disk: bool = True
+    transform_class: type[FeatureTransform] = MaximumTransform
+
+
+def load(path: Path, bindings: Sequence[str] = ()) -> None:
+    """Loads a config of the method; see `evaluation.config.load`."""
+    # Importing a module makes its names known to gin.
+    from submission import aggregation, extractors, finetuning  # noqa: F401
+
+    config.load(path, bindings)

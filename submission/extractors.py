@@ -1,0 +1,146 @@
+"""The feature extractor that a config names, with its weights.
+
+Weights lie under `$TORCH_HOME`: ImageNet's where torchvision keeps them, `hub/checkpoints/`, and
+fine-tuned ones directly, as `<name>[_<id>]_<height>x<width>.pth`.
+"""
+
+import pickle
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import gin
+import torch
+from torch import Tensor, nn
+from torchvision.models import get_model_weights
+
+from evaluation.environment import torch_home
+from evaluation.errors import KitError
+from evaluation.terminal import console
+from submission.aggregation import AggregatedFeatureExtractor, Extractor
+from submission.backbones import BUILDERS, Backbone, build_network
+
+_SECONDS_TO_ANSWER = 10.0
+
+
+@gin.configurable
+def get_feature_extractor(
+    model_name: str = "VGG19",
+    interpolation_size: tuple[int, int] = (224, 224),
+    stage: int | None = None,
+    pretrained: bool = True,
+    custom_model_id: str | int | None = None,
+) -> Extractor:
+    """The extractor in evaluation mode, on the CPU.
+
+    Args:
+        model_name: A backbone (`backbones.BUILDERS`), or "Agg" and a backbone for a fine-tuned
+            extractor with learned aggregation.
+        interpolation_size: Height and width that images are resized to.
+        stage: Stage after which the backbone is cut; None takes it whole.
+        pretrained: Whether a backbone gets ImageNet's weights rather than random ones.
+        custom_model_id: Loads the backbone `<model_name>_<id>` from its own checkpoint instead.
+
+    Raises:
+        KitError: unknown name or stage, or weights that are missing or do not fit.
+    """
+    backbone_name = model_name.removeprefix("Agg")
+    network = build_network(backbone_name)
+    name = backbone_name if custom_model_id is None else f"{backbone_name}_{custom_model_id}"
+    is_tuned = model_name != backbone_name
+    if not is_tuned and pretrained and custom_model_id is None:
+        network.load_state_dict(_imagenet_weights(backbone_name))
+    backbone = Backbone(name, network, interpolation_size, stage)
+    extractor = AggregatedFeatureExtractor(backbone) if is_tuned else backbone
+    if is_tuned or custom_model_id is not None:
+        load_checkpoint(extractor, checkpoint_path(extractor))
+    return extractor.eval()
+
+
+def checkpoint_path(extractor: Extractor) -> Path:
+    """Where the weights of an extractor are filed, under the original's names."""
+    height, width = extractor.interpolation_size
+    return torch_home() / f"{extractor.name}_{height}x{width}.pth"
+
+
+def load_checkpoint(extractor: nn.Module, path: Path) -> None:
+    """Loads weights saved by fine-tuning, here or in the original of 2019.
+
+    Raises:
+        KitError: no such file, not a file of weights, or weights of another architecture.
+    """
+    if not path.exists():
+        raise KitError(
+            "EXTRACTOR-MISSING",
+            f"the fine-tuned weights {path} are not there",
+            "Run `python -m submission finetune CONFIG EXPERIMENT`, or put the file there",
+        )
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise KitError(
+            "EXTRACTOR-UNREADABLE",
+            f"{path} is not a file of weights that can be loaded safely: {error}",
+            "Put a file of weights (a state dict) there",
+        ) from None
+    wanted = extractor.state_dict()
+    state = _in_our_names(state, wanted)
+    try:
+        extractor.load_state_dict(state)
+    except RuntimeError as error:
+        raise KitError(
+            "EXTRACTOR-MISMATCH",
+            f"{path} holds weights of another architecture: {str(error).splitlines()[1].strip()}",
+            "Make get_feature_extractor and AggregatedFeatureExtractor of the config agree with "
+            "those it was fine-tuned with",
+        ) from None
+
+
+def _in_our_names(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict of the original with the names and the parts that ours has.
+
+    It held some backbones as `model.…`, with the classification head that was never used.
+    """
+    renamed = {}
+    for name, tensor in state.items():
+        plain = name.replace("model.", "")
+        prefix = "extractor." if plain.startswith("extractor.") else ""
+        tapped = f"{prefix}features.{plain.removeprefix(prefix)}"
+        ours = next((key for key in (name, plain, tapped) if key in wanted), None)
+        is_head = plain.removeprefix("extractor.").startswith(("fc.", "classifier.", "AuxLogits."))
+        if ours is not None or not is_head:
+            renamed[ours or name] = tensor
+    return renamed
+
+
+def _imagenet_weights(model_name: str) -> Mapping[str, Tensor]:
+    """ImageNet's weights as torchvision first published them, downloaded if need be."""
+    weights = get_model_weights(BUILDERS[model_name])["IMAGENET1K_V1"]
+    path = torch_home() / "hub" / "checkpoints" / weights.url.rpartition("/")[2]
+    if not path.exists():
+        console.print(f"Downloading {weights.url} to {path.parent}")
+    try:
+        with _network_timeout(_SECONDS_TO_ANSWER):
+            return weights.get_state_dict(
+                model_dir=str(path.parent), check_hash=True, weights_only=True
+            )
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        state = "are not a file of weights" if path.exists() else "could not be downloaded"
+        raise KitError(
+            "EXTRACTOR-IMAGENET",
+            f"the ImageNet weights of {model_name}, {path}, {state}: {error}",
+            f"Put {weights.url} there, or set get_feature_extractor.pretrained = False for random "
+            "weights",
+        ) from None
+
+
+@contextmanager
+def _network_timeout(seconds: float) -> Iterator[None]:
+    """Makes a server that does not answer an error: torch.hub would wait for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -1,0 +1,172 @@
+"""The feature table: what extractor and transform make of each image of a dataset.
+
+A table is filed under a key of everything that it depends on, so that a re-tuned extractor never
+meets the features of the old one. The processes under torchrun each do whole batches of the same
+division into batches, so their number does not change a bit of it.
+"""
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.random import RandomState
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
+
+from evaluation.data.ground_truth import ImageGrid
+from evaluation.errors import KitError
+from evaluation.terminal import progress
+from submission.aggregation import AggregatedFeatureExtractor, Extractor, FeatureTransform
+from submission.backbones import Backbone, output_shape
+from submission.batches import image_batches
+from submission.tables import table_in_memory, table_on_disk
+
+_IMAGE = (3, 64, 64)
+_PIXELS_A_BATCH = {"cpu": 32 * 64 * 64, "cuda": 2048 * 64 * 64}
+"""Small enough on a CPU for the maps to stay in its cache, large enough on a GPU to fill it."""
+
+
+def select_images(total: int, dataset_size: int, sequential: bool, seed: int) -> NDArray[np.int64]:
+    """Numbers of the images to use: all, the first `dataset_size`, or as many drawn.
+
+    Raises:
+        KitError: more than there are.
+    """
+    if dataset_size > total:
+        raise KitError(
+            "FEATURES-SIZE",
+            f"main.dataset_size is {dataset_size:,}, and the dataset has {total:,} images",
+            f"Set it to at most {total}, or to 0 for all",
+        )
+    order = np.arange(total) if sequential else RandomState(seed).permutation(total)
+    return order[: dataset_size if dataset_size > 0 else total]
+
+
+def extract(
+    dataset: ImageGrid,
+    indices: NDArray[np.int64],
+    extractor: Extractor,
+    transform: FeatureTransform | None,
+    *,
+    features_dir: Path | None,
+    device: torch.device,
+    precision: str = "float32",
+) -> NDArray[np.float32]:
+    """The features of the images `indices`, in that order: (len(indices), D).
+
+    Without a transform the extractor's output is kept as it is: maps (n, C, H, W).
+
+    Args:
+        features_dir: Folder of cached tables, the same for all processes; with None the table is
+            made in memory.
+        precision: "bf16" runs the networks, not the transform, in bfloat16.
+
+    Returns:
+        An array in memory, or a file that is mapped to memory for reading.
+
+    Raises:
+        KitError: the disk has no room for the table, or the transform does not fit the maps.
+    """
+    whole = nn.Sequential(extractor, transform or nn.Identity())
+    shape = (len(indices), *output_shape(whole, _IMAGE))
+    batch_size = batch_size_for(extractor, device)
+
+    def compute(batches: Sequence[slice]) -> Iterator[NDArray[np.float32]]:
+        chosen = [indices[batch] for batch in batches]
+        for features in run(dataset, chosen, extractor, transform, device, precision):
+            yield features.float().cpu().numpy()
+
+    if features_dir is None:
+        return table_in_memory(shape, batch_size, compute, device)
+    made_from = origin(dataset, indices, extractor, transform, precision)
+    path = features_dir / folder_name(dataset, extractor, made_from) / "features.npy"
+    return table_on_disk(path, made_from, shape, batch_size, compute)
+
+
+def run(
+    dataset: ImageGrid,
+    batches: Sequence[NDArray[np.int64]],
+    extractor: Extractor,
+    transform: nn.Module | None,
+    device: torch.device,
+    precision: str,
+) -> Iterator[Tensor]:
+    """Yields the features of each batch of indices, on `device`."""
+    network = nn.Sequential(accelerated(extractor, precision), transform or nn.Identity())
+    network.eval().to(device)
+    total = sum(map(len, batches))
+    with progress(f"Extracting {dataset.name}", total) as advance:
+        for images in image_batches(dataset.images, batches, device):
+            with torch.inference_mode():
+                features = network(images)
+            yield features
+            advance(len(images))
+
+
+def accelerated(extractor: Extractor, precision: str) -> nn.Module:
+    """A copy for inference: batch norms folded into convolutions, channels last, bfloat16 if asked.
+
+    Images and their normalisation stay in float32, and so does what comes out.
+    """
+    dtype = {"float32": torch.float32, "bf16": torch.bfloat16}[precision]
+    fast = copy.deepcopy(extractor).eval()
+    for module in list(fast.modules()):
+        if isinstance(module, Backbone):
+            module.features = nn.Sequential(_InPrecision(fuse(module.features), dtype))
+        if isinstance(module, AggregatedFeatureExtractor):
+            module.aggregator = nn.Sequential(_InPrecision(fuse(module.aggregator), dtype))
+    return fast
+
+
+class _InPrecision(nn.Module):
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network = network.to(dtype).to(memory_format=torch.channels_last)
+        self.dtype = dtype
+
+    def forward(self, maps: Tensor) -> Tensor:
+        maps = maps.to(dtype=self.dtype, memory_format=torch.channels_last)
+        return self.network(maps).float()
+
+
+def batch_size_for(extractor: Extractor, device: torch.device) -> int:
+    height, width = extractor.interpolation_size
+    return max(4, _PIXELS_A_BATCH[device.type] // (height * width))
+
+
+def origin(
+    dataset: ImageGrid,
+    indices: NDArray[np.int64],
+    extractor: Extractor,
+    transform: nn.Module | None,
+    precision: str,
+) -> dict[str, str]:
+    """Everything that features depend on, as digests."""
+    return {
+        "dataset": dataset.fingerprint,
+        "images": hashlib.sha256(indices.tobytes()).hexdigest(),
+        "extractor": _digest(extractor),
+        "transform": _digest(transform),
+        "precision": precision,
+    }
+
+
+def folder_name(dataset: ImageGrid, extractor: Extractor, made_from: dict[str, str]) -> str:
+    """A name that a person can read, with a key that nothing else has."""
+    key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
+    height, width = extractor.interpolation_size
+    return f"{dataset.name}_{extractor.name}_{height}x{width}_{key}"
+
+
+def _digest(module: nn.Module | None) -> str:
+    """Digest of a module's settings (its text) and weights."""
+    digest = hashlib.sha256(repr(module).encode())
+    for name, tensor in module.state_dict().items() if module is not None else ():
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
