@@ -41,7 +41,7 @@ CMD ["python", "-m", "pytest"]
 
 # ---- runtime: what AIcrowd runs ------------------------------------------------------------------
 FROM base AS runtime
-COPY aicrowd.json requirements.txt run.sh ./
+COPY aicrowd.json run.sh ./
 COPY evaluation evaluation
 COPY submission submission
 # Compares the bundled encoder with its manifest; says how to make one where there is none.

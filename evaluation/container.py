@@ -58,7 +58,7 @@ class Run:
         return status
 
 
-def _find_engine() -> str:
+def find_engine() -> str:
     """Docker where its daemon answers, else Podman."""
     for engine in ("docker", "podman"):
         if shutil.which(engine) and _quiet(engine, "info") == 0:
@@ -82,9 +82,10 @@ def _gpu_flags(engine: str, wanted: str | None) -> list[str]:
     return [f"--device=nvidia.com/gpu={wanted}"]
 
 
-def _hardening(allowed: ContainerLimits) -> list[str]:
+def hardening(allowed: ContainerLimits) -> list[str]:
     """The flags that shut a container in."""
     return [
+        "--no-healthcheck",
         "--network=none",
         "--read-only",
         "--tmpfs=/tmp",
@@ -144,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A terminated run still removes what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
-    engine = _find_engine()
+    engine = find_engine()
     logs = arguments.output / "logs"
     _build(engine, arguments.build_flags, logs / "build.log")
 
@@ -160,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = Run(
         engine,
         [
-            *_hardening(allowed),
+            *hardening(allowed),
             *_gpu_flags(engine, arguments.gpus),
             *(f"--env={name}={value}" for name, value in settings.items()),
             f"--volume={arguments.data_root.resolve()}:/DATASET:ro",
