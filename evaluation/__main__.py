@@ -1,0 +1,188 @@
+"""`python -m evaluation`: grades representations, or a table of codes."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evaluation import environment, limits
+from evaluation.errors import BAD_INPUT, KitError, run_command
+from evaluation.files import write_json
+from evaluation.metrics import CHALLENGE, METRICS
+from evaluation.terminal import console
+
+if TYPE_CHECKING:
+    from evaluation.representations import Found
+
+NOT_EQUAL = 3
+"""Exit status of `--verify` where the engines differ by more than a tolerance."""
+
+Report = dict[str, Any]
+
+
+class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return super()._get_help_string(action) if action.default else action.help
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m evaluation",
+        description="Grades representations as the challenge did.",
+        formatter_class=_Defaults,
+    )
+    subject = made.add_mutually_exclusive_group(required=True)
+    subject.add_argument(
+        "--representation",
+        type=Path,
+        nargs="+",
+        metavar="PATH",
+        help="TorchScript or dill file, SavedModel folder, experiment, or a folder of any of them",
+    )
+    subject.add_argument(
+        "--codes", type=Path, metavar="FILE.npy", help="table of codes, one row an image"
+    )
+    add = made.add_argument
+    add("--dataset", default=environment.dataset_name(), metavar="NAME", help="data to grade on")
+    add(
+        "--data-root",
+        type=Path,
+        default=environment.data_root(),
+        metavar="DIR",
+        help="folder of the datasets",
+    )
+    add(
+        "--metrics",
+        type=lambda text: [name.strip() for name in text.split(",")],
+        metavar="A,B",
+        help=f"some of {', '.join(METRICS)} (default: the challenge's five)",
+    )
+    add("--config", type=Path, metavar="FILE.gin", help="gin file with get_eval_metrics.metrics")
+    add("--engine", choices=("fast", "disentanglement_lib"), default="fast", help="whose metrics")
+    add("--verify", action="store_true", help="run both engines; exit 3 if they differ")
+    add("--seed", type=int, default=0, help="sampling seed; the challenge's is 0")
+    add("--seeds", type=_positive, default=1, metavar="N", help="number of sampling seeds")
+    add("--baseline", type=Path, metavar="PATH", help="an untrained encoder to score beside")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to encode")
+    add("--precision", choices=("float32", "bf16"), default="float32", help="how to encode")
+    add("--allow-unstable", action="store_true", help="grade codes that vary for the same image")
+    add(
+        "--output",
+        type=Path,
+        default=environment.output_path() / environment.evaluation_name(),
+        metavar="DIR",
+        help="where scores.json is written",
+    )
+    limits.add_arguments(made, limits.Limits)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    metrics = _metrics(arguments.metrics, arguments.config)
+
+    from evaluation import grading, report, scores
+    from evaluation.data import open_dataset
+    from evaluation.representations import Found, find
+
+    if arguments.codes:
+        subjects = [Found(arguments.codes, "codes")]
+    else:
+        subjects = [found for path in arguments.representation for found in find(path)]
+    baseline = find(arguments.baseline)[0] if arguments.baseline else None
+    protocol = grading.Protocol(
+        metrics=metrics,
+        engine=arguments.engine,
+        verify=arguments.verify,
+        seed=arguments.seed,
+        seeds=arguments.seeds,
+        device=environment.pick_device(arguments.device),
+        precision=arguments.precision,
+        allow_unstable=arguments.allow_unstable,
+        limits=limits.from_arguments(arguments, limits.Limits),
+    )
+    data = open_dataset(arguments.dataset, arguments.data_root)
+
+    with ExitStack() as stack:
+        untrained = None
+        if baseline:
+            untrained, _ = stack.enter_context(grading.open_codes(baseline, data, protocol))
+
+        def grade(found: Found, folder: Path) -> Report:
+            path = folder / "scores.json"
+            origin = scores.made_from(found, data, protocol, baseline)
+            graded = scores.reusable(path, origin)
+            if graded is None:
+                graded = grading.grade(found, data, protocol, untrained) | {"made_from": origin}
+                write_json(path, graded)
+            else:
+                console.print(f"Reused {path}, which was made from the same", markup=False)
+            report.print_report(graded)
+            return graded
+
+        if len(subjects) > 1:
+            reports, refusals = _grade_each(subjects, arguments.output, grade)
+            report.print_all(reports, refusals)
+        else:
+            reports, refusals = {"": grade(subjects[0], arguments.output)}, {}
+
+    if refusals:
+        return BAD_INPUT
+    checked = [
+        row for graded in reports.values() for row in graded.get("verification", {}).values()
+    ]
+    return 0 if all(row["within"] for row in checked) else NOT_EQUAL
+
+
+def _grade_each(
+    subjects: "Sequence[Found]", output: Path, grade: "Callable[[Found, Path], Report]"
+) -> tuple[dict[str, Report], dict[str, KitError]]:
+    """Grades all that can be graded, each into a folder of its name, and writes what came of it."""
+    reports: dict[str, Report] = {}
+    refusals: dict[str, KitError] = {}
+    for found in subjects:
+        name, number = found.name, 1
+        while name in reports or name in refusals:
+            number += 1
+            name = f"{found.name}-{number}"
+        try:
+            reports[name] = grade(found, output / name)
+        except KitError as refusal:
+            print(refusal, file=sys.stderr)
+            refusals[name] = refusal
+    summary = {
+        "scores": {name: report["scores"] for name, report in reports.items()},
+        "refused": {name: str(refusal) for name, refusal in refusals.items()},
+    }
+    write_json(output / "all_scores.json", summary)
+    return reports, refusals
+
+
+def _metrics(given: Sequence[str] | None, config: Path | None) -> tuple[str, ...]:
+    names = given
+    if config is not None:
+        from evaluation.config import get_eval_metrics, load
+
+        load(config)
+        names = given or get_eval_metrics()
+    if names is None:
+        names = [metric.name for metric in CHALLENGE]
+    for name in names:
+        if name not in METRICS:
+            raise KitError(
+                "METRIC-NAME", f"there is no metric {name!r}", f"Choose from {', '.join(METRICS)}"
+            )
+    return tuple(name for name in METRICS if name in names)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not a positive number")
+    return number
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,199 @@
+"""The main path: codes of a dataset, the metrics on them, and the scores that are written."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.random import RandomState
+from numpy.typing import NDArray
+
+from evaluation import contract
+from evaluation.baselines import noise_table, spread
+from evaluation.codes import CodeTable, table_in, table_of
+from evaluation.data.ground_truth import ImageGrid, IndexGrid
+from evaluation.errors import KitError
+from evaluation.files import sha256_of
+from evaluation.limits import Limits
+from evaluation.metrics import METRICS
+from evaluation.representations import Found, Representation
+from evaluation.scores import plain, versions
+from evaluation.terminal import console
+
+FAST = "fast"
+REFERENCE = "disentanglement_lib"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How to grade.
+
+    Args:
+        metrics: Names in `metrics.METRICS`.
+        engine: FAST or REFERENCE.
+        verify: Whether to run the other engine too.
+        seed: First sampling seed; the challenge's is 0.
+        seeds: How many seeds, one after another.
+        device: "cpu" or "cuda".
+        precision: "float32" or "bf16".
+        allow_unstable: Whether to grade a representation whose codes vary.
+    """
+
+    metrics: tuple[str, ...]
+    engine: str = FAST
+    verify: bool = False
+    seed: int = 0
+    seeds: int = 1
+    device: str = "cpu"
+    precision: str = "float32"
+    allow_unstable: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the metrics returned for one table of codes and one seed."""
+
+    results: dict[str, dict[str, Any]]
+    seconds: dict[str, float]
+
+    @property
+    def scores(self) -> dict[str, float]:
+        return {
+            name: float(result[METRICS[name].score_key]) for name, result in self.results.items()
+        }
+
+
+def evaluate(
+    names: Sequence[str], engine: str, grid: IndexGrid, codes: CodeTable, seed: int
+) -> Evaluation:
+    """Runs the metrics, each from a fresh `RandomState(seed)`; encoding is not in their seconds."""
+    results, seconds = {}, {}
+    for name in names:
+        compute = METRICS[name].load()
+        if engine == REFERENCE:
+            from evaluation import reference
+
+            # It asks for a small batch at a time. Ours draws the same and asks for all at once.
+            compute(grid, codes, RandomState(seed))
+            compute = reference.load(METRICS[name])
+        start, encoding = time.monotonic(), codes.seconds
+        results[name] = compute(grid, codes, RandomState(seed))
+        seconds[name] = time.monotonic() - start - (codes.seconds - encoding)
+    return Evaluation(results, seconds)
+
+
+def grade(
+    found: Found, data: ImageGrid, protocol: Protocol, untrained: CodeTable | None = None
+) -> dict[str, Any]:
+    """The report on a representation or a table of codes: the content of `scores.json`.
+
+    Args:
+        untrained: Codes of an untrained encoder, to be scored beside it.
+
+    Raises:
+        KitError: it cannot be graded.
+    """
+    with open_codes(found, data, protocol) as (codes, sha256):
+        report = _report(codes, data, protocol, untrained)
+        about = {"path": str(found.path), "kind": found.kind, "sha256": sha256, "dim": codes.dim}
+        return {**report, "representation": about}
+
+
+@contextmanager
+def open_codes(
+    found: Found, data: ImageGrid, protocol: Protocol
+) -> Iterator[tuple[CodeTable, str]]:
+    """Yields the codes of the dataset's images, and the hash of what gives them.
+
+    A representation is held to its contract before, and once more after, on what it encoded.
+    """
+    if found.kind == "codes":
+        yield table_in(found.path, data), sha256_of(found.path)
+        return
+    probe = data.images[_some(np.arange(len(data)), contract.PROBE_IMAGES)]
+    with Representation(
+        found, protocol.device, protocol.precision, protocol.limits
+    ) as representation:
+        if representation.missing_isolation:
+            phrases = "; ".join(representation.missing_isolation)
+            console.print(f"This machine does not isolate what it grades: {phrases}", markup=False)
+        _weigh(contract.violations(representation, probe), protocol)
+        contract.use_fastest_form(representation, probe)
+        codes = table_of(data, representation)
+        yield codes, representation.sha256
+        rows = _some(codes.filled, contract.PROBE_IMAGES)
+        _weigh(contract.drift(representation, data.images[rows], codes(rows)), protocol)
+
+
+def _weigh(violations: Iterator[KitError], protocol: Protocol) -> None:
+    for violation in violations:
+        if not protocol.allow_unstable:
+            raise violation
+        console.print(f"Graded all the same: {violation.problem}", markup=False)
+
+
+def _some(rows: NDArray[np.int64], number: int) -> NDArray[np.int64]:
+    """Up to `number` of the rows, in an order that tells nothing about their factors."""
+    return RandomState(0).permutation(rows)[:number]
+
+
+def _report(
+    codes: CodeTable, data: ImageGrid, protocol: Protocol, untrained: CodeTable | None
+) -> dict[str, Any]:
+    grid = IndexGrid(data.factor_sizes)
+    graded = evaluate(protocol.metrics, protocol.engine, grid, codes, protocol.seed)
+    report: dict[str, Any] = {
+        "scores": plain(graded.scores),
+        "details": plain(graded.results),
+        "seconds": {"encode": codes.seconds, **graded.seconds},
+        "dataset": data.name,
+        "factor_sizes": list(data.factor_sizes),
+        "engine": protocol.engine,
+        "seed": protocol.seed,
+        "versions": versions(),
+    }
+    baselines = {"noise": noise_table(len(data), codes.dim, protocol.seed)}
+    if untrained is not None:
+        baselines["untrained"] = untrained
+    report["baselines"] = {
+        name: evaluate(protocol.metrics, FAST, grid, table, protocol.seed).scores
+        for name, table in baselines.items()
+    }
+    if protocol.seeds > 1:
+        others = range(protocol.seed + 1, protocol.seed + protocol.seeds)
+        every = [graded.scores] + [
+            evaluate(protocol.metrics, protocol.engine, grid, codes, seed).scores for seed in others
+        ]
+        report["seeds"] = {
+            name: spread([scores[name] for scores in every]) for name in protocol.metrics
+        }
+    if protocol.verify:
+        report["verification"] = verify(graded, grid, codes, protocol)
+    return report
+
+
+def verify(
+    graded: Evaluation, grid: IndexGrid, codes: CodeTable, protocol: Protocol
+) -> dict[str, dict[str, Any]]:
+    """The scores of both engines on the same codes, where a metric has a reference."""
+    other = REFERENCE if protocol.engine == FAST else FAST
+    names = [name for name in protocol.metrics if METRICS[name].reference is not None]
+    scores = {
+        protocol.engine: graded.scores,
+        other: evaluate(names, other, grid, codes, protocol.seed).scores,
+    }
+    comparison = {}
+    for name in names:
+        fast, reference = scores[FAST][name], scores[REFERENCE][name]
+        # Where the reference has no score, ours has nothing to equal.
+        within = not np.isfinite(reference) or abs(fast - reference) <= METRICS[name].tolerance
+        comparison[name] = {
+            FAST: fast,
+            REFERENCE: reference if np.isfinite(reference) else None,
+            "tolerance": METRICS[name].tolerance,
+            "within": bool(within),
+        }
+    return comparison

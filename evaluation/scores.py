@@ -1,0 +1,72 @@
+"""`scores.json`: written whole, and reused while it was made from the same things."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from evaluation.data.ground_truth import ImageGrid
+from evaluation.representations import Found, digest_of
+
+if TYPE_CHECKING:
+    from evaluation.grading import Protocol
+
+_PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "torch", "disentanglement-lib")
+_SOURCES = Path(__file__).resolve().parent
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON knows it: arrays as lists, what is not finite as null."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a score may depend on."""
+    return {
+        "python": platform.python_version(),
+        **{package: importlib.metadata.version(package) for package in _PACKAGES},
+    }
+
+
+def made_from(
+    found: Found, data: ImageGrid, protocol: "Protocol", baseline: Found | None
+) -> dict[str, Any]:
+    """All that the scores depend on, to be kept with them and compared before they are reused."""
+    return {
+        "representation": digest_of(found.path),
+        "baseline": None if baseline is None else digest_of(baseline.path),
+        "data": data.fingerprint,
+        "protocol": plain(asdict(protocol)),
+        "grader": _sources(),
+    }
+
+
+def reusable(path: Path, origin: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The scores at `path` if they were made from `origin`, with today's versions."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        same = report["made_from"] == origin and report["versions"] == versions()
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return report if same else None
+
+
+def _sources() -> str:
+    digest = hashlib.sha256()
+    for source in sorted(_SOURCES.rglob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
