@@ -132,7 +132,12 @@ def _export(arguments: argparse.Namespace) -> int:
         from submission.training import export_trained, export_untrained
 
         step = export_untrained if arguments.untrained else export_trained
-        step(arguments.experiment, device=device)
+        step(
+            arguments.experiment,
+            features_dir=arguments.features_dir,
+            device=device,
+            precision=arguments.precision,
+        )
 
     return _run_on_devices(arguments, export)
 
@@ -143,7 +148,7 @@ def _run_on_devices(arguments: argparse.Namespace, step: Callable[["torch.device
 
     if arguments.devices > 1 and not distributed.is_launched():
         return distributed.launch(arguments.devices, arguments.command_line)
-    from evaluation import config
+    from submission import config
 
     config.load(arguments.config, arguments.bindings)
     with distributed.process_group(environment.pick_device(arguments.device)) as device:

@@ -24,7 +24,7 @@ class FeatureTransform(nn.Module):
         l2_normalize: Whether the result is scaled to length 1, over C.
     """
 
-    def __init__(self, l2_normalize: bool) -> None:
+    def __init__(self, l2_normalize: bool = True) -> None:
         super().__init__()
         self.l2_normalize = l2_normalize
 

@@ -46,6 +46,6 @@ class Main:
 def load(path: Path, bindings: Sequence[str] = ()) -> None:
     """Loads a config of the method; see `evaluation.config.load`."""
     # Importing a module makes its names known to gin.
-    from submission import aggregation, extractors, finetuning  # noqa: F401
+    from submission import aggregation, extractors, finetuning, vae_training  # noqa: F401
 
     config.load(path, bindings)

@@ -24,13 +24,14 @@ from submission.backbones import BUILDERS, Backbone, build_network
 _SECONDS_TO_ANSWER = 10.0
 
 
-@gin.configurable
+@gin.configurable(denylist=["tuned"])
 def get_feature_extractor(
     model_name: str = "VGG19",
     interpolation_size: tuple[int, int] = (224, 224),
     stage: int | None = None,
     pretrained: bool = True,
     custom_model_id: str | int | None = None,
+    tuned: bool = True,
 ) -> Extractor:
     """The extractor in evaluation mode, on the CPU.
 
@@ -41,6 +42,8 @@ def get_feature_extractor(
         stage: Stage after which the backbone is cut; None takes it whole.
         pretrained: Whether a backbone gets ImageNet's weights rather than random ones.
         custom_model_id: Loads the backbone `<model_name>_<id>` from its own checkpoint instead.
+        tuned: With "Agg", whether to load the fine-tuned weights, rather than begin with those
+            that fine-tuning begins with.
 
     Raises:
         KitError: unknown name or stage, or weights that are missing or do not fit.
@@ -48,11 +51,12 @@ def get_feature_extractor(
     backbone_name = model_name.removeprefix("Agg")
     network = build_network(backbone_name)
     name = backbone_name if custom_model_id is None else f"{backbone_name}_{custom_model_id}"
-    is_tuned = model_name != backbone_name
+    is_aggregated = model_name != backbone_name
+    is_tuned = is_aggregated and tuned
     if not is_tuned and pretrained and custom_model_id is None:
         network.load_state_dict(_imagenet_weights(backbone_name))
     backbone = Backbone(name, network, interpolation_size, stage)
-    extractor = AggregatedFeatureExtractor(backbone) if is_tuned else backbone
+    extractor = AggregatedFeatureExtractor(backbone) if is_aggregated else backbone
     if is_tuned or custom_model_id is not None:
         load_checkpoint(extractor, checkpoint_path(extractor))
     return extractor.eval()

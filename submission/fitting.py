@@ -1,0 +1,131 @@
+"""Fits the VAE to a table of features: the training loop, top to bottom.
+
+What an epoch draws (the order of rows, noise, dropout) comes from streams seeded by the run's seed
+and the epoch's number, so a training that was interrupted goes on as if it had not been.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from evaluation.terminal import console, progress
+from submission import checkpoints, distributed
+from submission.curves import recording
+from submission.optimizers import make_optimizer
+from submission.rows import Rows
+from submission.vae import VAE
+from submission.vae_training import VAETraining
+
+CHECKPOINT = "checkpoint.pt"
+
+
+def fit(
+    vae: VAE,
+    training: VAETraining,
+    features: NDArray[np.float32],
+    *,
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+    precision: str,
+    folder: Path,
+    made_from: dict[str, Any],
+) -> None:
+    """Trains `vae` on `features` (N, *feature_shape), from where an earlier run of it stopped.
+
+    Args:
+        precision: "bf16" runs the networks in bfloat16; weights, latents and losses stay float32.
+        folder: Gets checkpoint.pt, stats.csv and tensorboard/ after every epoch.
+        made_from: What decides the outcome; a checkpoint with the same is of the same training.
+    """
+    path = folder / CHECKPOINT
+    state = checkpoints.load(path, made_from)
+    rows: list[dict[str, float]] = [] if state is None else state["rows"]
+    model = distributed.data_parallel(vae.to(device))
+    optimizer = make_optimizer(
+        training.optimizer_name, vae.parameters(), training.lr, training.adam_beta1
+    )
+    if state is not None:
+        console.print(f"Reusing {len(rows)} of {training.epochs} epochs from {path}", markup=False)
+        vae.load_state_dict(state["vae"])
+        optimizer.load_state_dict(state["optimizer"])
+
+    table = Rows(features, device)
+    total = training.epochs * len(table)
+    with recording(folder, rows) as record, progress("Training the VAE", total) as advance:
+        advance(len(rows) * len(table))
+        for epoch in range(len(rows), training.epochs):
+            weights, lr = training.loss_weights_at(epoch), training.lr_at(epoch)
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            note = _note(rows, epoch, weights["KLD"])
+            sums: dict[str, Tensor] = {}
+            for batch, noise in _batches(table, batch_size, training.latent_dims, seed, epoch):
+                losses = _losses(model, vae, batch, noise, precision)
+                losses["total_loss"] = sum(
+                    (weights.get(name, 1.0) * loss for name, loss in losses.items()),
+                    start=torch.zeros((), device=device),
+                )
+                optimizer.zero_grad()
+                losses["total_loss"].backward()
+                if training.clip_gradients is not None:
+                    nn.utils.clip_grad_value_(vae.parameters(), training.clip_gradients)
+                optimizer.step()
+                for name, loss in losses.items():
+                    sums[name] = sums.get(name, 0) + loss.detach() * len(batch)
+                advance(len(batch), note)
+            means = {name: float(total) / len(table) for name, total in sums.items()}
+            weighted = {
+                f"weighted_{name}": weights.get(name, 1.0) * mean
+                for name, mean in means.items()
+                if name != "total_loss"
+            }
+            rows.append({**means, **weighted, "beta": weights["KLD"], "lr": lr})
+            if distributed.is_main():
+                record()
+                checkpoints.save(
+                    path,
+                    made_from,
+                    rows=rows,
+                    vae=vae.state_dict(),
+                    optimizer=optimizer.state_dict(),
+                )
+
+
+def _batches(
+    table: Rows, batch_size: int, latent_dims: int, seed: int, epoch: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Features (n, ...) and noise (n, latent_dims) of an epoch, the same in every process."""
+    stream = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+    generator = torch.Generator(table.device).manual_seed(stream)
+    # Dropout draws from the process's own stream: each has other rows.
+    torch.manual_seed(stream + distributed.rank())
+    order = torch.randperm(len(table), generator=generator, device=table.device)
+    for numbers in order.split(batch_size):
+        if len(numbers) == 1:
+            continue  # A single row has no variance for batch norm.
+        shape = (len(numbers), latent_dims)
+        yield table[numbers], torch.randn(shape, generator=generator, device=table.device)
+
+
+def _losses(
+    model: nn.Module, vae: VAE, batch: Tensor, noise: Tensor, precision: str
+) -> dict[str, Tensor]:
+    """The losses of a batch, of which this process runs its share of the rows."""
+    own = distributed.share(len(batch))
+    with torch.autocast(batch.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        outputs = model(batch[own], noise[own])
+    return vae.losses(batch, *(distributed.gather_rows(each, len(batch)) for each in outputs))
+
+
+def _note(rows: list[dict[str, float]], epoch: int, beta: float) -> str:
+    """What stands beside the progress bar: reading the losses of this epoch would stall a GPU."""
+    note = f"epoch {epoch + 1}, beta {beta:.4g}"
+    if rows:
+        note += "".join(f", {name} {rows[-1][name]:.4g}" for name in rows[-1] if "_" not in name)
+    return note

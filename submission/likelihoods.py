@@ -1,0 +1,67 @@
+"""What the decoder says about the features: Gaussians of fixed variance around its mean."""
+
+from typing import ClassVar
+
+import gin
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Likelihood(nn.Module):
+    """The last layer of a decoder, and the loss of the mean that it gives.
+
+    Args:
+        input_dims: Hidden values, per place where there are maps.
+        output_dims: Values of a feature vector, or channels of maps.
+        scale_mean_zero_one: Whether a sigmoid keeps the mean in (0, 1).
+        scale_loss_by_batch: Whether the summed squared error is divided by the batch size.
+        scale_loss_by_dims: Whether it is divided by the number of values in one observation.
+    """
+
+    name: ClassVar[str] = "MSE"
+    on_maps: ClassVar[bool]
+
+    def __init__(
+        self,
+        input_dims: int,
+        output_dims: int,
+        scale_mean_zero_one: bool = True,
+        scale_loss_by_batch: bool = True,
+        scale_loss_by_dims: bool = False,
+    ) -> None:
+        super().__init__()
+        self.mean: nn.Module = (
+            nn.Conv2d(input_dims, output_dims, kernel_size=1)
+            if self.on_maps
+            else nn.Linear(input_dims, output_dims)
+        )
+        self.scale_mean_zero_one = scale_mean_zero_one
+        self.scale_loss_by_batch = scale_loss_by_batch
+        self.scale_loss_by_dims = scale_loss_by_dims
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        mean = self.mean(hidden)
+        return torch.sigmoid(mean) if self.scale_mean_zero_one else mean
+
+    def loss(self, mean: Tensor, features: Tensor) -> Tensor:
+        loss = functional.mse_loss(mean, features, reduction="sum")
+        if self.scale_loss_by_batch:
+            loss = loss / len(features)
+        if self.scale_loss_by_dims:
+            loss = loss / features[0].numel()
+        return loss
+
+
+@gin.configurable(denylist=["input_dims", "output_dims"])
+class GaussianLikelihood(Likelihood):
+    """Of vectors: hidden (batch, input_dims) to the mean (batch, output_dims)."""
+
+    on_maps = False
+
+
+@gin.configurable(denylist=["input_dims", "output_dims"])
+class GaussianLikelihood2d(Likelihood):
+    """Of maps: hidden (batch, input_dims, H, W) to the mean (batch, output_dims, H, W)."""
+
+    on_maps = True

@@ -1,0 +1,97 @@
+"""What a config describes: images, extractor, transform and VAE, put together but not trained."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import gin
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from evaluation.data import open_dataset
+from evaluation.data.ground_truth import ImageGrid
+from evaluation.environment import dataset_name
+from submission.aggregation import Extractor, FeatureTransform, IdentityTransform
+from submission.backbones import output_shape
+from submission.config import Main
+from submission.extractors import get_feature_extractor
+from submission.features import origin, select_images
+from submission.vae import VAE, get_representation_extractor
+from submission.vae_training import VAETraining
+from submission.whitening import fit_whitening
+
+
+@dataclass
+class Method:
+    """The parts, on the CPU.
+
+    Args:
+        indices: Numbers of the images that are trained on.
+        features_dir: Folder of cached features; None keeps them in memory.
+        vae: With the weights that training starts from.
+        made_from: Everything that the trained VAE depends on.
+    """
+
+    main: Main
+    features_dir: Path | None
+    dataset: ImageGrid
+    indices: NDArray[np.int64]
+    extractor: Extractor
+    transform: FeatureTransform
+    training: VAETraining
+    vae: VAE
+    made_from: dict[str, str]
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        return feature_shape(self.extractor, self.transform)
+
+
+def build(features_dir: Path, device: torch.device, precision: str, tuned: bool = True) -> Method:
+    """Builds what the config in force describes, for `$AICROWD_DATASET_NAME`.
+
+    Args:
+        features_dir: Folder of cached features, if the config has them cached.
+        device, precision: Of extraction, as in `features.extract`.
+        tuned: Whether a fine-tuned extractor has its weights, or those that tuning starts from.
+
+    Raises:
+        KitError: the config, the data or the weights do not allow it.
+    """
+    main = Main()
+    cached_in = features_dir if main.cache_features_on_disk else None
+    dataset = open_dataset(dataset_name())
+    indices = select_images(len(dataset), main.dataset_size, main.sequential_dataset, main.seed)
+    torch.manual_seed(main.seed)
+    extractor = get_feature_extractor(tuned=tuned)
+    transform = main.transform_class()
+    if main.use_pca:
+        transform.whitening = fit_whitening(
+            dataset,
+            indices,
+            extractor,
+            transform,
+            features_dir=cached_in,
+            device=device,
+            precision=precision,
+        )
+    training = VAETraining()
+    vae = training.build(feature_shape(extractor, transform))
+    features_origin = origin(dataset, indices, extractor, transform, precision)
+    # gin's record of what has been used until here, defaults included: a changed metric, say,
+    # is no reason to train again.
+    made_from = {**features_origin, "config": gin.operative_config_str()}
+    return Method(main, cached_in, dataset, indices, extractor, transform, training, vae, made_from)
+
+
+def feature_shape(extractor: Extractor, transform: FeatureTransform) -> tuple[int, ...]:
+    """Shape of one image's features as the VAE sees them: maps stay maps without a transform."""
+    if isinstance(transform, IdentityTransform):
+        return output_shape(extractor, (3, 64, 64))
+    return output_shape(nn.Sequential(extractor, transform), (3, 64, 64))
+
+
+def representation(extractor: Extractor, transform: FeatureTransform, vae: VAE) -> nn.Module:
+    """Images (N, 3, 64, 64) in [0, 1] to codes (N, D)."""
+    return nn.Sequential(extractor, transform, get_representation_extractor(vae))

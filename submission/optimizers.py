@@ -1,0 +1,61 @@
+"""The optimisers that a config may name, by PyTorch's fused kernels where it has them.
+
+Reading and writing every parameter and its moments once a step, rather than ten times, is a third
+of a training step of stage 2's 55 million parameters.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+OptimizerName = Literal["adam", "radam", "rmsprop"]
+
+
+def make_optimizer(
+    name: OptimizerName, parameters: Iterable[nn.Parameter], lr: float, beta1: float
+) -> torch.optim.Optimizer:
+    """`beta1` is that of Adam and RAdam; their second beta is 0.999."""
+    if name == "rmsprop":
+        return torch.optim.RMSprop(parameters, lr=lr, foreach=True)
+    kind = FusedRAdam if name == "radam" else torch.optim.Adam
+    return kind(parameters, lr=lr, betas=(beta1, 0.999), fused=True)
+
+
+class FusedRAdam(torch.optim.Adam):
+    """`torch.optim.RAdam` (Liu et al., arXiv 1908.03265) on the kernel of fused Adam.
+
+    A step of either moves a parameter by -rate * m / (sqrt(v) / c + eps), where m and v are the
+    moments and c corrects v's bias; they differ in rate and eps alone, see `adam_settings`.
+    """
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        settings = [(group["lr"], group["eps"]) for group in self.param_groups]
+        for group, (lr, eps) in zip(self.param_groups, settings, strict=True):
+            group["steps"] = group.get("steps", 0) + 1
+            group["lr"], group["eps"] = adam_settings(group["steps"], group["betas"][1], lr, eps)
+        try:
+            return super().step(closure)
+        finally:
+            for group, (lr, eps) in zip(self.param_groups, settings, strict=True):
+                group["lr"], group["eps"] = lr, eps
+
+
+def adam_settings(step: int, beta2: float, lr: float, eps: float) -> tuple[float, float]:
+    """Rate and eps with which step number `step` (from 1) of Adam is that of RAdam.
+
+    While RAdam cannot yet estimate the variance of its rate it leaves v out and steps by
+    -lr * m. An eps beside which sqrt(v) vanishes in float32, and a rate that undoes it, do that.
+    """
+    longest = 2 / (1 - beta2) - 1
+    correction = 1 - beta2**step
+    length = longest - 2 * step * beta2**step / correction
+    if length <= 5:
+        huge = 2.0**60
+        return lr * huge, huge
+    rectification = math.sqrt(
+        (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+    )
+    return lr * rectification, eps / math.sqrt(correction)

@@ -1,0 +1,62 @@
+"""Rows of a feature table by their numbers, on the device that trains."""
+
+import mmap
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+_PART_OF_FREE_MEMORY = 0.5
+"""How much of a GPU's free memory the features may take; the rest is the network's."""
+
+_ROWS_BETWEEN_RELEASES = 8192
+
+
+class Rows:
+    """The table lies on the GPU whole if it fits; else its rows are read from the file's map.
+
+    Args:
+        features: (N, ...), in memory or mapped from a file.
+    """
+
+    def __init__(self, features: NDArray[np.float32], device: torch.device) -> None:
+        self._features = features
+        self.device = device
+        self._read = 0
+        self._resident = self._on_device() if self._fits() else None
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    def __getitem__(self, numbers: Tensor) -> Tensor:
+        """Rows (n, ...) of the numbers (n,)."""
+        if self._resident is not None:
+            return self._resident[numbers]
+        batch = torch.from_numpy(self._features[numbers.cpu().numpy()])
+        self._release(len(batch))
+        if self.device.type == "cuda":
+            batch = batch.pin_memory()
+        return batch.to(self.device, non_blocking=True)
+
+    def _fits(self) -> bool:
+        if self.device.type != "cuda":
+            return False
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return self._features.nbytes < _PART_OF_FREE_MEMORY * free
+
+    def _on_device(self) -> Tensor:
+        table = torch.empty(self._features.shape, device=self.device)
+        for start in range(0, len(table), _ROWS_BETWEEN_RELEASES):
+            part = np.array(self._features[start : start + _ROWS_BETWEEN_RELEASES])
+            table[start : start + len(part)] = torch.from_numpy(part)
+            self._release(len(part))
+        return table
+
+    def _release(self, rows: int) -> None:
+        """Gives pages of the map back now and then: the kernel keeps them, and we do not grow."""
+        self._read += rows
+        mapped = getattr(self._features, "_mmap", None)
+        if self._read >= _ROWS_BETWEEN_RELEASES and isinstance(mapped, mmap.mmap):
+            mapped.madvise(mmap.MADV_DONTNEED)
+            self._read = 0

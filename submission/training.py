@@ -1,0 +1,99 @@
+"""The main path: images -> features -> VAE on the features -> exported representation."""
+
+from pathlib import Path
+
+import torch
+
+from evaluation.environment import output_path
+from evaluation.errors import KitError
+from submission import aicrowd, checkpoints, distributed
+from submission.export import export
+from submission.features import extract
+from submission.fitting import CHECKPOINT, fit
+from submission.method import Method, build, representation
+
+
+def train(experiment: str, *, features_dir: Path, device: torch.device, precision: str) -> None:
+    """Trains the method that the config describes, and exports the representation.
+
+    Everything lands in `$AICROWD_OUTPUT_PATH/<experiment>/`. What an earlier run of the same
+    config left there, be it killed or finished, is used again.
+
+    Args:
+        features_dir: Folder of cached feature tables.
+        precision: "float32" or "bf16", of extraction and of training.
+
+    Raises:
+        KitError: the config, the data or the weights do not allow it.
+    """
+    _report(0.0)
+    method = build(features_dir, device, precision)
+    folder = output_path() / experiment
+    features = extract(
+        method.dataset,
+        method.indices,
+        method.extractor,
+        method.transform,
+        features_dir=method.features_dir,
+        device=device,
+        precision=precision,
+    )
+    _report(0.4)
+    fit(
+        method.vae,
+        method.training,
+        features.reshape(len(features), *method.feature_shape),
+        batch_size=method.main.vae_batch_size,
+        seed=method.main.seed,
+        device=device,
+        precision=precision,
+        folder=folder,
+        made_from=method.made_from,
+    )
+    _report(0.9)
+    if distributed.is_main():
+        _export_checkpoint(method, folder)
+    _report(1.0)
+
+
+def export_trained(
+    experiment: str, *, features_dir: Path, device: torch.device, precision: str
+) -> None:
+    """Exports what `train` has finished with the same arguments.
+
+    Raises:
+        KitError: there is no such training, or it is not finished.
+    """
+    _export_checkpoint(build(features_dir, device, precision), output_path() / experiment)
+
+
+def export_untrained(
+    experiment: str, *, features_dir: Path, device: torch.device, precision: str
+) -> None:
+    """Exports the same architecture with the weights that fine-tuning and training start from.
+
+    Its scores are a baseline: what the architecture gives for nothing.
+    """
+    method = build(features_dir, device, precision, tuned=False)
+    path = output_path() / experiment / "representation-untrained" / "pytorch_model.pt"
+    export(representation(method.extractor, method.transform, method.vae), path)
+
+
+def _export_checkpoint(method: Method, folder: Path) -> None:
+    state = checkpoints.load(folder / CHECKPOINT, method.made_from)
+    if state is None or len(state["rows"]) < method.training.epochs:
+        raise KitError(
+            "EXPORT-UNTRAINED",
+            f"{folder / CHECKPOINT} is not that of a finished training of this config",
+            "Run `python -m submission train` with the same arguments first",
+        )
+    # A fresh one: under torchrun the batch norms of the one that was trained are of another kind.
+    vae = method.training.build(method.feature_shape)
+    vae.load_state_dict(state["vae"])
+    path = folder / "representation" / "pytorch_model.pt"
+    export(representation(method.extractor, method.transform, vae), path)
+
+
+def _report(done: float) -> None:
+    if distributed.is_main():
+        aicrowd.register_progress(done)
