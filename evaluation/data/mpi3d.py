@@ -230,5 +230,5 @@ def _map_npy(path: Path) -> NDArray[np.uint8]:
         images = np.load(path, mmap_mode="r")
     except (ValueError, EOFError, OSError) as error:
         raise _damaged(path, error) from error
-    _check_array(path, images.shape, images.dtype, fortran=False)
+    _check_array(path, images.shape, images.dtype, not images.flags.c_contiguous)
     return images
