@@ -48,6 +48,11 @@ def effective() -> str:
     return gin.config_str()
 
 
+def sets(configurable: str) -> bool:
+    """Whether the configuration in force binds any parameter of `configurable`."""
+    return any(selector.split(".")[-1] == configurable for _, selector in gin.config._CONFIG)
+
+
 @gin.configurable
 def get_eval_metrics(metrics: Sequence[str] | None = None) -> list[str] | None:
     """Names of the metrics to grade with; None means the challenge's five."""
@@ -149,7 +154,7 @@ def _bindings(text: str, folder: Path, origin: str) -> Iterator[_Binding]:
         place = error.lineno if isinstance(error, SyntaxError) else line + 1
         raise KitError(
             "CONFIG-SYNTAX",
-            f"{origin}:{place}: not a gin statement: {error.args[0]}",
+            f"{origin}:{place}: not a gin statement: {error.args[0].rstrip('.')}",
             "Write lines of the form name.parameter = value",
         ) from None
 

@@ -1,7 +1,7 @@
 """Batches of images from a dataset's memory map to the device, read one ahead by a thread."""
 
 import mmap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -9,15 +9,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+Read = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+"""Gives the images (n, H, W, 3) of the numbers (n,)."""
+
 
 def image_batches(
-    images: NDArray[np.uint8], batches: Iterable[NDArray[np.int64]], device: torch.device
+    read: Read, batches: Iterable[NDArray[np.int64]], device: torch.device
 ) -> Iterator[Tensor]:
-    """Yields each batch of indices as float32 (n, 3, H, W) in [0, 1], channels-last in memory."""
+    """Yields each batch of numbers as float32 (n, 3, H, W) in [0, 1], channels-last in memory."""
     pending: Future[Tensor] | None = None
     with ThreadPoolExecutor(1, thread_name_prefix="images") as reader:
-        for indices in batches:
-            upcoming = reader.submit(_read, images, indices, device.type == "cuda")
+        for numbers in batches:
+            upcoming = reader.submit(_host_batch, read, numbers, device.type == "cuda")
             if pending is not None:
                 yield _on_device(pending.result(), device)
             pending = upcoming
@@ -25,11 +28,21 @@ def image_batches(
             yield _on_device(pending.result(), device)
 
 
-def _read(images: NDArray[np.uint8], indices: NDArray[np.int64], pinned: bool) -> Tensor:
-    batch = torch.from_numpy(np.ascontiguousarray(images[indices]))
-    # Pages of the map that were read stay in this process's memory until they are given back.
-    if isinstance(images.base, mmap.mmap):
-        images.base.madvise(mmap.MADV_DONTNEED)
+def reader_of(images: NDArray[np.uint8]) -> Read:
+    """Reads from an array, which may be mapped from a file."""
+
+    def read(numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+        batch = np.asarray(images[numbers])
+        # Pages of a map that were read count as this process's memory until they are given back.
+        if isinstance(images.base, mmap.mmap):
+            images.base.madvise(mmap.MADV_DONTNEED)
+        return batch
+
+    return read
+
+
+def _host_batch(read: Read, numbers: NDArray[np.int64], pinned: bool) -> Tensor:
+    batch = torch.from_numpy(read(numbers))
     return batch.pin_memory() if pinned else batch
 
 

@@ -163,7 +163,10 @@ def _shared_norms(module: nn.Module) -> nn.Module:
     """`module` with every batch norm, at any depth, exchanged for one over the global batch."""
     if isinstance(module, _BatchNorm):
         shared = _SharedBatchNorm(module.num_features, module.eps, module.momentum)
+        # The same parameters, not copies: an optimiser may hold them already.
+        shared.weight, shared.bias = module.weight, module.bias
         shared.load_state_dict(module.state_dict())
+        shared.train(module.training)
         return shared
     for name, child in module.named_children():
         setattr(module, name, _shared_norms(child))

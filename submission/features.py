@@ -23,7 +23,7 @@ from evaluation.errors import KitError
 from evaluation.terminal import progress
 from submission.aggregation import AggregatedFeatureExtractor, Extractor, FeatureTransform
 from submission.backbones import Backbone, output_shape
-from submission.batches import image_batches
+from submission.batches import image_batches, reader_of
 from submission.tables import table_in_memory, table_on_disk
 
 _IMAGE = (3, 64, 64)
@@ -101,7 +101,7 @@ def run(
     network.eval().to(device)
     total = sum(map(len, batches))
     with progress(f"Extracting {dataset.name}", total) as advance:
-        for images in image_batches(dataset.images, batches, device):
+        for images in image_batches(reader_of(dataset.images), batches, device):
             with torch.inference_mode():
                 features = network(images)
             yield features
@@ -150,8 +150,8 @@ def origin(
     return {
         "dataset": dataset.fingerprint,
         "images": hashlib.sha256(indices.tobytes()).hexdigest(),
-        "extractor": _digest(extractor),
-        "transform": _digest(transform),
+        "extractor": digest_of(extractor),
+        "transform": digest_of(transform),
         "precision": precision,
     }
 
@@ -163,7 +163,7 @@ def folder_name(dataset: ImageGrid, extractor: Extractor, made_from: dict[str, s
     return f"{dataset.name}_{extractor.name}_{height}x{width}_{key}"
 
 
-def _digest(module: nn.Module | None) -> str:
+def digest_of(module: nn.Module | None) -> str:
     """Digest of a module's settings (its text) and weights."""
     digest = hashlib.sha256(repr(module).encode())
     for name, tensor in module.state_dict().items() if module is not None else ():

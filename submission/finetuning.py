@@ -1,0 +1,130 @@
+"""Stage 2's fine-tuning: from a config to the weights of an extractor in their place.
+
+The extractor learns the factors of datasets whose labels are known (arXiv 2002.12356); `tuning` is
+how.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gin
+import torch
+
+from evaluation import config
+from evaluation.data import open_dataset
+from evaluation.environment import output_path
+from evaluation.errors import KitError
+from evaluation.files import sha256_of, whole_file, write_json
+from evaluation.terminal import console
+from submission import distributed
+from submission.aggregation import AggregatedFeatureExtractor
+from submission.backbones import Backbone
+from submission.classifier import FactorClassifier
+from submission.config import Main
+from submission.extractors import checkpoint_path, get_feature_extractor
+from submission.features import digest_of
+from submission.labelled import LabelledImages
+from submission.tuning import FineTuning, tune
+
+SCOPE = "finetune"
+"""gin scope in which fine-tuning looks names up, so that one config may serve it and `train`."""
+
+
+def finetune(experiment: str, *, device: torch.device, precision: str) -> None:
+    """Fine-tunes the extractor of the config in force, and files it where training finds it.
+
+    The curves and the last epoch's state land in `$AICROWD_OUTPUT_PATH/<experiment>/finetuning/`,
+    the extractor's weights in `extractors.checkpoint_path`, with a record beside them. Weights
+    that were made from the same are used again; a config that says nothing about fine-tuning
+    (no binding of `train`) asks for none.
+
+    Raises:
+        KitError: the extractor has learned aggregation already, the datasets' factors differ, or
+            there are weights in the place of ours that the kit did not make.
+    """
+    if not config.sets("train"):
+        console.print("Nothing to fine-tune: the config sets nothing of `train`")
+        return
+    with gin.config_scope(SCOPE):
+        main, tuning = Main(), FineTuning()
+        torch.manual_seed(main.seed)
+        backbone = get_feature_extractor()
+        if not isinstance(backbone, Backbone):
+            raise KitError(
+                "FINETUNE-EXTRACTOR",
+                f"fine-tuning starts from a backbone, and the config names {backbone.name}",
+                f"Add {SCOPE}/get_feature_extractor.model_name = '{backbone.name[3:]}'",
+            )
+        extractor = AggregatedFeatureExtractor(backbone)
+    names = [main.dataset_name] if isinstance(main.dataset_name, str) else main.dataset_name
+    grids = [open_dataset(name) for name in names]
+    images = LabelledImages(grids)
+    classifier = FactorClassifier(extractor, images.factor_sizes)
+    made_from = {
+        "datasets": [grid.fingerprint for grid in grids],
+        "start": digest_of(classifier),
+        "train": asdict(tuning),
+        "main": [main.dataset_size, main.batch_size, main.test_ratio, main.seed],
+        "precision": precision,
+        "torch": torch.__version__,
+    }
+    path = checkpoint_path(extractor)
+    if _is_made_from(path, made_from):
+        console.print(f"Reusing {path}", markup=False)
+        return
+    folder = output_path() / experiment / "finetuning"
+    if distributed.is_main():
+        _write_config(folder)
+    split = images.split(main.dataset_size, main.test_ratio, main.seed)
+    tune(
+        classifier,
+        images,
+        *split,
+        tuning,
+        batch_size=main.batch_size,
+        seed=main.seed,
+        device=device,
+        precision=precision,
+        folder=folder,
+        made_from=made_from,
+    )
+    if distributed.is_main():
+        _keep(extractor, path, made_from)
+    distributed.barrier()
+
+
+def _is_made_from(path: Path, made_from: dict[str, Any]) -> bool:
+    """Whether the weights at `path` are those that fine-tuning from the same ended with.
+
+    Raises:
+        KitError: the file there is not of this kit's making, and would be lost.
+    """
+    if not path.exists():
+        return False
+    record = path.with_suffix(".json")
+    if not record.exists():
+        raise KitError(
+            "FINETUNE-FOREIGN",
+            f"{path} is in the place of the fine-tuned weights, and this kit did not make it",
+            "Move it away, or set AggregatedFeatureExtractor.model_id to file ours under a "
+            "name of its own",
+        )
+    content = json.loads(record.read_text(encoding="utf-8"))
+    return content["made_from"] == made_from and content["sha256"] == sha256_of(path)
+
+
+def _keep(extractor: AggregatedFeatureExtractor, path: Path, made_from: dict[str, Any]) -> None:
+    state = {name: weight.cpu().contiguous() for name, weight in extractor.state_dict().items()}
+    with whole_file(path) as temporary:
+        torch.save(state, temporary)
+        # Before the weights get their name: weights without a record would count as foreign.
+        record = {"made_from": made_from, "sha256": sha256_of(temporary)}
+        write_json(path.with_suffix(".json"), {**record, "config": config.effective()})
+    console.print(f"Wrote {path}", markup=False)
+
+
+def _write_config(folder: Path) -> None:
+    with whole_file(folder / "config.gin") as temporary:
+        temporary.write_text(config.effective(), encoding="utf-8")
