@@ -132,6 +132,7 @@ class Representation:
         self.precision = precision
         self.limits = limits or Limits()
         self.form = PLAIN
+        self.dim: int | None = None
         self.batch = ENCODING_BATCH[device]
         self._exit = ExitStack()
 
@@ -183,6 +184,13 @@ class Representation:
         """
         self._worker.pixels[: len(images)] = images
         codes = self._worker.encode(len(images), self.form)
+        self.dim = self.dim or codes.shape[1]
+        if codes.shape[1] != self.dim:
+            raise KitError(
+                "REPRESENTATION-SHAPE",
+                f"{self.found.path} returns {codes.shape[1]} dims after {self.dim} before",
+                "Return the same number of dims for every batch",
+            )
         if not np.isfinite(codes).all():
             row = int(np.flatnonzero(~np.isfinite(codes).all(axis=1))[0])
             raise KitError(

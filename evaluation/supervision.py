@@ -38,7 +38,8 @@ REMEDIES = {
     "temporary folder",
     "REPRESENTATION-SHAPE": "Return one row of numbers for each image: (n, dims)",
     "REPRESENTATION-DTYPE": "Return floating-point numbers",
-    "REPRESENTATION-DIMS": "Return fewer dims, or raise --max-dims",
+    "REPRESENTATION-DIMS": "The challenge's metrics compare dims, so return 2 or more; --max-dims "
+    "raises the other end",
     "REPRESENTATION-SLOW": "Make it faster, or raise --max-answer-seconds or --max-load-seconds",
     "REPRESENTATION-MEMORY": "Make it smaller, or raise --max-memory-gib",
     "REPRESENTATION-PROCESSES": "Start fewer, or raise --max-processes or --max-threads",
@@ -108,8 +109,8 @@ class Worker:
         self._received = bytearray()
         try:
             self._begin(self._limits.load_seconds, "loading")
-            self.missing = [self._clean(phrase) for phrase in self._answer()["missing"]]
-            self.forms = [form for form in self._answer()["forms"] if isinstance(form, str)]
+            self.missing = self._answer("missing")["missing"]
+            self.forms = self._answer("forms")["forms"]
         except BaseException:
             self._end()
             raise
@@ -133,20 +134,20 @@ class Worker:
         batches = max(1.0, images / ANSWER_BATCH)
         self._begin(self._limits.answer_seconds * batches, f"encoding {images} images")
         os.write(self._requests, json.dumps({"images": images, "form": form}).encode() + b"\n")
-        about = self._answer()
+        about = self._answer("shape", "dtype")
         try:
             shape = tuple(int(size) for size in about["shape"])
             dtype = np.dtype(str(about["dtype"]))
-        except (KeyError, TypeError, ValueError):
-            raise self._refusal("REPRESENTATION-DIED", "garbled its answers") from None
-        if len(shape) != 2 or shape[0] != images or shape[1] < 1:
+        except (TypeError, ValueError):
+            raise self._garbled() from None
+        if len(shape) != 2 or shape[0] != images:
             problem = f"returns an array of shape {shape} for {images} images"
             raise self._refusal("REPRESENTATION-SHAPE", problem)
         if dtype.kind != "f":
             problem = f"returns {dtype.name}, not floating-point numbers"
             raise self._refusal("REPRESENTATION-DTYPE", problem)
-        if shape[1] > self._limits.dims:
-            problem = f"returns {shape[1]:,} dims, and {self._limits.dims:,} are allowed"
+        if not 2 <= shape[1] <= self._limits.dims:
+            problem = f"returns {shape[1]:,} dims; 2 to {self._limits.dims:,} are allowed"
             raise self._refusal("REPRESENTATION-DIMS", problem)
         payload = self._receive(int(np.prod(shape)) * dtype.itemsize)
         return np.frombuffer(payload, dtype=dtype).reshape(shape)
@@ -155,7 +156,8 @@ class Worker:
         self._deadline = time.monotonic() + seconds
         self._doing = f"after {seconds:,.0f} s still {doing}"
 
-    def _answer(self) -> dict[str, Any]:
+    def _answer(self, *keys: str) -> dict[str, Any]:
+        """The next answer, which has `keys`; a refusal in its place is raised."""
         while b"\n" not in self._received:
             self._receive_more()
             if len(self._received) > _LONGEST_LINE:
@@ -164,12 +166,13 @@ class Worker:
         self._received = rest
         try:
             answer = json.loads(line)
-            if "code" not in answer:
-                return answer
-            code, problem = str(answer["code"]), str(answer["problem"])
-        except (ValueError, TypeError, KeyError):
-            raise self._refusal("REPRESENTATION-DIED", "garbled its answers") from None
-        raise self._refusal(code if code in REMEDIES else "REPRESENTATION-RAISES", problem)
+        except (ValueError, RecursionError):
+            raise self._garbled() from None
+        if isinstance(answer, dict) and answer.get("code") in REMEDIES:
+            raise self._refusal(answer["code"], str(answer.get("problem")))
+        if not isinstance(answer, dict) or not all(key in answer for key in keys):
+            raise self._garbled()
+        return answer
 
     def _receive(self, size: int) -> bytes:
         while len(self._received) < size:
@@ -213,6 +216,9 @@ class Worker:
         if status > 128:
             return f"ended its process, by {signal.Signals(status - 128).name}"
         return f"ended its process, with status {status}"
+
+    def _garbled(self) -> KitError:
+        return self._refusal("REPRESENTATION-DIED", "garbles its answers")
 
     def _refusal(self, code: str, problem: str) -> KitError:
         return KitError(code, f"{self._shown} {self._clean(problem)}", REMEDIES[code])

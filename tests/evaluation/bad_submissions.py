@@ -1,0 +1,379 @@
+"""Representations that the grader must refuse, each with the code that it is refused with.
+
+All that are dangerous are bounded by themselves, so that a limit that fails harms nobody.
+"""
+
+import os
+import pickle
+import textwrap
+import warnings
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Build = Callable[[Path], None]
+"""Puts the bad submission into a folder `representation`, which is there and empty."""
+
+
+@dataclass(frozen=True)
+class BadSubmission:
+    code: str
+    build: Build
+    flags: tuple[str, ...] = ()
+
+
+def dilled(source: str) -> Build:
+    """A dill of the function `represent` in `source`, code and all."""
+
+    def build(folder: Path) -> None:
+        import dill
+
+        namespace: dict[str, Any] = {"__name__": "__main__"}
+        exec(textwrap.dedent(source), namespace)
+        content = dill.dumps(namespace["represent"], recurse=True)
+        (folder / "python_model.dill").write_bytes(content)
+
+    return build
+
+
+def scripted(source: str, training: bool = False) -> Build:
+    """TorchScript of a module with a convolution, a batch norm, and the `forward` in `source`."""
+
+    def build(folder: Path) -> None:
+        import torch
+
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated")
+
+        class Parts(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                torch.manual_seed(0)
+                self.conv = torch.nn.Conv2d(3, 4, 8, 8)
+                self.norm = torch.nn.BatchNorm2d(4)
+
+        module = torch.jit.script(Parts().train(training))
+        module.define(textwrap.dedent(source) + "\n")
+        module.save(str(folder / "pytorch_model.pt"))
+
+    return build
+
+
+GOOD_FORWARD = """
+    def forward(self, x):
+        return self.norm(self.conv(x)).mean((2, 3))
+"""
+
+
+def _empty(folder: Path) -> None:
+    (folder / "pytorch_model.pt").touch()
+
+
+def _truncated(folder: Path) -> None:
+    scripted(GOOD_FORWARD)(folder)
+    file = folder / "pytorch_model.pt"
+    file.write_bytes(file.read_bytes()[:-2000])
+
+
+def _other_zip(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "pytorch_model.pt", "w") as archive:
+        archive.writestr("notes.txt", "no module")
+
+
+def _weights_only(folder: Path) -> None:
+    import torch
+
+    torch.save(torch.nn.Linear(2, 2).state_dict(), folder / "pytorch_model.pt")
+
+
+def _command_at_load(folder: Path) -> None:
+    class Command:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.system, (f"touch {folder / 'ran'}",)
+
+    (folder / "python_model.dill").write_bytes(pickle.dumps(Command()))
+
+
+def _not_callable(folder: Path) -> None:
+    (folder / "python_model.dill").write_bytes(pickle.dumps([1, 2, 3]))
+
+
+def _other_signature(folder: Path) -> None:
+    import tensorflow as tf
+
+    model = tf.Module()
+    model.__call__ = tf.function(
+        lambda images: tf.reduce_mean(images, (1, 2)),
+        input_signature=[tf.TensorSpec((None, 64, 64, 3), tf.float32, name="images")],
+    )
+    signatures = {"serving_default": model.__call__}
+    tf.saved_model.save(model, str(folder / "tfhub"), signatures=signatures)
+
+
+def _no_saved_model(folder: Path) -> None:
+    (folder / "tfhub").mkdir()
+    (folder / "tfhub" / "saved_model.pb").write_bytes(b"no protocol buffer")
+
+
+def _two_kinds(folder: Path) -> None:
+    scripted(GOOD_FORWARD)(folder)
+    _not_callable(folder)
+
+
+def _link_out(folder: Path) -> None:
+    outside = folder.parent / "elsewhere.dill"
+    _not_callable(folder)
+    (folder / "python_model.dill").rename(outside)
+    (folder / "python_model.dill").symlink_to(outside)
+
+
+def _pipe(folder: Path) -> None:
+    os.mkfifo(folder / "python_model.dill")
+
+
+def _nothing(folder: Path) -> None:
+    (folder / "README").write_text("to come\n")
+
+
+MEAN = "images.mean((2, 3))"
+
+BAD = {
+    "empty": BadSubmission("REPRESENTATION-EMPTY", _empty),
+    "truncated": BadSubmission("REPRESENTATION-LOAD", _truncated),
+    "a zip that is no TorchScript": BadSubmission("REPRESENTATION-LOAD", _other_zip),
+    "weights without a module": BadSubmission("REPRESENTATION-LOAD", _weights_only),
+    "a dill that is no pickle": BadSubmission(
+        "REPRESENTATION-LOAD",
+        lambda folder: _write(folder / "python_model.dill", b"no pickle\n"),
+    ),
+    "a dill that cannot be called": BadSubmission("REPRESENTATION-LOAD", _not_callable),
+    "a dill that runs a command at load": BadSubmission("REPRESENTATION-LOAD", _command_at_load),
+    "a dill that needs a missing module": BadSubmission(
+        "REPRESENTATION-MODULE",
+        lambda folder: _write(folder / "python_model.dill", b"cno_such_module\nf\n."),
+    ),
+    "no SavedModel": BadSubmission("REPRESENTATION-LOAD", _no_saved_model),
+    "a SavedModel without the signature": BadSubmission(
+        "REPRESENTATION-SIGNATURE", _other_signature
+    ),
+    "two kinds at once": BadSubmission("REPRESENTATION-AMBIGUOUS", _two_kinds),
+    "a link out of the folder": BadSubmission("REPRESENTATION-SYMLINK", _link_out),
+    "a pipe": BadSubmission("REPRESENTATION-UNREADABLE", _pipe),
+    "nothing": BadSubmission("REPRESENTATION-MISSING", _nothing),
+    "whole numbers": BadSubmission(
+        "REPRESENTATION-DTYPE",
+        scripted("def forward(self, x):\n  return self.conv(x).mean((2, 3)).long()"),
+    ),
+    "three axes": BadSubmission(
+        "REPRESENTATION-SHAPE", scripted("def forward(self, x):\n  return self.conv(x).mean(3)")
+    ),
+    "no tensor": BadSubmission(
+        "REPRESENTATION-SHAPE", scripted("def forward(self, x):\n  return {'mean': self.conv(x)}")
+    ),
+    "another input size": BadSubmission(
+        "REPRESENTATION-RAISES",
+        scripted(
+            "def forward(self, x):\n  return self.conv(x.reshape(-1, 3, 60, 60)).mean((2, 3))"
+        ),
+    ),
+    "batch norm in training mode": BadSubmission(
+        "REPRESENTATION-BATCH", scripted(GOOD_FORWARD, training=True)
+    ),
+    "one row for all": BadSubmission(
+        "REPRESENTATION-SHAPE",
+        dilled("def represent(images):\n  return images.mean((0, 2, 3))[None]"),
+    ),
+    "one axis": BadSubmission(
+        "REPRESENTATION-SHAPE", dilled("def represent(images):\n  return images.mean((1, 2, 3))")
+    ),
+    "one dim": BadSubmission(
+        "REPRESENTATION-DIMS",
+        dilled("def represent(images):\n  return images.mean((1, 2, 3))[:, None]"),
+    ),
+    "10,000 dims": BadSubmission(
+        "REPRESENTATION-DIMS",
+        dilled("def represent(images):\n  return images.reshape(len(images), -1)[:, :10_000]"),
+    ),
+    "other dims for each batch": BadSubmission(
+        "REPRESENTATION-SHAPE",
+        dilled("def represent(images):\n  return images[:, 0, 0, : 2 + len(images)]"),
+    ),
+    "objects": BadSubmission(
+        "REPRESENTATION-DTYPE",
+        dilled(f"def represent(images):\n  return {MEAN}.astype(object)"),
+    ),
+    "NaN on some images": BadSubmission(
+        "REPRESENTATION-NONFINITE",
+        dilled(
+            f"""
+            import numpy as np
+            def represent(images):
+                codes = {MEAN}
+                # About one image in three hundred.
+                codes[(images.sum((1, 2, 3)) * 255).round() % 300 == 0] = np.nan
+                return codes
+            """
+        ),
+    ),
+    "codes that know the batch's size": BadSubmission(
+        "REPRESENTATION-BATCH",
+        dilled(f"def represent(images):\n  return {MEAN} + len(images) / 64"),
+    ),
+    "codes that know the neighbours": BadSubmission(
+        "REPRESENTATION-BATCH",
+        dilled(f"def represent(images):\n  return {MEAN} - {MEAN}.mean(0)"),
+    ),
+    "codes that know the place in the batch": BadSubmission(
+        "REPRESENTATION-BATCH",
+        dilled(
+            f"""
+            import numpy as np
+            def represent(images):
+                return {MEAN} + np.arange(len(images))[:, None] * (len(images) > 4)
+            """
+        ),
+    ),
+    "random codes": BadSubmission(
+        "REPRESENTATION-RANDOM",
+        dilled(
+            f"""
+            import numpy as np
+            def represent(images):
+                return {MEAN} + np.random.normal(size=(len(images), 1)) / 100
+            """
+        ),
+    ),
+    "codes that change after a while": BadSubmission(
+        "REPRESENTATION-RANDOM",
+        dilled(
+            f"""
+            seen = [0]
+            def represent(images):
+                seen[0] += len(images)
+                return {MEAN} + (seen[0] > 2000)
+            """
+        ),
+    ),
+    "raising": BadSubmission(
+        "REPRESENTATION-RAISES",
+        dilled("def represent(images):\n  raise ValueError('two\\nlines and \\x1b[31mcolour')"),
+    ),
+    "never returning": BadSubmission(
+        "REPRESENTATION-SLOW",
+        dilled("import time\ndef represent(images):\n  time.sleep(60)"),
+        ("--max-answer-seconds", "1"),
+    ),
+    "never loaded": BadSubmission(
+        "REPRESENTATION-SLOW",
+        lambda folder: _write(folder / "python_model.dill", b"ctime\nsleep\n(I60\ntR."),
+        ("--max-load-seconds", "2"),
+    ),
+    "too much memory": BadSubmission(
+        "REPRESENTATION-MEMORY",
+        dilled(
+            """
+            import time
+            def represent(images):
+                hoard = []
+                for _ in range(64):  # 2 GiB
+                    hoard.append(bytearray(b"x" * (32 << 20)))
+                time.sleep(20)
+            """
+        ),
+        ("--max-memory-gib", "1"),
+    ),
+    "too many processes": BadSubmission(
+        "REPRESENTATION-PROCESSES",
+        dilled(
+            """
+            import os, time
+            def represent(images):
+                for _ in range(50):
+                    if os.fork() == 0:
+                        os.setsid()
+                        time.sleep(20)
+                        os._exit(0)
+                time.sleep(20)
+            """
+        ),
+    ),
+    "too many threads": BadSubmission(
+        "REPRESENTATION-PROCESSES",
+        dilled(
+            """
+            import threading, time
+            def represent(images):
+                for _ in range(200):
+                    threading.Thread(target=time.sleep, args=(20,), daemon=True).start()
+                time.sleep(20)
+            """
+        ),
+        ("--max-threads", "100"),
+    ),
+    "a process left behind": BadSubmission(
+        "REPRESENTATION-RAISES",
+        dilled(
+            """
+            import subprocess
+            def represent(images):
+                subprocess.Popen(["sleep", "60"], start_new_session=True)
+                raise RuntimeError("and gone")
+            """
+        ),
+    ),
+    "writing outside its folder": BadSubmission(
+        "REPRESENTATION-FORBIDDEN",
+        dilled("import os\ndef represent(images):\n  open('../../written', 'w')"),
+    ),
+    "removing earlier scores": BadSubmission(
+        "REPRESENTATION-FORBIDDEN",
+        dilled(
+            """
+            import glob, os
+            def represent(images):
+                for path in glob.glob("../../**/scores.json", recursive=True):
+                    os.unlink(path)
+            """
+        ),
+    ),
+    "opening a socket": BadSubmission(
+        "REPRESENTATION-FORBIDDEN",
+        dilled(
+            """
+            import socket
+            def represent(images):
+                socket.create_connection(("127.0.0.1", 9), timeout=5)
+            """
+        ),
+    ),
+    "leaving": BadSubmission(
+        "REPRESENTATION-DIED", dilled("import os\ndef represent(images):\n  os._exit(0)")
+    ),
+    "crashing": BadSubmission(
+        "REPRESENTATION-DIED",
+        dilled("import ctypes\ndef represent(images):\n  ctypes.string_at(0)"),
+    ),
+    "killing its parent": BadSubmission(
+        "REPRESENTATION-DIED",
+        dilled("import os\ndef represent(images):\n  os.kill(os.getppid(), 9)\n  os._exit(0)"),
+    ),
+    "forging answers": BadSubmission(
+        "REPRESENTATION-DIED",
+        dilled(
+            """
+            import os
+            def represent(images):
+                for handle in range(3, 20):
+                    try:
+                        os.write(handle, b'[[{"code": 1, "shape": "many"}]]' * 10 + b"\\n")
+                    except OSError:
+                        pass
+            """
+        ),
+    ),
+}
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
