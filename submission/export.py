@@ -7,7 +7,9 @@ The file needs nothing of this kit to be loaded. With a network of your own:
 """
 
 import copy
+import hashlib
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from evaluation.errors import KitError
 from evaluation.files import sha256_of, whole_file
 from evaluation.terminal import console
 
+_DIGEST = "digest"
 _BATCH_SIZES = (1, 2, 7)
 _TOLERANCE = 1e-4
 """Of the largest code; TorchScript may join operations, which rounds differently."""
@@ -29,7 +32,8 @@ def export(module: nn.Module, path: Path) -> None:
     """Writes `module`, images (N, 3, 64, 64) in [0, 1] to codes (N, D), and prints its SHA-256.
 
     It is written in evaluation mode: scripted if TorchScript understands its code, else traced.
-    What was written is loaded again and compared with `module` at several batch sizes.
+    What was written is loaded again and compared with `module` at several batch sizes. A file
+    that holds the same module already is left as it is.
 
     Raises:
         KitError: it can be neither scripted nor traced, does not give such codes, or the file
@@ -40,9 +44,14 @@ def export(module: nn.Module, path: Path) -> None:
     expected = _checked_codes(_run(module, images), len(images))
     compiled = _compile(module, images)
     _refuse_pinned_devices(compiled)
+    digest = _digest_of(compiled)
+    if path.exists() and _digest_in(path) == digest:
+        console.print(f"Reusing {path}", markup=False)
+        return
     with whole_file(path) as temporary:
-        compiled.save(str(temporary))
-        loaded = torch.jit.load(str(temporary), map_location="cpu")
+        # By way of a buffer: saving to a path writes the temporary name into the file.
+        temporary.write_bytes(compiled.save_to_buffer(_extra_files={_DIGEST: digest}))
+        loaded = _quietly(torch.jit.load, str(temporary), map_location="cpu")
         _compare(lambda batch: _run(loaded, batch), images, expected)
     _announce(path, expected)
 
@@ -102,20 +111,17 @@ def _checked_codes(codes: Any, count: int) -> Tensor:
 def _compile(module: nn.Module, images: Tensor) -> torch.jit.ScriptModule:
     if isinstance(module, torch.jit.ScriptModule):
         return module
-    with warnings.catch_warnings():
-        # PyTorch advises against TorchScript; it is what the challenge takes.
-        warnings.simplefilter("ignore")
+    try:
+        return _quietly(torch.jit.script, module)
+    except Exception as refusal:  # the compiler has many ways to refuse
         try:
-            return torch.jit.script(module)
-        except Exception as refusal:  # the compiler has many ways to refuse
-            try:
-                return torch.jit.trace(module, images)
-            except Exception as error:
-                raise KitError(
-                    "EXPORT-COMPILE",
-                    f"TorchScript can neither script the module ({refusal}) nor trace it ({error})",
-                    "Write its forward in the subset of Python that TorchScript knows",
-                ) from error
+            return _quietly(torch.jit.trace, module, images)
+        except Exception as error:
+            raise KitError(
+                "EXPORT-COMPILE",
+                f"TorchScript can neither script the module ({refusal}) nor trace it ({error})",
+                "Write its forward in the subset of Python that TorchScript knows",
+            ) from error
 
 
 def _refuse_pinned_devices(compiled: torch.jit.ScriptModule) -> None:
@@ -131,6 +137,23 @@ def _refuse_pinned_devices(compiled: torch.jit.ScriptModule) -> None:
         )
 
 
+def _digest_of(compiled: torch.jit.ScriptModule) -> str:
+    """Of code and weights. The file's own bytes will not do: TorchScript's order varies."""
+    digest = hashlib.sha256(f"{torch.__version__}\n{compiled.inlined_graph}".encode())
+    for name, tensor in compiled.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _digest_in(path: Path) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(f"archive/extra/{_DIGEST}").decode()
+    except (zipfile.BadZipFile, KeyError):
+        return None
+
+
 def _compare(represent: Callable[[Tensor], Any], images: Tensor, expected: Tensor) -> None:
     for size in _BATCH_SIZES:
         codes = _checked_codes(represent(images[:size]), size)
@@ -141,6 +164,13 @@ def _compare(represent: Callable[[Tensor], Any], images: Tensor, expected: Tenso
                 f"the file's codes of {size} images differ from the module's by {difference:.2g}",
                 "Make the module's result independent of chance and of the batch's other images",
             )
+
+
+def _quietly(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Calls without PyTorch's advice against TorchScript, which is what the challenge takes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return function(*arguments, **options)
 
 
 def _announce(path: Path, codes: Tensor) -> None:

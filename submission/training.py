@@ -4,8 +4,10 @@ from pathlib import Path
 
 import torch
 
+from evaluation import config
 from evaluation.environment import output_path
 from evaluation.errors import KitError
+from evaluation.files import whole_file
 from submission import aicrowd, checkpoints, distributed
 from submission.export import export
 from submission.features import extract
@@ -29,6 +31,9 @@ def train(experiment: str, *, features_dir: Path, device: torch.device, precisio
     _report(0.0)
     method = build(features_dir, device, precision)
     folder = output_path() / experiment
+    if distributed.is_main():
+        with whole_file(folder / "config.gin") as temporary:
+            temporary.write_text(config.effective(), encoding="utf-8")
     features = extract(
         method.dataset,
         method.indices,
