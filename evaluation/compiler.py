@@ -17,5 +17,8 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def njit(function: _Function) -> _Function:
-    """Compiles on first call, keeps the result on disk, and lets other threads run meanwhile."""
-    return cast(_Function, numba.njit(cache=True, nogil=True)(function))
+    """Compiles on first call, keeps the result on disk, and lets other threads run meanwhile.
+
+    Division by zero gives what NumPy gives, since the check for it would keep loops scalar.
+    """
+    return cast(_Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))

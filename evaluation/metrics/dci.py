@@ -1,0 +1,90 @@
+"""Disentanglement, completeness, informativeness (Eastwood and Williams, ICLR 2018).
+
+As disentanglement_lib's `dci` measures them: from the importances of gradient-boosted trees. The
+reference breaks ties unseeded, so that its scores vary from run to run; ours is one such run.
+"""
+
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+from numpy.random import RandomState
+from numpy.typing import NDArray
+
+from evaluation.data.ground_truth import GroundTruthData
+from evaluation.metrics._boosting import fit, predict, training_predictions
+from evaluation.metrics.sampling import Representation, sample_points
+
+
+def compute_dci(
+    ground_truth_data: GroundTruthData,
+    representation_function: Representation,
+    random_state: RandomState,
+    artifact_dir: str | None = None,  # noqa: ARG001 - disentanglement_lib's signature
+    num_train: int = 10_000,
+    num_test: int = 5_000,
+    batch_size: int = 16,
+) -> dict[str, Any]:
+    """DCI on a sample of the grid.
+
+    Returns:
+        What `dci` returns. Ties are broken by what `random_state` would give next; it is left as
+        the reference leaves it.
+    """
+    train, test = (
+        sample_points(ground_truth_data, representation_function, size, batch_size, random_state)
+        for size in (num_train, num_test)
+    )
+    return dci(*train, *test, seed=int(deepcopy(random_state).randint(1 << 31)))
+
+
+def dci(
+    codes: NDArray, factors: NDArray, test_codes: NDArray, test_factors: NDArray, seed: int = 0
+) -> dict[str, Any]:
+    """DCI of codes that predict factors.
+
+    A factor with one value makes the reference fail; here no code matters for it, it weighs nothing
+    in completeness, and it is predicted as that value.
+
+    Args:
+        codes: (n, d).
+        factors: (n, k), discrete.
+        test_codes: (m, d).
+        test_factors: (m, k).
+        seed: For ties between dims.
+
+    Returns:
+        `disentanglement`, `completeness`, `informativeness_train` and `informativeness_test` (mean
+        accuracies), all in [0, 1]; and `importance_matrix` (d, k).
+
+    Raises:
+        ValueError: a code is not finite as a float32.
+    """
+    if not all(np.isfinite(part.astype(np.float32)).all() for part in (codes, test_codes)):
+        raise ValueError("Codes must be finite in float32, in which the trees compare them.")
+    model = fit(codes, factors, seed)
+    importance = model.importances
+    return {
+        "informativeness_train": float(np.mean(training_predictions(model) == factors)),
+        "informativeness_test": float(np.mean(predict(model, test_codes) == test_factors)),
+        "disentanglement": disentanglement(importance),
+        "completeness": disentanglement(importance.T),
+        "importance_matrix": importance,
+    }
+
+
+def disentanglement(importance: NDArray[np.float64]) -> float:
+    """How far each row of the importances (d, k) is concentrated in one column, in [0, 1].
+
+    Rows weigh by their sums, equally if all are 0. Of the transposed matrix it is the completeness.
+    With one column there is nothing to tell apart, and the reference's NaN is 1 here.
+    """
+    rows, columns = importance.shape
+    if columns == 1:
+        return 1.0
+    shares = importance + 1e-11
+    shares /= shares.sum(axis=1, keepdims=True)
+    per_row = 1.0 + (shares * np.log(shares)).sum(axis=1) / np.log(columns)
+    total = importance.sum()
+    weights = importance.sum(axis=1) / total if total > 0 else np.full(rows, 1.0 / rows)
+    return float(np.sum(per_row * weights))
