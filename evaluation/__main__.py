@@ -108,14 +108,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         untrained = None
         if baseline:
-            untrained, _ = stack.enter_context(grading.open_codes(baseline, data, protocol))
+            store = arguments.output / "untrained_codes.npz"
+            opened = grading.open_codes(baseline, data, protocol, store)
+            untrained, _ = stack.enter_context(opened)
 
         def grade(found: Found, folder: Path) -> Report:
             path = folder / "scores.json"
             origin = scores.made_from(found, data, protocol, baseline)
             graded = scores.reusable(path, origin)
             if graded is None:
-                graded = grading.grade(found, data, protocol, untrained) | {"made_from": origin}
+                graded = grading.grade(found, data, protocol, folder, untrained)
+                graded["made_from"] = origin
                 write_json(path, graded)
             else:
                 console.print(f"Reused {path}, which was made from the same", markup=False)

@@ -3,15 +3,16 @@
 import mmap
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.code_files import CodeStore
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.errors import KitError
 from evaluation.representations import Representation
-from evaluation.terminal import progress
+from evaluation.terminal import console, progress
+
+_SECONDS_BETWEEN_KEEPING = 60.0
 
 EncodeRows = Callable[[NDArray[np.int64]], NDArray]
 """Maps numbers of a grid, at most a batch of them and in rising order, to codes (n, dims)."""
@@ -53,15 +54,21 @@ class CodeTable:
         return self._codes[indices]
 
     @property
+    def empty(self) -> bool:
+        return self._codes is None
+
+    @property
     def dim(self) -> int:
         """Number of dims, once any codes are there."""
         assert self._codes is not None
         return self._codes.shape[1]
 
     @property
-    def filled(self) -> NDArray[np.int64]:
-        """Numbers whose codes are there, in rising order."""
-        return np.flatnonzero(self._there)
+    def content(self) -> tuple[NDArray[np.int64], NDArray]:
+        """The numbers (n,) whose codes are there, in rising order, and the codes (n, dims)."""
+        assert self._codes is not None
+        filled = np.flatnonzero(self._there)
+        return filled, self._codes[filled]
 
     def put(self, indices: NDArray[np.int64], codes: NDArray) -> None:
         """Sets the codes (n, dims) of the numbers (n,)."""
@@ -81,8 +88,17 @@ class CodeTable:
         self.seconds += time.monotonic() - start
 
 
-def table_of(data: ImageGrid, representation: Representation) -> CodeTable:
-    """The codes of the dataset's images under the representation."""
+def given_table(codes: NDArray) -> CodeTable:
+    """A table of codes (n, dims) that are there already, one row for each number of the grid."""
+    return CodeTable(len(codes), lambda rows: codes[rows], batch=len(codes), doing="Reading codes")
+
+
+def table_of(data: ImageGrid, representation: Representation, store: CodeStore) -> CodeTable:
+    """The codes of the dataset's images under the representation.
+
+    Those in `store` are there from the start; what is encoded is kept in it now and then, so that
+    a run that is killed goes on where it was.
+    """
     mapping = data.images.base
 
     def encode(rows: NDArray[np.int64]) -> NDArray:
@@ -90,42 +106,13 @@ def table_of(data: ImageGrid, representation: Representation) -> CodeTable:
         if isinstance(mapping, mmap.mmap):
             # What was read stays in the system's cache, but no longer counts as ours.
             mapping.madvise(mmap.MADV_DONTNEED)
+        if not table.empty and time.monotonic() - store.kept_at > _SECONDS_BETWEEN_KEEPING:
+            store.keep(*table.content)
         return codes
 
-    return CodeTable(len(data), encode, representation.batch)
-
-
-def table_in(path: Path, data: ImageGrid) -> CodeTable:
-    """The codes in a `.npy` file, one row for each image in the dataset's order.
-
-    Raises:
-        KitError: it cannot be read as an array, or is not one finite row an image.
-    """
-    try:
-        codes = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise KitError(
-            "CODES-UNREADABLE",
-            f"cannot read {path} as a table of codes: {error}",
-            "Write it with numpy.save, as an array of floats",
-        ) from None
-    if codes.ndim != 2 or len(codes) != len(data) or codes.shape[1] < 1:
-        raise KitError(
-            "CODES-SHAPE",
-            f"{path} holds an array of shape {codes.shape}; {data.name} has {len(data):,} images",
-            "Give one row of codes for each image, in the dataset's order",
-        )
-    if codes.dtype.kind not in "fiu":
-        raise KitError("CODES-DTYPE", f"{path} holds {codes.dtype}, not numbers", "Save floats")
-    if not np.isfinite(codes).all():
-        row = int(np.flatnonzero(~np.isfinite(codes).all(axis=1))[0])
-        raise KitError(
-            "CODES-NONFINITE",
-            f"{path} holds NaN or infinity, first in row {row}",
-            "Give finite codes for every image",
-        )
-
-    def encode(rows: NDArray[np.int64]) -> NDArray:
-        return codes[rows].astype(np.float64 if codes.dtype.kind != "f" else codes.dtype)
-
-    return CodeTable(len(data), encode, batch=len(data), doing="Reading codes")
+    table = CodeTable(len(data), encode, representation.batch)
+    stored = store.recall()
+    if stored is not None:
+        table.put(*stored)
+        console.print(f"Reused {len(stored[0]):,} codes in {store.path}", markup=False)
+    return table

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,13 @@ from numpy.typing import NDArray
 
 from evaluation import contract
 from evaluation.baselines import noise_table, spread
-from evaluation.codes import CodeTable, table_in, table_of
+from evaluation.code_files import CodeStore, read_codes
+from evaluation.codes import CodeTable, given_table, table_of
 from evaluation.data.ground_truth import ImageGrid, IndexGrid
 from evaluation.errors import KitError
-from evaluation.files import sha256_of
 from evaluation.limits import Limits
 from evaluation.metrics import METRICS
-from evaluation.representations import Found, Representation
+from evaluation.representations import Found, Representation, digest_of
 from evaluation.scores import plain, versions
 from evaluation.terminal import console
 
@@ -86,17 +87,22 @@ def evaluate(
 
 
 def grade(
-    found: Found, data: ImageGrid, protocol: Protocol, untrained: CodeTable | None = None
+    found: Found,
+    data: ImageGrid,
+    protocol: Protocol,
+    folder: Path,
+    untrained: CodeTable | None = None,
 ) -> dict[str, Any]:
     """The report on a representation or a table of codes: the content of `scores.json`.
 
     Args:
+        folder: Where codes are kept for a later run.
         untrained: Codes of an untrained encoder, to be scored beside it.
 
     Raises:
         KitError: it cannot be graded.
     """
-    with open_codes(found, data, protocol) as (codes, sha256):
+    with open_codes(found, data, protocol, folder / "codes.npz") as (codes, sha256):
         report = _report(codes, data, protocol, untrained)
         about = {"path": str(found.path), "kind": found.kind, "sha256": sha256, "dim": codes.dim}
         return {**report, "representation": about}
@@ -104,14 +110,15 @@ def grade(
 
 @contextmanager
 def open_codes(
-    found: Found, data: ImageGrid, protocol: Protocol
+    found: Found, data: ImageGrid, protocol: Protocol, store: Path
 ) -> Iterator[tuple[CodeTable, str]]:
     """Yields the codes of the dataset's images, and the hash of what gives them.
 
-    A representation is held to its contract before, and once more after, on what it encoded.
+    A representation is held to its contract before, and once more after, on what it encoded. Its
+    codes are kept in the file `store`.
     """
     if found.kind == "codes":
-        yield table_in(found.path, data), sha256_of(found.path)
+        yield given_table(read_codes(found.path, data)), digest_of(found.path)
         return
     probe = data.images[_some(np.arange(len(data)), contract.PROBE_IMAGES)]
     with Representation(
@@ -122,10 +129,23 @@ def open_codes(
             console.print(f"This machine does not isolate what it grades: {phrases}", markup=False)
         _weigh(contract.violations(representation, probe), protocol)
         contract.use_fastest_form(representation, probe)
-        codes = table_of(data, representation)
+        origin = {
+            "representation": representation.sha256,
+            "data": data.fingerprint,
+            "form": representation.form,
+            "device": protocol.device,
+            "precision": protocol.precision,
+            "versions": versions(),
+        }
+        stored = CodeStore(store, origin)
+        codes = table_of(data, representation, stored)
         yield codes, representation.sha256
-        rows = _some(codes.filled, contract.PROBE_IMAGES)
-        _weigh(contract.drift(representation, data.images[rows], codes(rows)), protocol)
+        filled, content = codes.content
+        rows = _some(np.arange(len(filled)), contract.PROBE_IMAGES)
+        again = data.images[filled[rows]]
+        _weigh(contract.drift(representation, again, content[rows]), protocol)
+        if codes.seconds > 0:
+            stored.keep(filled, content)
 
 
 def _weigh(violations: Iterator[KitError], protocol: Protocol) -> None:
