@@ -56,13 +56,11 @@ if (($# == 0)) && [[ -e submission/bundle/manifest.json ]]; then
   step submission deliver
 else
   name=${AICROWD_EVALUATION_NAME:-experiment}
-  step submission finetune "$config" "$name"
+  # Bindings of `train` are fine-tuning's: a config that has them serves both steps.
+  if grep -q '^train\.' "$config"; then step submission finetune "$config" "$name"; fi
   step submission train "$config" "$name"
 fi
-step submission.aicrowd submit
-
 if (($# == 2)); then
-  output=${AICROWD_OUTPUT_PATH:-scratch/shared}/$AICROWD_EVALUATION_NAME
-  step evaluation --representation "$output/representation" --output "$output" \
-    --dataset "${AICROWD_DATASET_NAME:-mpi3d_sim_real_mini}"
+  step evaluation --representation "${AICROWD_OUTPUT_PATH:-scratch/shared}/$name/representation"
 fi
+step submission.aicrowd submit

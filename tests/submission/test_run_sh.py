@@ -1,5 +1,11 @@
 """run.sh as AIcrowd's evaluator starts it."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -57,6 +63,71 @@ def test_a_spoiled_bundle_is_an_event_and_a_failure(checkout: Path, tmp_path: Pa
     assert "error[BUNDLE-DIFFERS]" in result.stderr
     assert events(result.stdout) == ["execution_started", "execution_error"]
     assert not (tmp_path / "experiment").exists()
+
+
+TINY = """
+include '{configs}/quick.gin'
+main.dataset_name = 'mpi3d_sim_toy_mini'
+main.dataset_size = 256
+get_feature_extractor.stage = 1
+AggregatedFeatureExtractor.features = [16, 16, 16]
+AggregatedFeatureExtractor.strides = [4, 4, 2]
+train.epochs = 1
+train_vae.epochs = 1
+"""
+
+
+@pytest.fixture
+def tiny(checkout: Path, tmp_path: Path) -> Path:
+    """A config that is trained in seconds."""
+    path = tmp_path / "tiny.gin"
+    path.write_text(TINY.format(configs=checkout / "submission/configs"), encoding="utf-8")
+    return path
+
+
+def settings(tmp_path: Path, data_root: Path) -> dict[str, str]:
+    return {
+        "AICROWD_DATASET_NAME": "mpi3d_sim_real_mini",
+        "AICROWD_OUTPUT_PATH": str(tmp_path / "shared"),
+        "DISENTANGLEMENT_LIB_DATA": str(data_root),
+        "TORCH_HOME": str(tmp_path / "torch"),
+    }
+
+
+def test_with_a_config_it_trains_exports_and_grades(
+    checkout: Path, tiny: Path, tmp_path: Path, data_root: Path
+) -> None:
+    result = kit(checkout, "./run.sh", str(tiny), "tiny", **settings(tmp_path, data_root))
+    assert result.returncode == 0, result.stdout + result.stderr
+    sent = events(result.stdout)
+    assert (sent[0], sent[-1]) == ("execution_started", "submit")
+    assert set(sent[1:-1]) == {"register_progress"}
+    report = json.loads((tmp_path / "shared/tiny/scores.json").read_text())
+    assert report["representation"]["dim"] == 18
+    assert (tmp_path / "shared/tiny/representation/pytorch_model.pt").is_file()
+
+
+def test_a_signal_ends_training_at_once_and_is_told(
+    checkout: Path, tiny: Path, tmp_path: Path, data_root: Path
+) -> None:
+    tiny.write_text(tiny.read_text() + "train_vae.epochs = 100000\ntrain.epochs = 100000\n")
+    environment = {**os.environ, **settings(tmp_path, data_root), "AICROWD_IS_GRADING": "0"}
+    log = tmp_path / "log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            ["./run.sh", str(tiny), "tiny"],
+            cwd=checkout,
+            env={**environment, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            stdout=stream,
+            start_new_session=True,
+        )
+        while not (tmp_path / "shared/tiny").exists() and process.poll() is None:
+            time.sleep(0.1)
+        process.terminate()
+        assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    assert events(log.read_text())[-1] == "execution_error"
+    with pytest.raises(ProcessLookupError):  # nothing of it is left
+        os.killpg(process.pid, 0)
 
 
 def test_one_argument_is_refused(checkout: Path) -> None:
