@@ -37,7 +37,7 @@ COPY tests/requirements.txt /opt/tests-requirements.txt
 RUN --mount=type=cache,target=/root/.cache/pip pip install --requirement /opt/tests-requirements.txt
 COPY --chown=aicrowd:aicrowd . .
 USER 1001
-CMD ["python", "-m", "pytest"]
+CMD ["python", "-m", "pytest", "tests/evaluation", "tests/submission"]
 
 # ---- runtime: what AIcrowd runs ------------------------------------------------------------------
 FROM base AS runtime

@@ -6,8 +6,9 @@ from evaluation import environment
 from submission.export import export_function
 
 
-def colours(images: np.ndarray) -> np.ndarray:  # (n, 3, 64, 64) in [0, 1]
-    return images.reshape(len(images), 3, -1)[:, :, ::256].reshape(len(images), -1)  # (n, dims)
+def some_pixels(images: np.ndarray) -> np.ndarray:  # (n, 3, 64, 64) in [0, 1]
+    return images[:, :, 16::32, 16::32].reshape(len(images), -1)  # (n, dims)
 
 
-export_function(colours, environment.output_path() / "own" / "representation" / "python_model.dill")
+folder = environment.output_path() / "own_function/representation"
+export_function(some_pixels, folder / "python_model.dill")

@@ -156,6 +156,19 @@ def test_the_container_is_shut_in_and_the_image_is_bare(
     print(f"size of the image: {image['Size'] / 1e9:.2f} GB")
 
 
+def test_tests_run_inside_the_image(engine: str, checkout: Path) -> None:
+    formats = ["--format=docker"] if engine == "podman" else []
+    flags = [flag.removeprefix("--build-flag=") for flag in BUILD_FLAGS]
+    image = f"{container.IMAGE}-test"
+    build = [engine, "build", *formats, *flags, "--target=test", f"--tag={image}", "."]
+    built = kit(checkout, *build)
+    assert built.returncode == 0, built.stdout + built.stderr
+    tests = ("python", "-m", "pytest", "tests/submission/test_aicrowd.py")
+    result = kit(checkout, engine, "run", "--rm", "--network=none", image, *tests)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert " passed" in result.stdout and "skipped" not in result.stdout
+
+
 def test_the_graders_exit_status_is_returned_and_its_log_kept(
     engine: str, checkout: Path, data_root: Path, tmp_path: Path
 ) -> None:
