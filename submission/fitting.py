@@ -65,7 +65,7 @@ def fit(
                 group["lr"] = lr
             note = _note(rows, epoch, weights["KLD"])
             sums: dict[str, Tensor] = {}
-            for batch, noise in _batches(table, batch_size, training.latent_dims, seed, epoch):
+            for batch, noise in batches(table, batch_size, training.latent_dims, seed, epoch):
                 losses = _losses(model, vae, batch, noise, precision)
                 losses["total_loss"] = sum(
                     (weights.get(name, 1.0) * loss for name, loss in losses.items()),
@@ -97,7 +97,7 @@ def fit(
                 )
 
 
-def _batches(
+def batches(
     table: Rows, batch_size: int, latent_dims: int, seed: int, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Features (n, ...) and noise (n, latent_dims) of an epoch, the same in every process."""

@@ -1,7 +1,5 @@
 """The networks: their layout, their likelihoods, their initialisation, and the codes they give."""
 
-from collections.abc import Iterator
-
 import gin
 import pytest
 import torch
@@ -10,13 +8,6 @@ from torch import nn
 from evaluation.errors import KitError
 from submission.likelihoods import GaussianLikelihood, GaussianLikelihood2d
 from submission.vae import VAE, Decoder, Encoder, get_representation_extractor
-
-
-@pytest.fixture(autouse=True)
-def _no_config() -> Iterator[None]:
-    gin.clear_config()
-    yield
-    gin.clear_config()
 
 
 def parameters(module: nn.Module) -> int:
@@ -78,6 +69,7 @@ def test_the_sigmoid_is_optional(likelihood: type, squashed: bool) -> None:
     assert bool(((mean >= 0) & (mean <= 1)).all()) is squashed
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_the_decoder_of_maps_can_tell_places_apart() -> None:
     """A VAE of maps learns maps that differ from place to place."""
     torch.manual_seed(0)
