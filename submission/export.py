@@ -39,7 +39,8 @@ def export(module: nn.Module, path: Path) -> None:
         KitError: it can be neither scripted nor traced, does not give such codes, or the file
             computes something else or would do so on one device only.
     """
-    module = copy.deepcopy(module).cpu().eval()
+    with torch.no_grad():  # or the copies of a ScriptModule's parameters remember the originals
+        module = copy.deepcopy(module).cpu().eval()
     images = _images()
     expected = _checked_codes(_run(module, images), len(images))
     compiled = _compile(module, images)
