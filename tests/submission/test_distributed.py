@@ -1,0 +1,65 @@
+"""Two processes on gloo, started by `--devices 2`, do what one process does."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from submission import distributed
+from submission.fitting import CHECKPOINT
+
+
+def test_two_processes_train_as_one(
+    submission: Callable[..., subprocess.Popen], small_config: Path, tmp_path: Path
+) -> None:
+    """Features to the bit, curves and weights to rounding.
+
+    300 rows in batches of 32 leave a last one of 12, batch norm and total correlation look at the
+    whole batch, and every parameter has its share of the gradient.
+    """
+    folders = {}
+    for devices in (1, 2):
+        features = tmp_path / f"features-{devices}"
+        name = f"on-{devices}"
+        process = submission(
+            "train", small_config, name, "--devices", devices, "--features-dir", features
+        )
+        output, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors
+        assert output.count("Exported") == 1
+        folders[devices] = tmp_path / "shared" / name
+
+    one, two = (
+        np.load(next((tmp_path / f"features-{devices}").glob("*/features.npy")))
+        for devices in (1, 2)
+    )
+    np.testing.assert_array_equal(one, two)
+
+    one, two = (torch.load(folders[devices] / CHECKPOINT, weights_only=True) for devices in (1, 2))
+    for row, other in zip(one["rows"], two["rows"], strict=True):
+        assert other == pytest.approx(row, rel=1e-4)
+    for weight, tensor in one["vae"].items():
+        torch.testing.assert_close(two["vae"][weight], tensor, rtol=1e-3, atol=1e-5)
+
+
+def test_an_error_of_the_processes_is_that_of_the_command(
+    submission: Callable[..., subprocess.Popen], small_config: Path
+) -> None:
+    bad = ["--devices", "2", "--binding", "train_vae.epoch = 3"]
+    process = submission("train", small_config, "x", *bad)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "error[CONFIG-NAME]" in errors
+
+
+def test_one_process_is_a_group_of_its_own() -> None:
+    rows = torch.rand(5, 2)
+    model = nn.Linear(2, 2)
+    assert distributed.is_main() and distributed.world_size() == 1
+    assert distributed.share(5) == slice(0, 5)
+    assert distributed.gather_rows(rows, 5) is rows
+    assert distributed.data_parallel(model) is model
