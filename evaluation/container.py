@@ -126,10 +126,14 @@ def _logged(command: Sequence[str], log: Path) -> int:
         ) as process,
     ):
         assert process.stdout is not None
-        for line in process.stdout:
-            stream.write(line)
-            stream.flush()
-            console.print(line, end="", markup=False)
+        try:
+            for line in process.stdout:
+                stream.write(line)
+                stream.flush()
+                console.print(line, end="", markup=False)
+        except BaseException:
+            process.kill()  # leaving the block would wait for it
+            raise
     return process.returncode
 
 
@@ -140,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise KitError(
             "CONTAINER-DATASET",
             f"{dataset} does not exist, and a container cannot make it",
-            f"Make it first: .venv/bin/python -m evaluation.data render {arguments.dataset}",
+            "Put it there first; `.venv/bin/python -m evaluation.data render` makes simulated ones",
         )
     # A terminated run still removes what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

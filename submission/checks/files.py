@@ -119,16 +119,16 @@ def _run_script(path: Path) -> Iterator[KitError]:
 
 
 def _dockerfile(path: Path) -> Iterator[KitError]:
-    instructions = re.sub(r"\\\n", " ", path.read_text(encoding="utf-8")).splitlines()
-    stage = [line for line in instructions if re.match(r"(?i)user |cmd |entrypoint ", line)]
-    users = [line.split()[1] for line in stage if line.lower().startswith("user ")]
+    text = re.sub(r"\\\n", " ", path.read_text(encoding="utf-8"))
+    stage = re.split(r"(?im)^FROM ", text)[-1]
+    users = re.findall(r"(?im)^USER +(\S+)", stage)
     if not users or users[-1] not in (USER, UID):
         yield KitError(
             "DOCKERFILE-USER",
             f"the image runs as {users[-1] if users else 'root'}",
             f"End the Dockerfile's last stage with USER {USER} (uid {UID})",
         )
-    if not any(ENTRY in line for line in stage if not line.lower().startswith("user ")):
+    if not re.search(rf"(?im)^(CMD|ENTRYPOINT) .*{re.escape(ENTRY)}", stage):
         yield KitError(
             "DOCKERFILE-ENTRY",
             f"the image does not start {ENTRY}",
