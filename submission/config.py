@@ -22,8 +22,8 @@ class Main:
         batch_size: Batch size of fine-tuning.
         test_ratio: Part of each dataset that fine-tuning holds out, in [0, 1).
         seed: Of everything that is drawn.
-        sequential_dataset: Whether training uses the first `dataset_size` images, rather than
-            as many drawn without replacement.
+        sequential_dataset: Whether these are the first ones, rather than drawn without
+            replacement.
         vae_batch_size: Batch size of the VAE.
         use_pca: Whether the regions of `RMACTransform` are whitened.
         cache_features_on_disk: Whether the feature table is a file to be used again, rather than

@@ -53,11 +53,15 @@ def get_feature_extractor(
     name = backbone_name if custom_model_id is None else f"{backbone_name}_{custom_model_id}"
     is_aggregated = model_name != backbone_name
     is_tuned = is_aggregated and tuned
-    if not is_tuned and pretrained and custom_model_id is None:
+    if pretrained and custom_model_id is None and not is_tuned:
         network.load_state_dict(_imagenet_weights(backbone_name))
     backbone = Backbone(name, network, interpolation_size, stage)
-    extractor = AggregatedFeatureExtractor(backbone) if is_aggregated else backbone
-    if is_tuned or custom_model_id is not None:
+    if custom_model_id is not None and not is_tuned:
+        load_checkpoint(backbone, checkpoint_path(backbone))
+    if not is_aggregated:
+        return backbone.eval()
+    extractor = AggregatedFeatureExtractor(backbone)
+    if is_tuned:
         load_checkpoint(extractor, checkpoint_path(extractor))
     return extractor.eval()
 

@@ -4,6 +4,7 @@ The extractor learns the factors of datasets whose labels are known (arXiv 2002.
 how.
 """
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -41,8 +42,8 @@ def finetune(experiment: str, *, device: torch.device, precision: str) -> None:
     (no binding of `train`) asks for none.
 
     Raises:
-        KitError: the extractor has learned aggregation already, the datasets' factors differ, or
-            there are weights in the place of ours that the kit did not make.
+        KitError: the datasets' factors differ, or there are weights in the place of ours that the
+            kit did not make.
     """
     if not config.sets("train"):
         console.print("Nothing to fine-tune: the config sets nothing of `train`")
@@ -50,23 +51,23 @@ def finetune(experiment: str, *, device: torch.device, precision: str) -> None:
     with gin.config_scope(SCOPE):
         main, tuning = Main(), FineTuning()
         torch.manual_seed(main.seed)
-        backbone = get_feature_extractor()
-        if not isinstance(backbone, Backbone):
-            raise KitError(
-                "FINETUNE-EXTRACTOR",
-                f"fine-tuning starts from a backbone, and the config names {backbone.name}",
-                f"Add {SCOPE}/get_feature_extractor.model_name = '{backbone.name[3:]}'",
-            )
-        extractor = AggregatedFeatureExtractor(backbone)
+        extractor = get_feature_extractor(tuned=False)
+        if isinstance(extractor, Backbone):
+            extractor = AggregatedFeatureExtractor(extractor)
     names = [main.dataset_name] if isinstance(main.dataset_name, str) else main.dataset_name
     grids = [open_dataset(name) for name in names]
     images = LabelledImages(grids)
     classifier = FactorClassifier(extractor, images.factor_sizes)
+    learned, held_out = images.split(
+        main.dataset_size, main.sequential_dataset, main.test_ratio, main.seed
+    )
     made_from = {
         "datasets": [grid.fingerprint for grid in grids],
+        "images": hashlib.sha256(learned.tobytes() + held_out.tobytes()).hexdigest(),
         "start": digest_of(classifier),
         "train": asdict(tuning),
-        "main": [main.dataset_size, main.batch_size, main.test_ratio, main.seed],
+        "batch_size": main.batch_size,
+        "seed": main.seed,
         "precision": precision,
         "torch": torch.__version__,
     }
@@ -77,11 +78,11 @@ def finetune(experiment: str, *, device: torch.device, precision: str) -> None:
     folder = output_path() / experiment / "finetuning"
     if distributed.is_main():
         _write_config(folder)
-    split = images.split(main.dataset_size, main.test_ratio, main.seed)
     tune(
         classifier,
         images,
-        *split,
+        learned,
+        held_out,
         tuning,
         batch_size=main.batch_size,
         seed=main.seed,

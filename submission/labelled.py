@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from evaluation.data.ground_truth import ImageGrid
 from evaluation.errors import KitError
 from submission.batches import reader_of
+from submission.features import select_images
 
 
 class LabelledImages:
@@ -45,19 +46,19 @@ class LabelledImages:
         return self._grid.factors_of(numbers % len(self._grid))
 
     def split(
-        self, dataset_size: int, test_ratio: float, seed: int
+        self, dataset_size: int, sequential: bool, test_ratio: float, seed: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Numbers to train on and to hold out.
 
-        Of the first `dataset_size` images of each dataset (0 means all) the part `test_ratio`,
-        drawn anew in each, is held out.
+        Of what `features.select_images` takes of each dataset the part `test_ratio`, rounded down
+        and drawn anew for each, is held out.
         """
         total = len(self._grid)
-        used = min(dataset_size, total) if dataset_size > 0 else total
-        held = int(used * test_ratio)
+        chosen = select_images(total, dataset_size, sequential, seed)
+        held = int(len(chosen) * test_ratio)
         random_state = RandomState(seed)
         orders = [
-            place * total + random_state.permutation(used) for place in range(len(self._readers))
+            place * total + random_state.permutation(chosen) for place in range(len(self._readers))
         ]
         return (
             np.concatenate([order[held:] for order in orders]),
