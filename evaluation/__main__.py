@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -88,6 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from evaluation.representations import Found, find
 
     if arguments.codes:
+        if not arguments.codes.is_file():
+            raise KitError(
+                "CODES-UNREADABLE", f"{arguments.codes} is no file", "Give the path of a .npy file"
+            )
         subjects = [Found(arguments.codes, "codes")]
     else:
         subjects = [found for path in arguments.representation for found in find(path)]
@@ -104,6 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         limits=limits.from_arguments(arguments, limits.Limits),
     )
     data = open_dataset(arguments.dataset, arguments.data_root)
+    _make_folder(arguments.output)
 
     with ExitStack() as stack:
         untrained = None
@@ -122,7 +128,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                 write_json(path, graded)
             else:
                 console.print(f"Reused {path}, which was made from the same", markup=False)
-            report.print_report(graded)
             return graded
 
         if len(subjects) > 1:
@@ -130,6 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             report.print_all(reports, refusals)
         else:
             reports, refusals = {"": grade(subjects[0], arguments.output)}, {}
+            report.print_report(reports[""])
 
     if refusals:
         return BAD_INPUT
@@ -146,6 +152,7 @@ def _grade_each(
     reports: dict[str, Report] = {}
     refusals: dict[str, KitError] = {}
     for found in subjects:
+        console.print(f"Grading {found.path}", markup=False)
         name, number = found.name, 1
         while name in reports or name in refusals:
             number += 1
@@ -161,6 +168,18 @@ def _grade_each(
     }
     write_json(output / "all_scores.json", summary)
     return reports, refusals
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise KitError(
+            "OUTPUT-UNWRITABLE",
+            f"cannot write to {folder}: {error.strerror}",
+            "Give a folder that this user can write to, by --output",
+        ) from None
 
 
 def _metrics(given: Sequence[str] | None, config: Path | None) -> tuple[str, ...]:

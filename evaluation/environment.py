@@ -6,6 +6,8 @@ Values set from outside win; the defaults keep everything under `scratch/` of th
 import os
 from pathlib import Path
 
+from evaluation.errors import KitError
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 SCRATCH = REPOSITORY / "scratch"
 
@@ -65,10 +67,19 @@ def of_worker(work: Path) -> dict[str, str]:
 
 
 def pick_device(choice: str = "auto") -> str:
-    """The torch device for `choice`; "auto" is CUDA if found, unless `AICROWD_CUDA` is false."""
-    if choice != "auto":
+    """The torch device for `choice`; "auto" is CUDA if found, unless `AICROWD_CUDA` is false.
+
+    Raises:
+        KitError: "cuda" was asked for where torch finds none.
+    """
+    if choice == "cpu":
         return choice
     import torch
 
-    allowed = _switch("AICROWD_CUDA", default=True)
-    return "cuda" if allowed and torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        return "cuda" if choice == "cuda" or _switch("AICROWD_CUDA", default=True) else "cpu"
+    if choice == "cuda":
+        raise KitError(
+            "DEVICE-CUDA", "torch finds no CUDA device here", "Choose the device cpu or auto"
+        )
+    return "cpu"

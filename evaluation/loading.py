@@ -50,8 +50,9 @@ def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Enco
     try:
         module = torch.jit.load(str(path), map_location=device)
     except RuntimeError as error:
+        cause = str(error).partition(". ")[0]  # advice and a trace of C++ follow
         raise RefusalError(
-            "REPRESENTATION-LOAD", f"is no TorchScript that loads: {error}"
+            "REPRESENTATION-LOAD", f"is no TorchScript that loads: {cause}"
         ) from None
 
     def encode(run: Any, images: NDArray[np.uint8], memory_format: torch.memory_format) -> NDArray:

@@ -35,6 +35,7 @@ def load(metric: Metric) -> Callable[..., dict[str, Any]]:
     module, name = metric.reference.rsplit(".", 1)
     logging.disable(logging.WARNING)  # gin deprecates an argument that all of its modules use
     function = getattr(import_module(module), name)
+    import_module("disentanglement_lib.evaluation.metrics.factor_vae")  # has prune_dims
     logging.disable(logging.NOTSET)
     with gin.unlock_config():
         gin.parse_config(_BINDINGS)
@@ -45,8 +46,10 @@ def load(metric: Metric) -> Callable[..., dict[str, Any]]:
         if parameter.name in theirs and parameter.default is not parameter.empty
     }
 
-    def compute(ground_truth_data: Any, codes: Any, random_state: RandomState) -> dict[str, Any]:
+    def compute(
+        ground_truth_data: Any, codes: Any, random_state: RandomState, **settings: Any
+    ) -> dict[str, Any]:
         np.random.set_state(random_state.get_state())
-        return function(ground_truth_data, codes, random_state, **protocol)
+        return function(ground_truth_data, codes, random_state, **{**protocol, **settings})
 
     return compute

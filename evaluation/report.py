@@ -56,7 +56,7 @@ def _print_verification(verification: Mapping[str, Mapping[str, Any]]) -> None:
             "none" if reference is None else f"{reference:.6f}",
             "" if reference is None else f"{abs(fast - reference):.1e}",
             f"{row['tolerance']:.1e}",
-            "[green]yes[/green]" if row["within"] else "[bold red]no[/bold red]",
+            _yes_or_no(row["within"]),
         )
     console.print("Both engines on the same codes; the reference is disentanglement_lib:")
     console.print(table)
@@ -64,10 +64,15 @@ def _print_verification(verification: Mapping[str, Mapping[str, Any]]) -> None:
 
 def print_all(reports: Mapping[str, Mapping[str, Any]], refusals: Mapping[str, KitError]) -> None:
     """Many representations, one row each."""
-    names = list(next(iter(reports.values()))["scores"]) if reports else []
-    table = _table(*names, of="Representation")
+    first: Mapping[str, Any] = next(iter(reports.values()), {"scores": {}})
+    verified = "verification" in first
+    table = _table(*first["scores"], *["Engines equal"] * verified, of="Representation")
     for title, report in reports.items():
-        table.add_row(escape(title), *(_number(report["scores"][name]) for name in names))
+        cells = [_number(score) for score in report["scores"].values()]
+        if verified:
+            equal = all(row["within"] for row in report["verification"].values())
+            cells.append(_yes_or_no(equal))
+        table.add_row(escape(title), *cells)
     console.print(table)
     for title, refusal in refusals.items():
         console.print(f"{escape(title)}: [red]refused, {refusal.code}[/red]")
@@ -83,3 +88,7 @@ def _table(*columns: str, of: str = "Metric") -> Table:
 
 def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:.4f}"
+
+
+def _yes_or_no(answer: bool) -> str:
+    return "[green]yes[/green]" if answer else "[bold red]no[/bold red]"

@@ -1,0 +1,264 @@
+"""The command, from representation or codes to scores.json."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.random import RandomState
+from numpy.typing import NDArray
+
+from evaluation import __main__ as command
+from evaluation import environment, metrics, reference
+from evaluation.baselines import spread
+from evaluation.codes import given_table
+from evaluation.data.ground_truth import ImageGrid, IndexGrid
+from evaluation.errors import KitError
+from evaluation.grading import Protocol, evaluate, open_codes
+from evaluation.representations import find
+from tests.evaluation.bad_submissions import dilled
+
+PICKED = "images[:, :, 20:50:10, 20:50:10].reshape(len(images), -1)"
+"""27 pixels as codes: equal to the last bit however large the batch is."""
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    folder = tmp_path / "experiment"
+    (folder / "representation").mkdir(parents=True)
+    dilled(f"def represent(images):\n  return {PICKED}")(folder / "representation")
+    return folder
+
+
+@pytest.fixture
+def perfect(mini: ImageGrid, tmp_path: Path) -> Path:
+    path = tmp_path / "perfect.npy"
+    np.save(path, mini.factors_of(np.arange(len(mini))).astype(np.float32))
+    return path
+
+
+@pytest.fixture
+def run(mini: ImageGrid, data_root: Path) -> Run:
+    def main(*argv: object) -> int:
+        flags = ["--dataset", mini.name, "--data-root", data_root, "--device", "cpu", *argv]
+        return command.main([str(flag) for flag in flags])
+
+    return main
+
+
+def scores_in(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "scores.json").read_text())
+
+
+SMALL = {
+    "factor_vae_metric": {"num_train": 60, "num_eval": 40, "num_variance_estimate": 200},
+    "dci": {"num_train": 150, "num_test": 60},
+    "sap_score": {"num_train": 300, "num_test": 150},
+    "mig": {"num_train": 500},
+    "irs": {"num_train": 500},
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_table_gives_the_scores_that_batches_of_images_give(
+    name: str, mini: ImageGrid, experiment: Path, tmp_path: Path
+) -> None:
+    def represent(observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        return observations[:, 20:50:10, 20:50:10].transpose(0, 3, 1, 2).reshape(-1, 27)
+
+    theirs = reference.load(metrics.METRICS[name])
+    protocol = Protocol(metrics=(name,))
+    with open_codes(find(experiment)[0], mini, protocol, tmp_path / "codes.npz") as (codes, _):
+        grid = IndexGrid(mini.factor_sizes)
+        from_table = theirs(grid, codes, RandomState(0), **SMALL[name])
+        ours = metrics.METRICS[name].load()(grid, codes, RandomState(0), **SMALL[name])
+    from_images = theirs(mini, represent, RandomState(0), **SMALL[name])
+
+    key = metrics.METRICS[name].score_key
+    assert from_table[key] == from_images[key]
+    if metrics.METRICS[name].tolerance == 0:
+        assert ours[key] == from_images[key]
+
+
+def test_perfect_codes(run: Run, perfect: Path, tmp_path: Path, mini: ImageGrid) -> None:
+    assert run("--codes", perfect, "--output", tmp_path) == 0
+    report = scores_in(tmp_path)
+    assert list(report["scores"]) == [metric.name for metric in metrics.CHALLENGE]
+    assert report["scores"]["factor_vae_metric"] == 1.0
+    assert report["scores"]["dci"] > 0.99
+    assert report["scores"]["irs"] > 0.97
+    assert all(0 <= score <= 1 for score in report["scores"].values())
+    assert report["dataset"] == mini.name
+    assert report["factor_sizes"] == list(mini.factor_sizes)
+    assert report["representation"]["dim"] == mini.num_factors
+    assert report["baselines"]["noise"]["dci"] < 0.1
+    assert set(report["seconds"]) == {"encode", *report["scores"]}
+
+
+def test_a_representation_and_its_table_of_codes_score_the_same(
+    run: Run, experiment: Path, mini: ImageGrid, tmp_path: Path
+) -> None:
+    every = mini.observations_at(np.arange(len(mini)))
+    table = every[:, 20:50:10, 20:50:10].transpose(0, 3, 1, 2).reshape(-1, 27)
+    np.save(tmp_path / "codes.npy", table)
+    flags = ("--metrics", "mig,irs,factor_vae_metric", "--output")
+    assert run("--representation", experiment, *flags, tmp_path / "a") == 0
+    assert run("--codes", tmp_path / "codes.npy", *flags, tmp_path / "b") == 0
+    assert scores_in(tmp_path / "a")["details"] == scores_in(tmp_path / "b")["details"]
+
+
+def test_scores_are_reused_while_made_from_the_same(
+    run: Run, experiment: Path, tmp_path: Path
+) -> None:
+    flags = ("--representation", experiment, "--output", tmp_path, "--metrics", "mig")
+    assert run(*flags) == 0
+    written = (tmp_path / "scores.json").stat().st_mtime_ns
+    assert run(*flags) == 0
+    assert (tmp_path / "scores.json").stat().st_mtime_ns == written
+    assert run(*flags, "--seed", "1") == 0
+    assert (tmp_path / "scores.json").stat().st_mtime_ns > written
+
+
+def test_many_at_once(
+    run: Run, experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken" / "representation"
+    broken.mkdir(parents=True)
+    (broken / "python_model.dill").touch()
+    flags = ("--metrics", "mig", "--output", tmp_path / "out")
+    assert run("--representation", experiment, broken.parent, *flags) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error[REPRESENTATION-EMPTY]: ")
+    assert "experiment" in captured.out
+    summary = json.loads((tmp_path / "out" / "all_scores.json").read_text())
+    assert summary["scores"]["experiment"] == scores_in(tmp_path / "out" / "experiment")["scores"]
+    assert list(summary["refused"]) == ["broken"]
+    assert not (tmp_path / "out" / "broken").exists()
+
+
+def test_baseline_and_seeds(run: Run, perfect: Path, experiment: Path, tmp_path: Path) -> None:
+    flags = ("--metrics", "mig,irs", "--seeds", "3", "--seed", "5", "--baseline", experiment)
+    assert run("--codes", perfect, "--output", tmp_path / "all", *flags) == 0
+    report = scores_in(tmp_path / "all")
+    assert set(report["baselines"]) == {"noise", "untrained"}
+    for number, seed in enumerate((5, 6, 7)):
+        one = ("--metrics", "mig", "--seed", seed, "--output", tmp_path / str(seed))
+        assert run("--codes", perfect, *one) == 0
+        mig = report["seeds"]["mig"]["scores"][number]
+        assert mig == scores_in(tmp_path / str(seed))["scores"]["mig"]
+
+
+def test_spread_of_known_scores() -> None:
+    of = spread([0.2, 0.4, 0.6])
+    assert of["mean"] == pytest.approx(0.4)
+    assert of["std"] == pytest.approx(0.2)
+    low, high = of["interval"]
+    assert 0.2 <= low < 0.4 < high <= 0.6
+    assert spread([0.5, 0.5])["interval"] == [0.5, 0.5]
+
+
+def test_verify_passes_and_fails(
+    run: Run, perfect: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ("--codes", perfect, "--metrics", "mig,irs", "--verify", "--output")
+    assert run(*flags, tmp_path / "a") == 0
+    rows = scores_in(tmp_path / "a")["verification"]
+    assert all(row["fast"] == row["disentanglement_lib"] for row in rows.values())
+    # Nothing is within a tolerance below zero.
+    never = replace(metrics.METRICS["mig"], tolerance=-1.0)
+    monkeypatch.setitem(metrics.METRICS, "mig", never)
+    assert run(*flags, tmp_path / "b") == 3
+    assert not scores_in(tmp_path / "b")["verification"]["mig"]["within"]
+
+
+def test_the_reference_engine_repeats(mini: ImageGrid) -> None:
+    codes = given_table(RandomState(1).normal(size=(len(mini), 4)))
+    grid = IndexGrid(mini.factor_sizes)
+    np.random.seed(7)
+    first = evaluate(["sap_score", "mig"], "disentanglement_lib", grid, codes, 0)
+    np.random.seed(8)
+    assert (
+        evaluate(["sap_score", "mig"], "disentanglement_lib", grid, codes, 0).scores == first.scores
+    )
+
+
+def test_metrics_from_a_gin_file(run: Run, perfect: Path, tmp_path: Path) -> None:
+    config = tmp_path / "metrics.gin"
+    config.write_text("get_eval_metrics.metrics = ['mig']\n")
+    assert run("--codes", perfect, "--config", config, "--output", tmp_path) == 0
+    assert list(scores_in(tmp_path)["scores"]) == ["mig"]
+
+
+@pytest.mark.parametrize(
+    ("code", "flags"),
+    [
+        ("METRIC-NAME", ["--metrics", "mig,accuracy"]),
+        ("DATA-NAME", ["--dataset", "cars3d"]),
+        ("CODES-UNREADABLE", ["--codes", "nowhere.npy"]),
+        ("OUTPUT-UNWRITABLE", ["--output", "/proc/scores"]),
+        ("CONFIG-FILE", ["--config", "nowhere.gin"]),
+        ("REPRESENTATION-MISSING", ["--baseline", "nowhere.pt"]),
+    ],
+)
+def test_bad_input(run: Run, perfect: Path, tmp_path: Path, code: str, flags: list[str]) -> None:
+    with pytest.raises(KitError) as refused:
+        run("--codes", perfect, "--output", tmp_path, *flags)
+    assert refused.value.code == code
+    assert not (tmp_path / "scores.json").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there(run: Run, perfect: Path) -> None:
+    with pytest.raises(KitError, match="DEVICE-CUDA"):
+        run("--codes", perfect, "--device", "cuda")
+
+
+def test_killed_while_encoding_and_started_again(
+    mini: ImageGrid, data_root: Path, experiment: Path, run: Run, tmp_path: Path
+) -> None:
+    slow = tmp_path / "slow" / "representation"
+    slow.mkdir(parents=True)
+    dilled(f"import time\ndef represent(images):\n  time.sleep(0.05)\n  return {PICKED}")(slow)
+    argv = ["--representation", str(slow), "--output", str(tmp_path / "killed"), "--metrics", "mig"]
+    argv += ["--dataset", mini.name, "--data-root", str(data_root), "--device", "cpu"]
+    grader = subprocess.Popen(
+        [sys.executable, "-m", "evaluation", *argv],
+        cwd=environment.REPOSITORY,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    while not list(tmp_path.glob("representation-*/work")):
+        time.sleep(0.05)
+    time.sleep(1)
+    grader.send_signal(signal.SIGKILL)
+    grader.wait()
+    deadline = time.monotonic() + 20
+    while workers_under(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert workers_under(tmp_path) == []
+    assert not (tmp_path / "killed" / "scores.json").exists()
+
+    assert run(*argv) == 0
+    assert run("--representation", experiment, "--output", tmp_path / "a", "--metrics", "mig") == 0
+    assert scores_in(tmp_path / "killed")["details"] == scores_in(tmp_path / "a")["details"]
+
+
+def workers_under(folder: Path) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"HOME={folder}".encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_text())
+        except OSError:
+            continue
+    return found
