@@ -19,17 +19,19 @@ from evaluation.representations import Representation
 PROBE_IMAGES = 2 * ANSWER_BATCH
 """Images that the checks here need."""
 
-_NOISE = {"float32": 1e-4, "bf16": 0.1}
-
 
 def differ(codes: NDArray, other: NDArray, precision: str = "float32") -> float | None:
     """The largest difference between two arrays of codes (n, dims) if it exceeds noise, else None.
 
-    Noise is relative to the largest value of each dim, with a floor for dims that are nearly zero
-    beside the others.
+    In float32 noise is a little of the reach of a dim and, since rounding in a network reaches all
+    dims alike, of the largest; it must be lost in the spread over images. bf16 rounds 65,536 times
+    as coarsely, and is only asked to leave most of the spread.
     """
-    reach = np.abs(codes).max(axis=0)
-    allowed = _NOISE[precision] * np.maximum(reach, reach.max() / 100)
+    reach, spread = np.abs(codes).max(axis=0), codes.std(axis=0)
+    if precision == "bf16":
+        allowed = 0.2 * (spread + spread.max() / 10)
+    else:
+        allowed = 1e-3 * spread + 1e-5 * reach + 2e-6 * reach.max()
     difference = np.abs(codes.astype(np.float64) - other)
     return float(difference.max()) if (difference > allowed).any() else None
 
