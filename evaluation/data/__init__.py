@@ -18,13 +18,16 @@ def open_dataset(name: str, root: Path | None = None) -> ImageGrid:
     Raises:
         KitError: no such name, or the data cannot be had, read or written.
     """
-    from evaluation.data import mpi3d, simulated
+    from evaluation.data import mpi3d
 
     root = root or data_root()
     if root.exists() and not root.is_dir():
         raise KitError("DATA-ROOT", f"{root} is not a folder", "Name the folder of the datasets")
     if name in mpi3d.DATASETS:
         return mpi3d.open_published(name, root)
+
+    from evaluation.data import simulated  # with it comes numba
+
     if name in simulated.DATASETS:
         return simulated.open_simulated(name, root)
     raise KitError(

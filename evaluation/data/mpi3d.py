@@ -72,7 +72,6 @@ def open_published(name: str, root: Path) -> ImageGrid:
     """
     npz = root / name / f"{name}.npz"
     npy = npz.with_suffix(".npy")
-    images: NDArray[np.uint8]
     if npz.is_file():
         member = _inspect(npz)
         sizes = layout_of(member.images, npz)
@@ -123,7 +122,7 @@ def layout_of(count: int, path: Path) -> tuple[int, ...]:
 
 
 def write_npz(name: str, root: Path, images: NDArray[np.uint8]) -> Path:
-    """Writes images as MPI3D is published, without compression, so that they can be mapped.
+    """Writes memory-mapped images in the format of MPI3D, uncompressed so as to be mapped again.
 
     Raises:
         KitError: nothing can be written, or the disk has no room.
@@ -225,7 +224,7 @@ def _unpack(name: str, npz: Path, target: NDArray[np.uint8]) -> None:
             advance(len(block))
 
 
-def _map_npy(path: Path) -> NDArray[np.uint8]:
+def _map_npy(path: Path) -> np.memmap:
     try:
         images = np.load(path, mmap_mode="r")
     except (ValueError, EOFError, OSError) as error:

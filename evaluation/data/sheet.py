@@ -11,13 +11,13 @@ def contact_sheet(dataset: ImageGrid, columns: int) -> NDArray[np.uint8]:
 
     A row walks its factor from the first value to the last, evenly where there are more than
     `columns` and leaving the rest of the row black where there are fewer; the other factors keep
-    the value at a third of their range, which on the axes is neither an end nor the middle.
+    the value at three fifths of their range, where the object is large and the arm not in line.
     """
     height, width, channels = dataset.observation_shape
     sheet = np.zeros((dataset.num_factors, height, columns, width, channels), np.uint8)
     for row, size in enumerate(dataset.factor_sizes):
         shown = min(size, columns)
-        factors = np.tile(np.array(dataset.factor_sizes) // 3, (shown, 1))
+        factors = np.tile(np.array(dataset.factor_sizes) * 3 // 5, (shown, 1))
         factors[:, row] = np.linspace(0, size - 1, shown).round()
         images = dataset.images[dataset.indices_of(factors)]
         sheet[row, :, :shown] = images.transpose(1, 0, 2, 3)

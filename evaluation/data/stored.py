@@ -35,7 +35,7 @@ def open_made(
     made_from: dict[str, Any],
     count: int,
     fill: Callable[[NDArray[np.uint8]], None],
-) -> tuple[NDArray[np.uint8], str]:
+) -> tuple[np.memmap, str]:
     """Opens `<name>.npy`, making it first unless there is one made from the same.
 
     Processes that ask at the same time make it once; a killed one leaves nothing that is trusted.
@@ -93,9 +93,16 @@ def fingerprint_of(
 
 
 def blocks_of(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    """The images in order, `BLOCK` at a time."""
+    """Memory-mapped images in order, `BLOCK` at a time.
+
+    Each block is mapped by itself: the pages of one large map would pile up in memory.
+    """
+    assert isinstance(images, np.memmap)
+    assert images.filename is not None
     for start in range(0, len(images), BLOCK):
-        yield images[start : start + BLOCK]
+        shape = (min(BLOCK, len(images) - start), *IMAGE_SHAPE)
+        place = images.offset + start * math.prod(IMAGE_SHAPE)
+        yield np.memmap(images.filename, np.uint8, "r", place, shape)
 
 
 def _sha256(name: str, blocks: Iterable[NDArray[np.uint8]], count: int) -> str:
@@ -130,9 +137,7 @@ def _folders(name: str, root: Path) -> tuple[Path, Path]:
     return root / name, output_path() / ".dataset" / name
 
 
-def _find_made(
-    name: str, root: Path, made_from: dict[str, Any]
-) -> tuple[NDArray[np.uint8], str] | None:
+def _find_made(name: str, root: Path, made_from: dict[str, Any]) -> tuple[np.memmap, str] | None:
     records = [record for record in _records(name, root) if record["made_from"] == made_from]
     paths = [folder / f"{name}.npy" for folder in _folders(name, root)]
     for path in filter(Path.is_file, paths):

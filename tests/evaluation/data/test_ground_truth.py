@@ -54,7 +54,7 @@ def reference(mini: ImageGrid, tmp_path_factory: pytest.TempPathFactory) -> obje
     from disentanglement_lib.data.ground_truth import mpi3d, util
 
     root = tmp_path_factory.mktemp("published")
-    write_npz("mpi3d_real", root, np.asarray(mini.images))
+    write_npz("mpi3d_real", root, mini.images)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DISENTANGLEMENT_LIB_DATA", str(root))
         data = mpi3d.MPI3D("mpi3d_real")

@@ -142,7 +142,9 @@ def test_copied_images_are_known_by_their_content(npz: Path, images: NDArray[np.
 
 
 def test_our_archives_are_read_by_numpy(tmp_path: Path, images: NDArray[np.uint8]) -> None:
-    path = mpi3d.write_npz("mpi3d_toy", tmp_path, images)
+    np.save(tmp_path / "images.npy", images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    path = mpi3d.write_npz("mpi3d_toy", tmp_path, mapped)
     with np.load(path) as archive:
         assert archive.files == ["images"]
         np.testing.assert_array_equal(archive["images"], images)
