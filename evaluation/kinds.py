@@ -44,7 +44,7 @@ def is_of_kind(value: Any, kind: Any) -> bool:  # noqa: PLR0911 - one a kind
         return len(wanted) == len(value) and all(map(is_of_kind, value, wanted))
     if kind in (int, float):
         return isinstance(value, int | kind) and not isinstance(value, bool)
-    return not inspect.isclass(kind) or isinstance(value, kind)
+    return kind is Any or not inspect.isclass(kind) or isinstance(value, kind)
 
 
 def describe(kind: Any) -> str:

@@ -4,7 +4,6 @@ Weights lie under `$TORCH_HOME`: ImageNet's where torchvision keeps them, `hub/c
 fine-tuned ones directly, as `<name>[_<id>]_<height>x<width>.pth`.
 """
 
-import pickle
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -86,14 +85,13 @@ def load_checkpoint(extractor: nn.Module, path: Path) -> None:
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        state = _in_our_names(state, extractor.state_dict())
+    except Exception as error:  # torch.load raises whatever its unpickler meets
         raise KitError(
             "EXTRACTOR-UNREADABLE",
             f"{path} is not a file of weights that can be loaded safely: {error}",
             "Put a file of weights (a state dict) there",
         ) from None
-    wanted = extractor.state_dict()
-    state = _in_our_names(state, wanted)
     try:
         extractor.load_state_dict(state)
     except RuntimeError as error:
@@ -133,7 +131,7 @@ def _imagenet_weights(model_name: str) -> Mapping[str, Tensor]:
             return weights.get_state_dict(
                 model_dir=str(path.parent), check_hash=True, weights_only=True
             )
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+    except Exception as error:  # as above, or the network's
         state = "are not a file of weights" if path.exists() else "could not be downloaded"
         raise KitError(
             "EXTRACTOR-IMAGENET",

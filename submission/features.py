@@ -27,8 +27,8 @@ from submission.batches import image_batches, reader_of
 from submission.tables import table_in_memory, table_on_disk
 
 _IMAGE = (3, 64, 64)
-_PIXELS_A_BATCH = {"cpu": 32 * 64 * 64, "cuda": 2048 * 64 * 64}
-"""Small enough on a CPU for the maps to stay in its cache, large enough on a GPU to fill it."""
+_IMAGES_A_BATCH = {"cpu": 32, "cuda": 2048}
+"""Of 64x64: few enough on a CPU for the maps to stay in its cache, enough on a GPU to fill it."""
 
 
 def select_images(total: int, dataset_size: int, sequential: bool, seed: int) -> NDArray[np.int64]:
@@ -136,7 +136,8 @@ class _InPrecision(nn.Module):
 
 def batch_size_for(extractor: Extractor, device: torch.device) -> int:
     height, width = extractor.interpolation_size
-    return max(4, _PIXELS_A_BATCH[device.type] // (height * width))
+    larger = max(1, height * width // (64 * 64))
+    return max(4, _IMAGES_A_BATCH[device.type] // larger)
 
 
 def origin(

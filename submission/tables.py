@@ -26,7 +26,7 @@ from submission import distributed
 Compute = Callable[[Sequence[slice]], Iterable[NDArray[np.float32]]]
 """Gives the rows of each of the slices, in their order."""
 
-_BATCHES_BETWEEN_MARKS = 64
+_BATCHES_BETWEEN_MARKS = 16
 
 
 def table_on_disk(
