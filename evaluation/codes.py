@@ -3,6 +3,7 @@
 import mmap
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,9 @@ def table_of(data: ImageGrid, representation: Representation, store: CodeStore) 
     Those in `store` are there from the start; what is encoded is kept in it now and then, so that
     a run that is killed goes on where it was.
     """
-    mapping = data.images.base
+    mapping: Any = data.images
+    while isinstance(mapping, np.ndarray):
+        mapping = mapping.base
 
     def encode(rows: NDArray[np.int64]) -> NDArray:
         codes = representation.encode(data.images[rows])
