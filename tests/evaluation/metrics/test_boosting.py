@@ -1,0 +1,173 @@
+"""The trees and their boosting, against scikit-learn's."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.tree import DecisionTreeRegressor
+
+from evaluation.metrics import _boosting
+from evaluation.metrics._columns import sort_columns
+from evaluation.metrics._trees import Targets, Trees, grow_trees, new_workshop
+
+LEAF = -1
+
+
+def grow(codes: NDArray, gradient: NDArray) -> tuple[Trees, NDArray, NDArray]:
+    """One tree, its importances and predictions."""
+    (n, d), columns = codes.shape, sort_columns(codes)
+    cells = len(columns.divisible)
+    totals, positives = np.zeros((2, cells, 1))
+    for column in range(d):
+        np.add.at(totals[:, 0], columns.cell_of[:, column], gradient)
+        np.add.at(positives[:, 0], columns.cell_of[:, column], np.maximum(gradient, 0))
+    priorities = np.random.default_rng(0).random((1, 7, d))
+    targets = Targets(gradient[np.newaxis], totals, positives, np.ones(1), priorities)
+    trees = Trees(np.empty((1, 7), dtype=np.int64), np.empty((1, 7)), np.empty((1, 8)))
+    importances, predictions = np.zeros((1, d)), np.zeros((1, n))
+    grow_trees(0, 1, new_workshop(n, cells), columns, targets, trees, importances, predictions)
+    return trees, importances[0], predictions[0]
+
+
+def splits(tree: Any, node: int = 0, number: int = 0) -> dict[int, tuple[int, float]]:
+    """Columns and thresholds of scikit-learn's tree by our numbers of nodes.
+
+    It may cut a node whose gradients are all equal, if rounding makes their variance exceed its
+    threshold of 2e-16. Such cuts change nothing, and are left out.
+    """
+    if tree.children_left[node] == LEAF or tree.impurity[node] < 1e-13:
+        return {}
+    return (
+        {number: (tree.feature[node], tree.threshold[node])}
+        | splits(tree, tree.children_left[node], 2 * number + 1)
+        | splits(tree, tree.children_right[node], 2 * number + 2)
+    )
+
+
+def our_splits(trees: Trees, tree: int = 0) -> dict[int, tuple[int, float]]:
+    return {
+        number: (trees.column[tree, number], trees.threshold[tree, number])
+        for number in range(7)
+        if np.isfinite(trees.threshold[tree, number])
+    }
+
+
+CODES = {
+    "normal": lambda rng: rng.normal(size=(3000, 6)),
+    "few": lambda rng: rng.normal(size=(70, 2)),
+    "two": lambda rng: rng.normal(size=(2, 1)),
+    "integers": lambda rng: np.round(3 * rng.normal(size=(2000, 5))),
+    "binary": lambda rng: (rng.normal(size=(2000, 5)) > 1).astype(float),
+    "heavy tails": lambda rng: np.sinh(4 * rng.normal(size=(2000, 4))),
+    "huge": lambda rng: 1e37 * rng.normal(size=(2000, 4)),
+    # Neighbours closer than 1e-7, of which scikit-learn cuts some chains but not others.
+    "tiny": lambda rng: 3e-6 * rng.normal(size=(2000, 4)),
+    "closer than float32 tells": lambda rng: 1 + 3e-6 * rng.normal(size=(2000, 4)),
+    "constant beside others": lambda rng: np.hstack(
+        (np.ones((1000, 2)), rng.normal(size=(1000, 2)))
+    ),
+}
+GRADIENTS = {
+    "noise": lambda codes, rng: rng.uniform(-1, 1, len(codes)),
+    "all below 0": lambda codes, rng: -rng.uniform(0.1, 0.2, len(codes)),
+    "a rare class": lambda codes, rng: np.where(
+        (codes[:, 0] > np.quantile(codes[:, 0], 0.9)) ^ (rng.random(len(codes)) < 0.02),
+        rng.uniform(0.7, 1, len(codes)),
+        -rng.uniform(0, 0.1, len(codes)),
+    ),
+}
+
+
+@pytest.mark.parametrize("gradients", GRADIENTS)
+@pytest.mark.parametrize("kind", CODES)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_tree_is_scikit_learns(kind: str, gradients: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    codes = CODES[kind](rng).astype(np.float32)
+    gradient = GRADIENTS[gradients](codes, rng)
+    theirs = DecisionTreeRegressor(max_depth=3, random_state=0).fit(codes, gradient)
+
+    trees, importances, predictions = grow(codes, gradient)
+
+    ours, expected = our_splits(trees), splits(theirs.tree_)
+    assert ours.keys() == expected.keys()
+    for number, (column, threshold) in ours.items():
+        # Two columns can cut a node in the same way, and then it is chance which one does.
+        assert column != expected[number][0] or threshold == expected[number][1]
+    total = theirs.tree_.compute_feature_importances(normalize=False).sum()
+    assert importances.sum() / len(codes) == pytest.approx(total, rel=1e-11)
+    hessian = np.abs(gradient) * (1 - np.abs(gradient))
+    for leaf in np.unique(leaves := theirs.apply(codes)):
+        newton = gradient[leaves == leaf].sum() / hessian[leaves == leaf].sum()
+        assert predictions[leaves == leaf] == pytest.approx(newton, rel=1e-9)
+
+
+def test_a_tree_of_equal_gradients_or_codes_is_a_leaf() -> None:
+    codes = np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32)
+    noise = np.random.default_rng(1).uniform(-1, 1, 500)
+    for trees, importances, _ in (grow(codes, np.full(500, -0.3)), grow(codes * 0, noise)):
+        assert not our_splits(trees)
+        assert not importances.any()
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_boosting_is_scikit_learns_stage_by_stage(classes: int) -> None:
+    """With one column, so that there is no tie to break at random."""
+    rng = np.random.default_rng(classes)
+    labels = rng.integers(classes, size=(700, 1))
+    codes = (labels + 0.4 * rng.normal(size=labels.shape)).astype(np.float32)
+    new = rng.uniform(-1, classes, (300, 1))
+    theirs = GradientBoostingClassifier().fit(codes, labels[:, 0])
+
+    ours = _boosting.fit(codes, labels + 10, seed=0)
+
+    assert len(ours.stages) == len(theirs.estimators_)
+    for trees, estimators in zip(ours.stages, theirs.estimators_, strict=True):
+        for number, estimator in enumerate(estimators):
+            assert our_splits(trees, number) == splits(estimator.tree_)
+    expected = theirs.decision_function(codes).reshape(len(codes), -1)
+    if classes > 2:  # of which only differences matter
+        expected = expected - expected.mean(axis=1, keepdims=True)
+        ours = ours._replace(raw=ours.raw - ours.raw.mean(axis=0))
+    assert np.allclose(ours.raw.T, expected, rtol=0, atol=1e-10)
+    assert np.array_equal(_boosting.training_predictions(ours)[:, 0] - 10, theirs.predict(codes))
+    assert np.array_equal(_boosting.predict(ours, new)[:, 0] - 10, theirs.predict(new))
+
+
+def test_boosting_where_scikit_learn_does_not_vary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_boosting, "_STAGES", 5)
+    compared = 0
+    for data_seed in range(12):
+        rng = np.random.default_rng(data_seed)
+        labels = rng.integers(3, size=1500)
+        codes = np.stack((labels, labels == 1, -labels), axis=1) + rng.normal(size=(1500, 3))
+        theirs = [
+            GradientBoostingClassifier(n_estimators=5, random_state=seed).fit(codes, labels)
+            for seed in range(3)
+        ]
+        expected = theirs[0].feature_importances_
+        if not all(np.allclose(expected, o.feature_importances_, atol=1e-12) for o in theirs):
+            continue  # there are ties
+        compared += 1
+        ours = _boosting.fit(codes, labels[:, np.newaxis], seed=data_seed)
+        assert ours.importances[:, 0] == pytest.approx(expected, abs=1e-12)
+        for trees, estimators in zip(ours.stages, theirs[0].estimators_, strict=True):
+            for number, estimator in enumerate(estimators):
+                assert our_splits(trees, number) == splits(estimator.tree_)
+    assert compared > 0
+
+
+def test_threads_do_not_matter_and_seeds_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    factors = rng.integers((3, 2, 5), size=(400, 3))
+    codes = np.hstack((factors, factors)) + 0.1 * rng.normal(size=(400, 6)).round()
+    results = []
+    for threads, seed in ((1, 0), (2, 0), (5, 0), (2, 1)):
+        monkeypatch.setattr("os.cpu_count", lambda threads=threads: threads)
+        results.append(_boosting.fit(codes, factors, seed))
+    for other in results[1:3]:
+        assert np.array_equal(results[0].importances, other.importances)
+        assert np.array_equal(results[0].raw, other.raw)
+    assert not np.array_equal(results[0].importances, results[3].importances)
