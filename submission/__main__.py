@@ -144,13 +144,11 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _run_on_devices(arguments: argparse.Namespace, step: Callable[["torch.device"], None]) -> int:
     """Loads the config and runs `step`, in as many processes as were asked for."""
-    from submission import distributed
-
-    if arguments.devices > 1 and not distributed.is_launched():
-        return distributed.launch(arguments.devices, arguments.command_line)
-    from submission import config
+    from submission import config, distributed
 
     config.load(arguments.config, arguments.bindings)
+    if arguments.devices > 1 and not distributed.is_launched():
+        return distributed.launch(arguments.devices, arguments.command_line)
     with distributed.process_group(environment.pick_device(arguments.device)) as device:
         step(device)
     return 0

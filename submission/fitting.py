@@ -4,7 +4,8 @@ What an epoch draws (the order of rows, noise, dropout) comes from streams seede
 and the epoch's number, so a training that was interrupted goes on as if it had not been.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,29 +64,22 @@ def fit(
             weights, lr = training.loss_weights_at(epoch), training.lr_at(epoch)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            note = _note(rows, epoch, weights["KLD"])
-            sums: dict[str, Tensor] = {}
-            for batch, noise in batches(table, batch_size, training.latent_dims, seed, epoch):
-                losses = _losses(model, vae, batch, noise, precision)
-                losses["total_loss"] = sum(
-                    (weights.get(name, 1.0) * loss for name, loss in losses.items()),
-                    start=torch.zeros((), device=device),
-                )
-                optimizer.zero_grad()
-                losses["total_loss"].backward()
-                if training.clip_gradients is not None:
-                    nn.utils.clip_grad_value_(vae.parameters(), training.clip_gradients)
-                optimizer.step()
-                for name, loss in losses.items():
-                    sums[name] = sums.get(name, 0) + loss.detach() * len(batch)
-                advance(len(batch), note)
+            sums = train_epoch(
+                model,
+                vae,
+                optimizer,
+                batches(table, batch_size, training.latent_dims, seed, epoch),
+                weights,
+                clip_gradients=training.clip_gradients,
+                precision=precision,
+                advance=partial(advance, note=_note(rows, epoch, weights["KLD"])),
+            )
             means = {name: float(total) / len(table) for name, total in sums.items()}
-            weighted = {
-                f"weighted_{name}": weights.get(name, 1.0) * mean
-                for name, mean in means.items()
-                if name != "total_loss"
-            }
-            rows.append({**means, **weighted, "beta": weights["KLD"], "lr": lr})
+            weighted = {f"weighted_{name}": weights.get(name, 1.0) * means[name] for name in means}
+            total_loss = sum(weighted.values())
+            rows.append(
+                {**means, **weighted, "total_loss": total_loss, "beta": weights["KLD"], "lr": lr}
+            )
             if distributed.is_main():
                 record()
                 checkpoints.save(
@@ -113,19 +107,49 @@ def batches(
         yield table[numbers], torch.randn(shape, generator=generator, device=table.device)
 
 
-def _losses(
-    model: nn.Module, vae: VAE, batch: Tensor, noise: Tensor, precision: str
+def train_epoch(
+    model: nn.Module,
+    vae: VAE,
+    optimizer: torch.optim.Optimizer,
+    epoch: Iterable[tuple[Tensor, Tensor]],
+    weights: Mapping[str, float],
+    *,
+    clip_gradients: float | None,
+    precision: str,
+    advance: Callable[[int], None],
 ) -> dict[str, Tensor]:
-    """The losses of a batch, of which this process runs its share of the rows."""
-    own = distributed.share(len(batch))
-    with torch.autocast(batch.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        outputs = model(batch[own], noise[own])
-    return vae.losses(batch, *(distributed.gather_rows(each, len(batch)) for each in outputs))
+    """Takes a step a batch; returns the sums over rows of the losses, by name.
+
+    Args:
+        model: `vae`, or what wraps it to run on several devices, each its share of the rows.
+        epoch: Features (n, *feature_shape) and noise (n, latent_dims).
+        weights: Of the losses, 1 where not given.
+    """
+    vae.train()
+    sums: dict[str, Tensor] = {}
+    for features, noise in epoch:
+        count = len(features)
+        own = distributed.share(count)
+        with torch.autocast(features.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            outputs = model(features[own], noise[own])
+        outputs = [distributed.gather_rows(output, count) for output in outputs]
+        losses = vae.losses(features, *outputs)
+        weighted = [weights.get(name, 1.0) * loss for name, loss in losses.items()]
+        optimizer.zero_grad()
+        torch.stack(weighted).sum().backward()
+        if clip_gradients is not None:
+            nn.utils.clip_grad_value_(vae.parameters(), clip_gradients)
+        optimizer.step()
+        for name, loss in losses.items():
+            # Added up where it is: to ask for the number would make a GPU wait for each batch.
+            sums[name] = sums.get(name, 0) + loss.detach() * count
+        advance(count)
+    return sums
 
 
 def _note(rows: list[dict[str, float]], epoch: int, beta: float) -> str:
-    """What stands beside the progress bar: reading the losses of this epoch would stall a GPU."""
+    """What stands beside the progress bar: the losses are those of the epoch before."""
     note = f"epoch {epoch + 1}, beta {beta:.4g}"
     if rows:
-        note += "".join(f", {name} {rows[-1][name]:.4g}" for name in rows[-1] if "_" not in name)
+        note += "".join(f", {name} {rows[-1][name]:.4g}" for name in rows[-1] if name.isupper())
     return note

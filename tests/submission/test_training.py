@@ -4,6 +4,7 @@ import csv
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 from submission import checkpoints
+from submission.__main__ import main
 from submission.fitting import CHECKPOINT, batches, fit
 from submission.optimizers import FusedRAdam, make_optimizer
 from submission.rows import Rows
@@ -264,3 +266,60 @@ def test_sigkill_changes_nothing(
         for each in (whole, folder)
     ]
     assert torch.equal(*codes)
+
+
+@pytest.fixture
+def run_main(tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """Runs the command line in this process, and returns the representation that it exports."""
+    monkeypatch.setenv("AICROWD_OUTPUT_PATH", str(tmp_path / "shared"))
+    monkeypatch.setenv("AICROWD_DATASET_NAME", "mpi3d_sim_real_mini")
+    monkeypatch.setenv("DISENTANGLEMENT_LIB_DATA", str(data_root))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+    def run(verb: str, config: Path, *options: str, folder: str = "representation") -> nn.Module:
+        features = ["--features-dir", str(tmp_path / "features")]
+        assert main([verb, str(config), "x", *features, *options]) == 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            return torch.jit.load(tmp_path / "shared" / "x" / folder / "pytorch_model.pt")
+
+    return run
+
+
+def test_the_untrained_baseline_has_the_same_architecture(
+    run_main: Callable, small_config: Path
+) -> None:
+    trained = run_main("train", small_config)
+    untrained = run_main("export", small_config, "--untrained", folder="representation-untrained")
+    shapes = [
+        {name: tensor.shape for name, tensor in module.state_dict().items()}
+        for module in (trained, untrained)
+    ]
+    assert shapes[0] == shapes[1]
+    start, end = untrained.state_dict(), trained.state_dict()
+    changed = {name.split(".")[0] for name in start if not torch.equal(start[name], end[name])}
+    assert changed == {"2"}, "training changes the VAE, and not the extractor"
+
+
+def test_a_changed_config_trains_again_and_a_changed_metric_does_not(
+    run_main: Callable, small_config: Path, capsys: pytest.CaptureFixture
+) -> None:
+    run_main("train", small_config)
+    capsys.readouterr()
+    run_main("train", small_config, "--binding", "get_eval_metrics.metrics = ['mig']")
+    assert "Reusing 4 of 4 epochs" in capsys.readouterr().out
+    run_main("train", small_config, "--binding", "Encoder.dropout = 0.2")
+    assert "of 4 epochs" not in capsys.readouterr().out
+
+
+def test_a_vae_of_maps(run_main: Callable, small_config: Path) -> None:
+    """GaussianLikelihood2d trains on the extractor's maps: 128 of 16x16 after VGG11's stage 2."""
+    bindings = (
+        "main.transform_class = @IdentityTransform",
+        "Decoder.likelihood_class = @GaussianLikelihood2d",
+        "main.dataset_size = 64",
+        "train_vae.epochs = 1",
+    )
+    options = [part for binding in bindings for part in ("--binding", binding)]
+    module = run_main("train", small_config, *options)
+    assert module(torch.rand(2, 3, 64, 64)).shape == (2, 5)
