@@ -69,7 +69,7 @@ def finetune(experiment: str, *, device: torch.device, precision: str) -> None:
         "batch_size": main.batch_size,
         "seed": main.seed,
         "precision": precision,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
     }
     path = checkpoint_path(extractor)
     if _is_made_from(path, made_from):
