@@ -17,14 +17,8 @@ from numpy.typing import NDArray
 
 from evaluation.compiler import njit
 from evaluation.metrics._columns import sort_columns
-from evaluation.metrics._trees import (
-    INNER_NODES,
-    LEAVES,
-    Targets,
-    Trees,
-    grow_trees,
-    new_workshop,
-)
+from evaluation.metrics._trees import grow_trees
+from evaluation.metrics._workshop import INNER_NODES, LEAVES, Targets, Trees, new_workshop
 
 _STAGES = 100
 _LEARNING_RATE = 0.1

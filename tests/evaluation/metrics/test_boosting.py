@@ -10,7 +10,8 @@ from sklearn.tree import DecisionTreeRegressor
 
 from evaluation.metrics import _boosting
 from evaluation.metrics._columns import sort_columns
-from evaluation.metrics._trees import Targets, Trees, grow_trees, new_workshop
+from evaluation.metrics._trees import grow_trees
+from evaluation.metrics._workshop import Targets, Trees, new_workshop
 
 LEAF = -1
 

@@ -1,0 +1,88 @@
+"""What trees are grown from, what they become, and the memory in between."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+INNER_NODES = 7
+LEAVES = 8
+"""Nodes are numbered as in a heap: the children of i are 2i + 1 and 2i + 2; leaves come last."""
+
+
+class Trees(NamedTuple):
+    """Trees side by side; a node that is not cut sends everything left.
+
+    Args:
+        column: Columns of the inner nodes (trees, 7).
+        threshold: Values up to these go left (trees, 7).
+        value: Values of the leaves (trees, 8).
+    """
+
+    column: NDArray[np.int64]
+    threshold: NDArray[np.float64]
+    value: NDArray[np.float64]
+
+
+class Targets(NamedTuple):
+    """What the trees of one stage are fitted to.
+
+    Args:
+        gradients: Negative gradients (trees, n) of a log loss: label minus probability.
+        totals: Their sums by cell (cells, trees).
+        positives: The sums by cell of those above 0 (cells, trees).
+        shrinkage: Factor on the values of the leaves (trees,).
+        priorities: (trees, 7, d): of equal cuts the one with the highest priority is made.
+    """
+
+    gradients: NDArray[np.float64]
+    totals: NDArray[np.float64]
+    positives: NDArray[np.float64]
+    shrinkage: NDArray[np.float64]
+    priorities: NDArray[np.float64]
+
+
+class Workshop(NamedTuple):
+    """Memory in which one tree after another is grown.
+
+    Args:
+        sums: Number, sum, and positive sum, by cell, of up to four nodes (4, cells, 4).
+        members: Samples (n,), each node's side by side in ascending order.
+        spare: (n,).
+        node_of: (n,).
+        begin: Where the members of each node begin (15,).
+        end: Where they end (15,).
+        paths: (5, cells): n and S before a cell, then its number, positive and negative sum.
+        scores: Of the cut before each cell (cells,).
+        promising: Whether to look into a cell (cells,).
+        inside: Positions, within a cell, of the node's members (n + 1,).
+        inside_scores: Scores of the cuts before them (n,).
+    """
+
+    sums: NDArray[np.float64]
+    members: NDArray[np.uint32]
+    spare: NDArray[np.uint32]
+    node_of: NDArray[np.int8]
+    begin: NDArray[np.int64]
+    end: NDArray[np.int64]
+    paths: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    promising: NDArray[np.bool_]
+    inside: NDArray[np.int64]
+    inside_scores: NDArray[np.float64]
+
+
+def new_workshop(n: int, cells: int) -> Workshop:
+    return Workshop(
+        sums=np.zeros((4, cells, 4)),
+        members=np.empty(n, dtype=np.uint32),
+        spare=np.empty(n, dtype=np.uint32),
+        node_of=np.empty(n, dtype=np.int8),
+        begin=np.empty(INNER_NODES + LEAVES, dtype=np.int64),
+        end=np.empty(INNER_NODES + LEAVES, dtype=np.int64),
+        paths=np.empty((5, cells)),
+        scores=np.empty(cells),
+        promising=np.empty(cells, dtype=np.bool_),
+        inside=np.empty(n + 1, dtype=np.int64),
+        inside_scores=np.empty(n),
+    )
