@@ -37,6 +37,7 @@ def _add_finetune(verbs: argparse._SubParsersAction) -> None:
     parser = _add_method_verb(
         verbs, "finetune", "tune the aggregated extractor on the labels of other datasets (stage 2)"
     )
+    _add_devices(parser)
     parser.set_defaults(run=_finetune)
 
 
@@ -44,6 +45,7 @@ def _add_train(verbs: argparse._SubParsersAction) -> None:
     parser = _add_method_verb(
         verbs, "train", "train the VAE on the features of the target set, and export"
     )
+    _add_devices(parser)
     parser.set_defaults(run=_train)
 
 
@@ -55,13 +57,13 @@ def _add_export(verbs: argparse._SubParsersAction) -> None:
         help="write the same architecture with the weights it starts from, as a baseline, to "
         "representation-untrained/",
     )
-    parser.set_defaults(run=_export)
+    parser.set_defaults(run=_export, devices=1)
 
 
 def _add_method_verb(
     verbs: argparse._SubParsersAction, name: str, summary: str
 ) -> argparse.ArgumentParser:
-    """A verb that takes a config and an experiment, and may run on several devices."""
+    """A verb that takes a config and an experiment."""
     parser = verbs.add_parser(
         name,
         help=summary,
@@ -82,13 +84,6 @@ def _add_method_verb(
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
-        "--devices",
-        type=int,
-        default=1,
-        metavar="N",
-        help="processes on this machine, one device each; on several nodes, use torchrun instead",
-    )
-    parser.add_argument(
         "--precision",
         choices=("float32", "bf16"),
         default="float32",
@@ -102,6 +97,16 @@ def _add_method_verb(
         help="where feature tables are cached",
     )
     return parser
+
+
+def _add_devices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--devices",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes on this machine, one device each; on several nodes, use torchrun instead",
+    )
 
 
 def _finetune(arguments: argparse.Namespace) -> int:

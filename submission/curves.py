@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from evaluation.files import whole_file
+from submission import distributed
 
 Row = Mapping[str, float]
 
@@ -17,7 +18,11 @@ def recording(folder: Path, rows: Sequence[Row]) -> Iterator[Callable[[], None]]
     """Yields a function to call whenever `rows` has got one more row, the losses of an epoch.
 
     `rows` holds those of earlier runs already; what an interrupted run wrote beyond them goes.
+    Of several processes only the first records.
     """
+    if not distributed.is_main():
+        yield lambda: None
+        return
     # TensorBoard imports all of TensorFlow where it is installed, ten seconds for a few file
     # operations, unless a module of this name exists: its own way to ask for a stand-in.
     sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))

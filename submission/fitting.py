@@ -47,15 +47,18 @@ def fit(
     path = folder / CHECKPOINT
     state = checkpoints.load(path, made_from)
     rows: list[dict[str, float]] = [] if state is None else state["rows"]
+    if state is not None:
+        console.print(f"Reusing {len(rows)} of {training.epochs} epochs from {path}", markup=False)
+        vae.load_state_dict(state["vae"])
+    if len(rows) == training.epochs:
+        return
+
     model = distributed.data_parallel(vae.to(device))
     optimizer = make_optimizer(
         training.optimizer_name, vae.parameters(), training.lr, training.adam_beta1
     )
     if state is not None:
-        console.print(f"Reusing {len(rows)} of {training.epochs} epochs from {path}", markup=False)
-        vae.load_state_dict(state["vae"])
         optimizer.load_state_dict(state["optimizer"])
-
     table = Rows(features, device)
     total = training.epochs * len(table)
     with recording(folder, rows) as record, progress("Training the VAE", total) as advance:
@@ -80,8 +83,8 @@ def fit(
             rows.append(
                 {**means, **weighted, "total_loss": total_loss, "beta": weights["KLD"], "lr": lr}
             )
+            record()
             if distributed.is_main():
-                record()
                 checkpoints.save(
                     path,
                     made_from,

@@ -41,7 +41,7 @@ STAGES = {
         train_vae.optimizer_name = 'radam'
         """,
 }
-ROWS = {"stage 1": 40_960, "stage 2": 2_560}
+ROWS = {"stage 1": 25_600, "stage 2": 1_280}
 TARGETS = {
     ("stage 1", "float32"): 2.5,
     ("stage 2", "float32"): 1.5,

@@ -21,17 +21,17 @@ def test_two_processes_train_as_one(
     300 rows in batches of 32 leave a last one of 12, batch norm and total correlation look at the
     whole batch, and every parameter has its share of the gradient.
     """
-    folders = {}
-    for devices in (1, 2):
-        features = tmp_path / f"features-{devices}"
-        name = f"on-{devices}"
-        process = submission(
-            "train", small_config, name, "--devices", devices, "--features-dir", features
+    processes = {
+        devices: submission(
+            *("train", small_config, f"on-{devices}", "--devices", devices),
+            *("--features-dir", tmp_path / f"features-{devices}"),
         )
+        for devices in (1, 2)
+    }
+    for process in processes.values():
         output, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
         assert output.count("Exported") == 1
-        folders[devices] = tmp_path / "shared" / name
 
     one, two = (
         np.load(next((tmp_path / f"features-{devices}").glob("*/features.npy")))
