@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from evaluation import container
+from evaluation.engine import find_engine, hardening
 from evaluation.errors import KitError
 from evaluation.limits import ContainerLimits
 from tests.checkouts import bundle_encoder, kit, make_checkout
@@ -29,7 +30,7 @@ BUILD_FLAGS = [
 @pytest.fixture(scope="module")
 def engine() -> str:
     try:
-        return container.find_engine()
+        return find_engine().name
     except KitError as error:
         pytest.skip(f"NO CONTAINER ENGINE: the image goes untested. {error}")
 
@@ -130,7 +131,7 @@ print(json.dumps({
 def test_the_container_is_shut_in_and_the_image_is_bare(
     engine: str, checkout: Path, data_root: Path
 ) -> None:
-    flags = container.hardening(ContainerLimits())
+    flags = hardening(ContainerLimits())
     mounts = [f"--volume={data_root}:/DATASET:ro", "--volume=/SHARED"]
     result = kit(
         checkout,
@@ -203,7 +204,7 @@ def test_a_terminated_run_leaves_nothing_behind(
 
 
 def test_memory_beyond_the_limit_ends_the_container(engine: str, checkout: Path) -> None:
-    flags = container.hardening(ContainerLimits(container_memory_gib=1))
+    flags = hardening(ContainerLimits(container_memory_gib=1))
     greedy = "x = bytearray(2 << 30)"
     result = kit(
         checkout, *(engine, "run", "--rm", *flags, container.IMAGE, "python", "-c", greedy)

@@ -70,10 +70,12 @@ include '{configs}/quick.gin'
 main.dataset_name = 'mpi3d_sim_toy_mini'
 main.dataset_size = 256
 get_feature_extractor.stage = 1
+get_feature_extractor.interpolation_size = (32, 32)
 AggregatedFeatureExtractor.features = [16, 16, 16]
-AggregatedFeatureExtractor.strides = [4, 4, 2]
+AggregatedFeatureExtractor.strides = [4, 2, 2]
 train.epochs = 1
 train_vae.epochs = 1
+train_vae.latent_dims = 4
 """
 
 
@@ -103,7 +105,7 @@ def test_with_a_config_it_trains_exports_and_grades(
     assert (sent[0], sent[-1]) == ("execution_started", "submit")
     assert set(sent[1:-1]) == {"register_progress"}
     report = json.loads((tmp_path / "shared/tiny/scores.json").read_text())
-    assert report["representation"]["dim"] == 18
+    assert report["representation"]["dim"] == 4
     assert (tmp_path / "shared/tiny/representation/pytorch_model.pt").is_file()
 
 
