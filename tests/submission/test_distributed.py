@@ -39,7 +39,10 @@ def test_two_processes_train_as_one(
     )
     np.testing.assert_array_equal(one, two)
 
-    one, two = (torch.load(folders[devices] / CHECKPOINT, weights_only=True) for devices in (1, 2))
+    one, two = (
+        torch.load(tmp_path / "shared" / f"on-{devices}" / CHECKPOINT, weights_only=True)
+        for devices in (1, 2)
+    )
     for row, other in zip(one["rows"], two["rows"], strict=True):
         assert other == pytest.approx(row, rel=1e-4)
     for weight, tensor in one["vae"].items():

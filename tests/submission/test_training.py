@@ -4,7 +4,6 @@ import csv
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,10 @@ from submission.schedules import BetaSchedule
 from submission.vae import VAE
 from submission.vae_training import VAETraining
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning"),
+]
 
 CPU = torch.device("cpu")
 
@@ -278,9 +280,7 @@ def run_main(tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -
     def run(verb: str, config: Path, *options: str, folder: str = "representation") -> nn.Module:
         features = ["--features-dir", str(tmp_path / "features")]
         assert main([verb, str(config), "x", *features, *options]) == 0
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            return torch.jit.load(tmp_path / "shared" / "x" / folder / "pytorch_model.pt")
+        return torch.jit.load(tmp_path / "shared" / "x" / folder / "pytorch_model.pt")
 
     return run
 
