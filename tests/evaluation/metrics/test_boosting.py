@@ -84,6 +84,7 @@ GRADIENTS = {
 @pytest.mark.parametrize("gradients", GRADIENTS)
 @pytest.mark.parametrize("kind", CODES)
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # scikit-learn sums what is huge in float32
 def test_a_tree_is_scikit_learns(kind: str, gradients: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     codes = CODES[kind](rng).astype(np.float32)

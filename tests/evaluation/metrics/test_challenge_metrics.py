@@ -104,6 +104,7 @@ def test_irs_matrix_is_that_of_the_reference() -> None:
 
 
 @pytest.mark.parametrize("name", SMALL_PROTOCOL)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # theirs call an old name of NumPy's
 def test_datasets_of_the_reference_are_accepted(name: str) -> None:
     """Also one that draws random numbers for its observations."""
     from disentanglement_lib.data.ground_truth.dummy_data import DummyData, IdentityObservationsData
