@@ -3,7 +3,7 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +12,12 @@ from evaluation import environment, limits
 from evaluation.errors import BAD_INPUT, KitError, run_command
 from evaluation.files import write_json
 from evaluation.metrics import CHALLENGE, METRICS
-from evaluation.terminal import console
 
 if TYPE_CHECKING:
-    from evaluation.representations import Found
+    from evaluation.finding import Found
 
 NOT_EQUAL = 3
 """Exit status of `--verify` where the engines differ by more than a tolerance."""
-
-Report = dict[str, Any]
 
 
 class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
@@ -84,18 +81,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     metrics = _metrics(arguments.metrics, arguments.config)
 
-    from evaluation import grading, report, scores
+    from evaluation import grading, report
     from evaluation.data import open_dataset
-    from evaluation.representations import Found, find
+    from evaluation.finding import find, find_all, given_codes
 
+    refused: list[KitError] = []
     if arguments.codes:
-        if not arguments.codes.is_file():
-            raise KitError(
-                "CODES-UNREADABLE", f"{arguments.codes} is no file", "Give the path of a .npy file"
-            )
-        subjects = [Found(arguments.codes, "codes")]
+        subjects = [given_codes(arguments.codes)]
     else:
-        subjects = [found for path in arguments.representation for found in find(path)]
+        subjects, refused = find_all(arguments.representation)
     baseline = find(arguments.baseline)[0] if arguments.baseline else None
     protocol = grading.Protocol(
         metrics=metrics,
@@ -111,33 +105,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     data = open_dataset(arguments.dataset, arguments.data_root)
     _make_folder(arguments.output)
 
+    alone = len(subjects) + len(refused) == 1
+    reports: dict[str, dict[str, Any]] = {}
     with ExitStack() as stack:
         untrained = None
         if baseline:
             store = arguments.output / "untrained_codes.npz"
-            opened = grading.open_codes(baseline, data, protocol, store)
-            untrained, _ = stack.enter_context(opened)
-
-        def grade(found: Found, folder: Path) -> Report:
-            path = folder / "scores.json"
-            origin = scores.made_from(found, data, protocol, baseline)
-            graded = scores.reusable(path, origin)
-            if graded is None:
-                graded = grading.grade(found, data, protocol, folder, untrained)
-                graded["made_from"] = origin
-                write_json(path, graded)
-            else:
-                console.print(f"Reused {path}, which was made from the same", markup=False)
-            return graded
-
-        if len(subjects) > 1:
-            reports, refusals = _grade_each(subjects, arguments.output, grade)
-            report.print_all(reports, refusals)
-        else:
-            reports, refusals = {"": grade(subjects[0], arguments.output)}, {}
-            report.print_report(reports[""])
-
-    if refusals:
+            untrained = stack.enter_context(grading.open_codes(baseline, data, protocol, store))
+        for name, found in _named(subjects).items():
+            folder = arguments.output if alone else arguments.output / name
+            try:
+                reports[name] = grading.grade(found, data, protocol, folder, untrained)
+            except KitError as error:
+                refused.append(error)
+    if alone and reports:
+        report.print_report(next(iter(reports.values())))
+    elif not alone:
+        report.print_all(reports)
+        summary = {
+            "scores": {name: graded["scores"] for name, graded in reports.items()},
+            "refused": [str(refusal) for refusal in refused],
+        }
+        write_json(arguments.output / "all_scores.json", summary)
+    for refusal in refused:
+        print(refusal, file=sys.stderr)
+    if refused:
         return BAD_INPUT
     checked = [
         row for graded in reports.values() for row in graded.get("verification", {}).values()
@@ -145,29 +137,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if all(row["within"] for row in checked) else NOT_EQUAL
 
 
-def _grade_each(
-    subjects: "Sequence[Found]", output: Path, grade: "Callable[[Found, Path], Report]"
-) -> tuple[dict[str, Report], dict[str, KitError]]:
-    """Grades all that can be graded, each into a folder of its name, and writes what came of it."""
-    reports: dict[str, Report] = {}
-    refusals: dict[str, KitError] = {}
+def _named(subjects: "Sequence[Found]") -> "dict[str, Found]":
+    """The subjects by name, with a number where two have the same."""
+    named: dict[str, Found] = {}
     for found in subjects:
-        console.print(f"Grading {found.path}", markup=False)
         name, number = found.name, 1
-        while name in reports or name in refusals:
+        while name in named:
             number += 1
             name = f"{found.name}-{number}"
-        try:
-            reports[name] = grade(found, output / name)
-        except KitError as refusal:
-            print(refusal, file=sys.stderr)
-            refusals[name] = refusal
-    summary = {
-        "scores": {name: report["scores"] for name, report in reports.items()},
-        "refused": {name: str(refusal) for name, refusal in refusals.items()},
-    }
-    write_json(output / "all_scores.json", summary)
-    return reports, refusals
+        named[name] = found
+    return named
 
 
 def _make_folder(folder: Path) -> None:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,14 @@ from evaluation.code_files import CodeStore, read_codes
 from evaluation.codes import CodeTable, given_table, table_of
 from evaluation.data.ground_truth import ImageGrid, IndexGrid
 from evaluation.errors import KitError
+from evaluation.files import write_json
+from evaluation.finding import Found
 from evaluation.limits import Limits
 from evaluation.metrics import METRICS
-from evaluation.representations import Found, Representation, digest_of
-from evaluation.scores import plain, versions
-from evaluation.terminal import console
+from evaluation.representations import Representation
+from evaluation.scores import plain, reusable, source_digest, versions
+from evaluation.staging import digest_of
+from evaluation.terminal import console, progress
 
 FAST = "fast"
 REFERENCE = "disentanglement_lib"
@@ -54,6 +57,14 @@ class Protocol:
 
 
 @dataclass(frozen=True)
+class OpenedCodes:
+    """Codes of a dataset, and the hash of the representation or file that they come from."""
+
+    codes: CodeTable
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What the metrics returned for one table of codes and one seed."""
 
@@ -72,17 +83,20 @@ def evaluate(
 ) -> Evaluation:
     """Runs the metrics, each from a fresh `RandomState(seed)`; encoding is not in their seconds."""
     results, seconds = {}, {}
-    for name in names:
-        compute = METRICS[name].load()
-        if engine == REFERENCE:
-            from evaluation import reference
+    with progress("Metrics", len(names)) as advance:
+        for name in names:
+            advance(0, note=name)
+            compute = METRICS[name].load()
+            if engine == REFERENCE:
+                from evaluation import reference
 
-            # It asks for a small batch at a time. Ours draws the same and asks for all at once.
-            compute(grid, codes, RandomState(seed))
-            compute = reference.load(METRICS[name])
-        start, encoding = time.monotonic(), codes.seconds
-        results[name] = compute(grid, codes, RandomState(seed))
-        seconds[name] = time.monotonic() - start - (codes.seconds - encoding)
+                # It asks for a small batch at a time. Ours draws the same and asks for all at once.
+                compute(grid, codes, RandomState(seed))
+                compute = reference.load(METRICS[name])
+            start, encoding = time.monotonic(), codes.seconds
+            results[name] = compute(grid, codes, RandomState(seed))
+            seconds[name] = time.monotonic() - start - (codes.seconds - encoding)
+            advance(1)
     return Evaluation(results, seconds)
 
 
@@ -91,34 +105,56 @@ def grade(
     data: ImageGrid,
     protocol: Protocol,
     folder: Path,
-    untrained: CodeTable | None = None,
+    untrained: OpenedCodes | None = None,
 ) -> dict[str, Any]:
-    """The report on a representation or a table of codes: the content of `scores.json`.
+    """Grades a representation or a table of codes into `scores.json`, whose content it returns.
+
+    Scores that are there, made from the same, are returned as they are.
 
     Args:
-        folder: Where codes are kept for a later run.
-        untrained: Codes of an untrained encoder, to be scored beside it.
+        folder: Where `scores.json` is written; codes are kept there too, for a later run.
+        untrained: An untrained encoder, to be scored beside it.
 
     Raises:
         KitError: it cannot be graded.
     """
-    with open_codes(found, data, protocol, folder / "codes.npz") as (codes, sha256):
-        report = _report(codes, data, protocol, untrained)
-        about = {"path": str(found.path), "kind": found.kind, "sha256": sha256, "dim": codes.dim}
-        return {**report, "representation": about}
+    console.print(f"Grading {found.path} on {data.name}", markup=False)
+    path = folder / "scores.json"
+    origin = {
+        "representation": digest_of(found.path),
+        "untrained": None if untrained is None else untrained.sha256,
+        "data": data.fingerprint,
+        "protocol": plain(asdict(protocol)),
+        "grader": source_digest(),
+    }
+    known = reusable(path, origin)
+    if known is not None:
+        console.print(f"Reused {path}, which was made from the same", markup=False)
+        return known
+    with open_codes(found, data, protocol, folder / "codes.npz") as opened:
+        report = _report(opened.codes, data, protocol, untrained)
+    report["representation"] = {
+        "path": str(found.path),
+        "kind": found.kind,
+        "sha256": opened.sha256,
+        "dim": opened.codes.dim,
+    }
+    report["made_from"] = origin | {"representation": opened.sha256}
+    write_json(path, report)
+    return report
 
 
 @contextmanager
 def open_codes(
     found: Found, data: ImageGrid, protocol: Protocol, store: Path
-) -> Iterator[tuple[CodeTable, str]]:
-    """Yields the codes of the dataset's images, and the hash of what gives them.
+) -> Iterator[OpenedCodes]:
+    """Yields the codes of the dataset's images.
 
     A representation is held to its contract before, and once more after, on what it encoded. Its
     codes are kept in the file `store`.
     """
     if found.kind == "codes":
-        yield given_table(read_codes(found.path, data)), digest_of(found.path)
+        yield OpenedCodes(given_table(read_codes(found.path, data)), digest_of(found.path))
         return
     probe = data.images[_some(np.arange(len(data)), contract.PROBE_IMAGES)]
     with Representation(
@@ -139,7 +175,7 @@ def open_codes(
         }
         stored = CodeStore(store, origin)
         codes = table_of(data, representation, stored)
-        yield codes, representation.sha256
+        yield OpenedCodes(codes, representation.sha256)
         filled, content = codes.content
         rows = _some(np.arange(len(filled)), contract.PROBE_IMAGES)
         again = data.images[filled[rows]]
@@ -161,7 +197,7 @@ def _some(rows: NDArray[np.int64], number: int) -> NDArray[np.int64]:
 
 
 def _report(
-    codes: CodeTable, data: ImageGrid, protocol: Protocol, untrained: CodeTable | None
+    codes: CodeTable, data: ImageGrid, protocol: Protocol, untrained: OpenedCodes | None
 ) -> dict[str, Any]:
     grid = IndexGrid(data.factor_sizes)
     graded = evaluate(protocol.metrics, protocol.engine, grid, codes, protocol.seed)
@@ -177,7 +213,7 @@ def _report(
     }
     baselines = {"noise": noise_table(len(data), codes.dim, protocol.seed)}
     if untrained is not None:
-        baselines["untrained"] = untrained
+        baselines["untrained"] = untrained.codes
     report["baselines"] = {
         name: evaluate(protocol.metrics, FAST, grid, table, protocol.seed).scores
         for name, table in baselines.items()

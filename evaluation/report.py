@@ -6,7 +6,6 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from evaluation.errors import KitError
 from evaluation.metrics import METRICS
 from evaluation.terminal import console
 
@@ -62,7 +61,7 @@ def _print_verification(verification: Mapping[str, Mapping[str, Any]]) -> None:
     console.print(table)
 
 
-def print_all(reports: Mapping[str, Mapping[str, Any]], refusals: Mapping[str, KitError]) -> None:
+def print_all(reports: Mapping[str, Mapping[str, Any]]) -> None:
     """Many representations, one row each."""
     first: Mapping[str, Any] = next(iter(reports.values()), {"scores": {}})
     verified = "verification" in first
@@ -74,8 +73,6 @@ def print_all(reports: Mapping[str, Mapping[str, Any]], refusals: Mapping[str, K
             cells.append(_yes_or_no(equal))
         table.add_row(escape(title), *cells)
     console.print(table)
-    for title, refusal in refusals.items():
-        console.print(f"{escape(title)}: [red]refused, {refusal.code}[/red]")
 
 
 def _table(*columns: str, of: str = "Metric") -> Table:

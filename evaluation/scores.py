@@ -5,17 +5,10 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-from evaluation.data.ground_truth import ImageGrid
-from evaluation.representations import Found, digest_of
-
-if TYPE_CHECKING:
-    from evaluation.grading import Protocol
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "torch", "disentanglement-lib")
 _SOURCES = Path(__file__).resolve().parent
@@ -42,19 +35,6 @@ def versions() -> dict[str, str]:
     }
 
 
-def made_from(
-    found: Found, data: ImageGrid, protocol: "Protocol", baseline: Found | None
-) -> dict[str, Any]:
-    """All that the scores depend on, to be kept with them and compared before they are reused."""
-    return {
-        "representation": digest_of(found.path),
-        "baseline": None if baseline is None else digest_of(baseline.path),
-        "data": data.fingerprint,
-        "protocol": plain(asdict(protocol)),
-        "grader": _sources(),
-    }
-
-
 def reusable(path: Path, origin: Mapping[str, Any]) -> dict[str, Any] | None:
     """The scores at `path` if they were made from `origin`, with today's versions."""
     try:
@@ -65,7 +45,8 @@ def reusable(path: Path, origin: Mapping[str, Any]) -> dict[str, Any] | None:
     return report if same else None
 
 
-def _sources() -> str:
+def source_digest() -> str:
+    """The hash of this package's code."""
     digest = hashlib.sha256()
     for source in sorted(_SOURCES.rglob("*.py")):
         digest.update(source.read_bytes())

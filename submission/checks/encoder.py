@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation import contract, environment, processes, representations
+from evaluation import contract, environment, finding, processes
 from evaluation.errors import KitError
 from evaluation.limits import IMAGE_SHAPE
 from evaluation.representations import Representation
@@ -44,7 +44,7 @@ def problems(root: Path, costs: list[Cost]) -> Iterator[KitError]:
     """What is wrong with the bundled representation; its cost on each device joins `costs`."""
     try:
         bundle.verify(root)
-        (found,) = representations.find(root / bundle.FOLDER / "representation")
+        (found,) = finding.find(root / bundle.FOLDER / "representation")
     except KitError as error:
         yield error
         return

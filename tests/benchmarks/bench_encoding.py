@@ -22,7 +22,8 @@ from torch import nn
 from evaluation import contract, environment
 from evaluation.data import open_dataset
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.representations import Found, Representation
+from evaluation.finding import Found
+from evaluation.representations import Representation
 
 ROUNDS = 3
 DRAWN = 10_000 + 15_000 * 64 + 15_000 + 15_000 + 10_000 + 10_000

@@ -11,7 +11,7 @@ import pytest
 from evaluation import __main__ as command
 from evaluation.data.ground_truth import ImageGrid
 from evaluation.errors import KitError, run_command
-from evaluation.representations import digest_of
+from evaluation.staging import digest_of
 from tests.evaluation.bad_submissions import BAD
 
 Grade = Callable[..., tuple[int, list[str]]]

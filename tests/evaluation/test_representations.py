@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from evaluation import contract
 from evaluation.errors import KitError
 from evaluation.files import sha256_of
+from evaluation.finding import Found, find
 from evaluation.loading import OPTIMISED, PLAIN
-from evaluation.representations import Found, Representation, find
+from evaluation.representations import Representation
 from tests.evaluation.bad_submissions import dilled
 
 IMAGES = np.random.RandomState(0).randint(256, size=(48, 64, 64, 3), dtype=np.uint8)
