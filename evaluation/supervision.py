@@ -133,7 +133,11 @@ class Worker:
         """
         batches = max(1.0, images / ANSWER_BATCH)
         self._begin(self._limits.answer_seconds * batches, f"encoding {images} images")
-        os.write(self._requests, json.dumps({"images": images, "form": form}).encode() + b"\n")
+        request = json.dumps({"images": images, "form": form})
+        try:
+            os.write(self._requests, request.encode() + b"\n")
+        except BrokenPipeError:
+            raise self._refusal("REPRESENTATION-DIED", self._death()) from None
         about = self._answer("shape", "dtype")
         try:
             shape = tuple(int(size) for size in about["shape"])

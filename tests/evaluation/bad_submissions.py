@@ -350,6 +350,17 @@ BAD = {
     "leaving": BadSubmission(
         "REPRESENTATION-DIED", dilled("import os\ndef represent(images):\n  os._exit(0)")
     ),
+    "leaving between two batches": BadSubmission(
+        "REPRESENTATION-DIED",
+        dilled(
+            f"""
+            import os, threading
+            def represent(images):
+                threading.Timer(0.05, os._exit, (7,)).start()
+                return {MEAN}
+            """
+        ),
+    ),
     "crashing": BadSubmission(
         "REPRESENTATION-DIED",
         dilled("import ctypes\ndef represent(images):\n  ctypes.string_at(0)"),

@@ -159,6 +159,17 @@ def test_baseline_and_seeds(run: Run, perfect: Path, experiment: Path, tmp_path:
         assert mig == scores_in(tmp_path / str(seed))["scores"]["mig"]
 
 
+def test_a_baseline_beside_scores_that_are_reused(
+    run: Run, perfect: Path, experiment: Path, tmp_path: Path
+) -> None:
+    flags = ("--codes", perfect, "--metrics", "mig", "--baseline", experiment)
+    assert run(*flags, "--output", tmp_path / "out") == 0
+    (tmp_path / "out" / "untrained_codes.npz").unlink()
+    written = scores_in(tmp_path / "out")
+    assert run(*flags, "--output", tmp_path / "out") == 0
+    assert scores_in(tmp_path / "out") == written
+
+
 def test_spread_of_known_scores() -> None:
     of = spread([0.2, 0.4, 0.6])
     assert of["mean"] == pytest.approx(0.4)
