@@ -5,6 +5,7 @@ and the epoch's number, so a training that was interrupted goes on as if it had 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evaluation.terminal import console, progress
-from submission import checkpoints, distributed
+from submission import checkpoints, distributed, onednn
 from submission.curves import recording
 from submission.optimizers import make_optimizer
 from submission.rows import Rows
@@ -133,7 +134,7 @@ def train_epoch(
     for features, noise in epoch:
         count = len(features)
         own = distributed.share(count)
-        with torch.autocast(features.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with _in_precision(precision, features.device):
             outputs = model(features[own], noise[own])
         outputs = [distributed.gather_rows(output, count) for output in outputs]
         losses = vae.losses(features, *outputs)
@@ -148,6 +149,12 @@ def train_epoch(
             sums[name] = sums.get(name, 0) + loss.detach() * count
         advance(count)
     return sums
+
+
+def _in_precision(precision: str, device: torch.device) -> AbstractContextManager:
+    if precision == "bf16":
+        return torch.autocast(device.type, torch.bfloat16)
+    return onednn.linear_layers(device)
 
 
 def _note(rows: list[dict[str, float]], epoch: int, beta: float) -> str:

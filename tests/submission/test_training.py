@@ -110,7 +110,7 @@ def test_an_epoch_is_that_of_a_plain_loop(
             assert row[f"weighted_{loss}"] == pytest.approx(weight * sums[loss] / 150, rel=1e-4)
         assert row["total_loss"] == pytest.approx(row["weighted_MSE"] + row["weighted_KLD"])
     for ours, theirs in zip(vae.parameters(), other.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=2e-4)
 
 
 def test_every_row_is_seen_once_an_epoch_in_another_order(features: np.ndarray) -> None:
