@@ -21,6 +21,7 @@ from submission.aggregation import AggregatedFeatureExtractor, Extractor
 from submission.backbones import BUILDERS, Backbone, build_network
 
 _SECONDS_TO_ANSWER = 10.0
+_LONG_LINE = 200
 
 
 @gin.configurable(denylist=["tuned"])
@@ -97,27 +98,31 @@ def load_checkpoint(extractor: nn.Module, path: Path) -> None:
     except RuntimeError as error:
         raise KitError(
             "EXTRACTOR-MISMATCH",
-            f"{path} holds weights of another architecture: {str(error).splitlines()[1].strip()}",
+            f"{path} holds weights of another architecture: {_first_line(error)}",
             "Make get_feature_extractor and AggregatedFeatureExtractor of the config agree with "
             "those it was fine-tuned with",
         ) from None
 
 
+def _first_line(error: RuntimeError) -> str:
+    line = str(error).splitlines()[1].strip()
+    return line if len(line) < _LONG_LINE else f"{line[:_LONG_LINE]}…"
+
+
 def _in_our_names(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A state dict of the original with the names and the parts that ours has.
 
-    It held some backbones as `model.…`, with the classification head that was never used.
+    It kept some backbones as `model.…`, with layers beyond the cut and the classification head.
     """
-    renamed = {}
+    ours = {}
     for name, tensor in state.items():
         plain = name.replace("model.", "")
         prefix = "extractor." if plain.startswith("extractor.") else ""
         tapped = f"{prefix}features.{plain.removeprefix(prefix)}"
-        ours = next((key for key in (name, plain, tapped) if key in wanted), None)
-        is_head = plain.removeprefix("extractor.").startswith(("fc.", "classifier.", "AuxLogits."))
-        if ours is not None or not is_head:
-            renamed[ours or name] = tensor
-    return renamed
+        known = next((key for key in (name, plain, tapped) if key in wanted), None)
+        if known is not None or plain.startswith("aggregator."):
+            ours[known or plain] = tensor
+    return ours
 
 
 def _imagenet_weights(model_name: str) -> Mapping[str, Tensor]:
