@@ -34,7 +34,7 @@ def load(path: Path | None, bindings: Sequence[str] = ()) -> None:
     gin.clear_config()
     found = [] if path is None else list(_file_bindings(path))
     for text in bindings:
-        found += _bindings(text, Path(), f"--binding '{text}'")
+        found += _bindings(text, f"--binding '{text}'")
     kinds = _kinds()
     for binding in found:
         binding.bind(kinds)
@@ -132,24 +132,24 @@ def _file_bindings(path: Path) -> Iterator[_Binding]:
         raise KitError(
             "CONFIG-FILE", f"cannot read the config {path}: {error}", "Give the path of a gin file"
         ) from None
-    return _bindings(text, path.parent, str(path))
+    return _bindings(text, path)
 
 
-def _bindings(text: str, folder: Path, origin: str) -> Iterator[_Binding]:
-    """The bindings of gin text; files that it includes are relative to `folder`."""
+def _bindings(text: str, origin: Path | str) -> Iterator[_Binding]:
+    """The bindings of gin text; a file's includes lie beside it."""
     line = 0
     try:
         # Unknown references are let through here, to be reported with their binding.
         for statement in ConfigParser(text, ParserDelegate(skip_unknown=True)):
             line = statement.location[1]
-            where = f"{origin}:{line}"
+            where = f"{origin}:{line}" if isinstance(origin, Path) else origin
             if isinstance(statement, BindingStatement):
                 scope, selector, parameter, value, _ = statement
                 yield _Binding(scope, selector, parameter, value, where)
             elif isinstance(statement, ImportStatement):
                 _import(statement.module, where)
             else:
-                yield from _file_bindings(folder / statement.filename)
+                yield from _file_bindings(Path(origin).parent / statement.filename)
     except (SyntaxError, tokenize.TokenError) as error:
         place = error.lineno if isinstance(error, SyntaxError) else line + 1
         raise KitError(
@@ -172,6 +172,7 @@ def _import(module: str, where: str) -> None:
 
 def _kinds() -> dict[str, Any]:
     """The annotation of every `configurable.parameter` that a config may set."""
+    # gin 0.4.0, to which requirements.txt pins it, lists what it knows nowhere else.
     kinds = {}
     for selector, configurable in gin.config._REGISTRY.items():
         if selector.startswith("gin."):

@@ -27,7 +27,7 @@ from submission.batches import image_batches, reader_of
 from submission.tables import table_in_memory, table_on_disk
 
 _IMAGE = (3, 64, 64)
-_IMAGES_A_BATCH = {"cpu": 32, "cuda": 2048}
+_IMAGES_A_BATCH = {"cpu": 32, "cuda": 1024}
 """Of 64x64: few enough on a CPU for the maps to stay in its cache, enough on a GPU to fill it."""
 
 
