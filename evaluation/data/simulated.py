@@ -47,12 +47,12 @@ FULL_SIZES = tuple(len(VALUE_NAMES[factor]) for factor in FACTOR_NAMES)
 
 _FEW_COLORS = (0, 1, 2, 3)  # white, green, red, blue
 _FEW_SHAPES = (raycast.CONE, raycast.CUBE, raycast.CYLINDER, raycast.SPHERE)
-_EIGHT_OF_40 = (0, 6, 11, 17, 22, 28, 33, 39)
+_SIX_OF_40 = (0, 8, 16, 23, 31, 39)
 _ALL = tuple(tuple(range(size)) for size in FULL_SIZES)
 SELECTIONS = {
     "": _ALL,
     "_4x4": (_FEW_COLORS, _FEW_SHAPES, *_ALL[2:]),
-    "_mini": (_FEW_COLORS, _FEW_SHAPES, *_ALL[2:5], _EIGHT_OF_40, _EIGHT_OF_40),
+    "_mini": (_FEW_COLORS, _FEW_SHAPES, *_ALL[2:5], _SIX_OF_40, _SIX_OF_40),
 }
 """Which values of each factor a set has, by the end of its name."""
 

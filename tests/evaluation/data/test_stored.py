@@ -27,7 +27,7 @@ from pathlib import Path
 from evaluation.data import mpi3d, open_dataset
 from evaluation.errors import run_command
 
-mpi3d.LAYOUTS[18_432] = (4, 4, 2, 3, 3, 8, 8)
+mpi3d.LAYOUTS[10_368] = (4, 4, 2, 3, 3, 6, 6)
 
 def main(argv):
     print(open_dataset("mpi3d_real", Path(sys.argv[1])).fingerprint)
@@ -155,8 +155,8 @@ def test_nowhere_to_write_is_one_line(read_only: Path, tmp_path: Path) -> None:
 def test_a_full_disk_is_known_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored, "free_bytes", lambda _: 10**8)
-    with pytest.raises(KitError, match=r"needs 0\.2 GB and its disk has 0\.1 GB free"):
+    monkeypatch.setattr(stored, "free_bytes", lambda _: 10**7)
+    with pytest.raises(KitError, match=r"needs 0\.1 GB and its disk has 0\.0 GB free"):
         open_dataset(NAME, tmp_path)
     assert [path.name for path in (tmp_path / NAME).iterdir()] == [".lock"]
 
