@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         help="render simulated datasets",
         description="Renders mpi3d_sim_{toy,realistic,real}: 1,036,800 images, 12.7 GB. With _4x4"
         " at the end of the name it is the challenge's layout, 460,800 images, 5.7 GB; with _mini"
-        " a few values of colour, shape and axes, 10,368 images, 0.2 GB.",
+        " a few values of colour, shape and axes, 10,368 images, 0.1 GB.",
     )
     render.add_argument("names", nargs="+", metavar="NAME")
     render.add_argument(
