@@ -31,7 +31,11 @@ class Advance(Protocol):
 
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+        return Text(_pace(task.speed or 0.0))
+
+
+def _pace(rate: float) -> str:
+    return f"{rate:,.0f}/s" if rate >= 1 else ""
 
 
 @contextmanager
@@ -63,7 +67,7 @@ def progress(description: str, total: int) -> Iterator[Advance]:
             last = now
             rate = max(done, 1) / (now - start)
             left = (total - done) / rate
-            line = f"{description}: {done:,} of {total:,}, {rate:,.0f}/s, about {left:.0f} s left"
-            console.print(f"{line}, {note}" if note else line, markup=False)
+            parts = (f"{done:,} of {total:,}", _pace(rate), f"about {left:.0f} s left", note)
+            console.print(f"{description}: {', '.join(filter(None, parts))}", markup=False)
 
     yield advance
