@@ -187,7 +187,9 @@ def test_a_frozen_backbone_stands_still_until_its_epoch(
         assert torch.equal(value, start[name]), name
     thawed, _ = run_tune(tmp_path / "b", epochs=3, unfreeze_extractor_epoch=2, extractor_lr=1e-3)
     for name, value in thawed.backbone.state_dict().items():
-        assert torch.equal(value, start[name]) == (name in ("mean", "std")), name
+        # Ahead of a batch norm a bias has no gradient but rounding, which may be nothing at all.
+        if not name.endswith("bias"):
+            assert torch.equal(value, start[name]) == (name in ("mean", "std")), name
 
 
 @pytest.mark.parametrize("unfreeze", [0, 2, 3])
