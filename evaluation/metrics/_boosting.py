@@ -18,10 +18,16 @@ from numpy.typing import NDArray
 from evaluation.compiler import njit
 from evaluation.metrics._columns import sort_columns
 from evaluation.metrics._trees import grow_trees
-from evaluation.metrics._workshop import INNER_NODES, LEAVES, Targets, Trees, new_workshop
+from evaluation.metrics._workshop import (
+    INNER_NODES,
+    LEARNING_RATE,
+    LEAVES,
+    Targets,
+    Trees,
+    new_workshop,
+)
 
 _STAGES = 100
-_LEARNING_RATE = 0.1
 _TASKS_PER_THREAD = 4
 _ROWS_AT_ONCE = 1000
 
@@ -65,10 +71,12 @@ def fit(codes: NDArray, factors: NDArray, seed: int) -> Boosting:
     encoded, prior = _encode(factors)
     trees, cells = len(prior), len(columns.divisible)
     raw = np.repeat(prior[:, np.newaxis], n, axis=1)
-    shrinkage = np.full(trees, _LEARNING_RATE)
+    labels = np.stack([factor.labels for factor in encoded])
+    first_tree = np.array([factor.trees.start for factor in encoded] + [trees])
+    leaf_factors = np.ones(trees)
     for factor in encoded:
         if len(factor.values) > 2:
-            shrinkage[factor.trees] *= (len(factor.values) - 1) / len(factor.values)
+            leaf_factors[factor.trees] = (len(factor.values) - 1) / len(factor.values)
     gradients = np.empty((trees, n))
     gradients_by_sample = np.empty((n, trees))
     totals, positives = np.empty((2, cells, trees))
@@ -84,7 +92,16 @@ def fit(codes: NDArray, factors: NDArray, seed: int) -> Boosting:
     ]
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(_STAGES):
-            _run(pool, row_tasks, _set_gradients, encoded, raw, gradients, gradients_by_sample)
+            _run(
+                pool,
+                row_tasks,
+                _set_gradients,
+                labels,
+                first_tree,
+                raw,
+                gradients,
+                gradients_by_sample,
+            )
             _run(
                 pool,
                 cell_tasks,
@@ -96,7 +113,7 @@ def fit(codes: NDArray, factors: NDArray, seed: int) -> Boosting:
                 positives,
             )
             priorities = random_state.random_sample((trees, INNER_NODES, d))
-            targets = Targets(gradients, totals, positives, shrinkage, priorities)
+            targets = Targets(gradients, totals, positives, leaf_factors, priorities)
             stage = Trees(
                 np.empty((trees, INNER_NODES), dtype=np.int64),
                 np.empty((trees, INNER_NODES)),
@@ -128,15 +145,16 @@ def predict(boosting: Boosting, codes: NDArray) -> NDArray:
 
 def _encode(factors: NDArray) -> tuple[list[Factor], NDArray[np.float64]]:
     """The factors, and the prior in log odds for two values, centred logarithms for more."""
+    from scipy.special import logit
+    from scipy.stats import gmean
+
     encoded: list[Factor] = []
     priors: list[NDArray[np.float64]] = []
     trees = 0
     for column in factors.T:
         values, labels, counts = np.unique(column, return_inverse=True, return_counts=True)
-        logarithms = np.log(counts / len(column))
-        prior = logarithms - logarithms.mean()
-        if len(values) <= 2:
-            prior = np.diff(logarithms)
+        shares = counts / len(column)
+        prior = logit(shares[1:]) if len(values) <= 2 else np.log(shares / gmean(shares))
         encoded.append(Factor(values, labels, slice(trees, trees + len(prior))))
         priors.append(prior)
         trees += len(prior)
@@ -159,27 +177,48 @@ def _run(
         pass
 
 
+@njit
 def _set_gradients(
     start: int,
     stop: int,
-    factors: list[Factor],
+    labels: NDArray[np.int64],
+    first_tree: NDArray[np.int64],
     raw: NDArray[np.float64],
     gradients: NDArray[np.float64],
     gradients_by_sample: NDArray[np.float64],
 ) -> None:
-    """Negative gradients of the samples from `start` to `stop`: label minus probability."""
-    rows = slice(start, stop)
-    for factor in factors:
-        scores, gradient = raw[factor.trees, rows], gradients[factor.trees, rows]
-        labels = factor.labels[rows]
-        if len(scores) == 1:
-            with np.errstate(over="ignore"):
-                gradient[:] = labels - 1.0 / (1.0 + np.exp(-scores))
-        elif len(scores) > 1:
-            np.exp(scores - scores.max(axis=0), out=gradient)
-            gradient /= -gradient.sum(axis=0)
-            gradient[labels, np.arange(len(labels))] += 1.0
-    gradients_by_sample[rows] = gradients[:, rows].T
+    """Negative gradients of the samples from `start` to `stop`: label minus probability.
+
+    Computed as scikit-learn does, since the last bit may decide which of two cuts is made.
+    """
+    largest = np.empty(stop - start)
+    total = np.empty(stop - start)
+    for factor in range(len(labels)):
+        first, after = first_tree[factor], first_tree[factor + 1]
+        label = labels[factor, start:stop]
+        if after - first == 1:
+            scores, out = raw[first, start:stop], gradients[first, start:stop]
+            for k in range(out.size):
+                odds = np.exp(-scores[k])
+                gradient = ((1 - label[k]) - label[k] * odds) / (1 + odds)
+                out[k] = -gradient if scores[k] > -37 else label[k] - np.exp(scores[k])
+            continue
+        largest[:] = -np.inf
+        total[:] = 0.0
+        for tree in range(first, after):
+            scores = raw[tree, start:stop]
+            for k in range(scores.size):
+                largest[k] = max(largest[k], scores[k])
+        for tree in range(first, after):
+            scores, out = raw[tree, start:stop], gradients[tree, start:stop]
+            for k in range(out.size):
+                out[k] = np.exp(scores[k] - largest[k])
+                total[k] += out[k]
+        for tree in range(first, after):
+            out = gradients[tree, start:stop]
+            for k in range(out.size):
+                out[k] = np.float64(label[k] == tree - first) - out[k] / total[k]
+    gradients_by_sample[start:stop] = gradients[:, start:stop].T
 
 
 @njit
@@ -215,7 +254,7 @@ def _add_stage(
             while node < INNER_NODES:
                 above = codes[row, stage.column[tree, node]] > stage.threshold[tree, node]
                 node = 2 * node + 1 + int(above)
-            raw[tree, row] += stage.value[tree, node - INNER_NODES]
+            raw[tree, row] += LEARNING_RATE * stage.value[tree, node - INNER_NODES]
 
 
 def _decide(boosting: Boosting, raw: NDArray[np.float64]) -> NDArray:

@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 
 from evaluation.compiler import njit
 from evaluation.metrics._columns import SAME_VALUE, Columns
-from evaluation.metrics._workshop import INNER_NODES, LEAVES, Targets, Trees, Workshop
+from evaluation.metrics._workshop import (
+    INNER_NODES,
+    LEARNING_RATE,
+    LEAVES,
+    Targets,
+    Trees,
+    Workshop,
+)
 
 _SAME_SCORE = 1e-10  # relatively; one score, summed in two orders, differs less
 _PURE = 2.220446049250313e-16  # scikit-learn cuts no node whose variance is at most this
@@ -36,7 +43,7 @@ class _Node(NamedTuple):
 
 class _Cut(NamedTuple):
     column: int  # -1 where there is none
-    value: float  # what lies below goes left
+    value: np.float32  # what lies below goes left
     score: float
 
 
@@ -61,7 +68,7 @@ def grow_trees(
         targets: What to fit.
         trees: Filled.
         importances: (trees, d), to which is added what each column's cuts take from the error.
-        predictions: (trees, n), to which the trees' values are added.
+        predictions: (trees, n), to which the trees' values are added, times the learning rate.
     """
     for tree in range(start, stop):
         for cell in range(columns.divisible.size):
@@ -81,10 +88,10 @@ def grow_trees(
         )
         for leaf in range(LEAVES):
             members = work.members[work.begin[INNER_NODES + leaf] : work.end[INNER_NODES + leaf]]
-            value = targets.shrinkage[tree] * _newton_step(gradient, members)
+            value = _newton_step(gradient, members, targets.factors[tree], work.inside_scores)
             trees.value[tree, leaf] = value
             for sample in members:
-                predictions[tree, sample] += value
+                predictions[tree, sample] += LEARNING_RATE * value
 
 
 @njit
@@ -115,7 +122,7 @@ def _grow(
         node = _describe(number, gradient, members)
         if closed[number] or _is_pure(node):
             continue
-        cut = _best_cut(columns, gradient, node, work.sums[slot[number]], priorities[number], work)
+        cut = _best_cut(columns, gradient, node, work.sums[slot[number]], priorities, work)
         if cut.column < 0:
             continue
         closed[left] = closed[right] = False
@@ -162,7 +169,7 @@ def _is_pure(node: _Node) -> bool:
 @njit
 def _part(
     values: NDArray[np.float32],
-    cut: float,
+    cut: np.float32,
     members: NDArray[np.uint32],
     spare: NDArray[np.uint32],
 ) -> tuple[int, np.float32, np.float32]:
@@ -209,13 +216,74 @@ def _subtract(larger: NDArray[np.float64], smaller: NDArray[np.float64]) -> None
 
 
 @njit
-def _newton_step(gradient: NDArray[np.float64], members: NDArray[np.uint32]) -> float:
-    total = hessian = 0.0
-    for sample in members:
-        g = gradient[sample]
-        total += g
-        hessian += abs(g) * (1.0 - abs(g))
-    return total / hessian if hessian >= 1e-150 * max(members.size, 1) else 0.0
+def _newton_step(
+    gradient: NDArray[np.float64],
+    members: NDArray[np.uint32],
+    factor: float,
+    terms: NDArray[np.float64],
+) -> float:
+    """scikit-learn's update, to the last bit."""
+    n = members.size
+    if n == 0:
+        return 0.0
+    for k in range(n):
+        terms[k] = gradient[members[k]]
+    numerator = pairwise_sum(terms, n) / n * factor
+    for k in range(n):
+        probability = (1.0 if terms[k] > 0.0 else 0.0) - terms[k]
+        terms[k] = probability * (1.0 - probability)
+    denominator = pairwise_sum(terms, n) / n
+    return numerator / denominator if abs(denominator) >= 1e-150 else 0.0
+
+
+@njit
+def pairwise_sum(terms: NDArray[np.float64], n: int) -> float:
+    """The sum of the first n terms in NumPy's order: halved down to blocks of at most 128.
+
+    Not recursive, since numba cannot load a recursive function from its cache into a caller.
+    """
+    sizes = np.empty(64, dtype=np.int64)
+    first_halves = np.empty(64)
+    halves_done = np.zeros(64, dtype=np.int64)
+    sizes[0] = n
+    begin = depth = 0
+    total = 0.0
+    while depth >= 0:
+        half = sizes[depth] // 2 - sizes[depth] // 2 % 8
+        if sizes[depth] <= 128:
+            total = _block_sum(terms[begin : begin + sizes[depth]])
+            begin += sizes[depth]
+            depth -= 1
+        elif halves_done[depth] == 2:
+            total += first_halves[depth]
+            depth -= 1
+        else:
+            first_halves[depth] = total
+            sizes[depth + 1] = sizes[depth] - half if halves_done[depth] else half
+            halves_done[depth] += 1
+            halves_done[depth + 1] = 0
+            depth += 1
+    return total
+
+
+@njit
+def _block_sum(terms: NDArray[np.float64]) -> float:
+    """The sum of a block in NumPy's order: in eight lanes, then what is left."""
+    a = b = c = d = e = f = g = h = 0.0
+    whole = terms.size - terms.size % 8
+    for k in range(0, whole, 8):
+        a += terms[k]
+        b += terms[k + 1]
+        c += terms[k + 2]
+        d += terms[k + 3]
+        e += terms[k + 4]
+        f += terms[k + 5]
+        g += terms[k + 6]
+        h += terms[k + 7]
+    total = ((a + b) + (c + d)) + ((e + f) + (g + h))
+    for k in range(whole, terms.size):
+        total += terms[k]
+    return total
 
 
 @njit
@@ -224,21 +292,21 @@ def _best_cut(
     gradient: NDArray[np.float64],
     node: _Node,
     sums: NDArray[np.float64],
-    priority: NDArray[np.float64],
+    priorities: NDArray[np.float64],
     work: Workshop,
 ) -> _Cut:
     first_cell, cell_start = columns.first_cell, columns.cell_start
-    best, best_column, best_position = -1.0, -1, 0
+    best, bar, ties = 0.0, 0.0, 0
     _walk(first_cell, sums, work.paths)
     _score_edges(work.paths, node, work.scores)
-    for column in range(priority.size):
+    for column in range(priorities.shape[1]):
         for cell in range(first_cell[column], first_cell[column + 1]):
-            score = work.scores[cell]
-            if _wins(score, column, best, best_column, priority):
-                best, best_column, best_position = score, column, cell_start[cell]
-    bar = best * (1.0 - 10.0 * _SAME_SCORE)
-    _find_promising(work.paths, node, bar, columns.divisible, work.promising)
-    for column in range(priority.size):
+            if work.scores[cell] >= bar:
+                score, position = work.scores[cell], cell_start[cell]
+                best, ties = _note(score, column, position, best, ties, work.ties)
+                bar = best * (1.0 - _SAME_SCORE)
+    _find_promising(work.paths, node, bar * (1.0 - _SAME_SCORE), columns.divisible, work.promising)
+    for column in range(priorities.shape[1]):
         values = columns.values[column]
         for cell in range(first_cell[column], first_cell[column + 1]):
             if not work.promising[cell]:
@@ -246,22 +314,163 @@ def _best_cut(
             order = columns.order[cell_start[cell] : cell_start[cell + 1]]
             found = _look_inside(order, values, gradient, node, work, cell)
             for k in range(1, found):
-                score = work.inside_scores[k]
-                if _wins(score, column, best, best_column, priority):
-                    best, best_column = score, column
-                    best_position = cell_start[cell] + work.inside[k]
-    return _Cut(best_column, columns.values[best_column, columns.order[best_position]], best)
+                if work.inside_scores[k] >= bar:
+                    score, position = work.inside_scores[k], cell_start[cell] + work.inside[k]
+                    best, ties = _note(score, column, position, best, ties, work.ties)
+                    bar = best * (1.0 - _SAME_SCORE)
+    if ties == 0:
+        return _Cut(-1, np.float32(0.0), best)
+    column, position = _break_tie(columns, gradient, node, priorities, work, ties)
+    return _Cut(column, columns.values[column, columns.order[position]], best)
 
 
 @njit
-def _wins(
-    score: float, column: int, best: float, best_column: int, priority: NDArray[np.float64]
+def _note(
+    score: float, column: int, position: int, best: float, ties: int, noted: NDArray[np.int64]
+) -> tuple[float, int]:
+    """Notes a cut that is among the best so far: the best score, and the number of ties."""
+    if score > best * (1.0 + _SAME_SCORE):
+        ties = 0
+    if ties < len(noted):
+        noted[ties, 0] = column
+        noted[ties, 1] = position
+        ties += 1
+    return max(score, best), ties
+
+
+@njit
+def _break_tie(
+    columns: Columns,
+    gradient: NDArray[np.float64],
+    node: _Node,
+    priorities: NDArray[np.float64],
+    work: Workshop,
+    ties: int,
+) -> tuple[int, int]:
+    """The column and position of the cut that scikit-learn would make of several.
+
+    It makes the one that rounding favours, which can only be told by summing as it does, and if
+    there are still several, the one that its random order of columns comes to first.
+    """
+    if ties == 1:
+        return work.ties[0, 0], work.ties[0, 1]
+    priority = priorities[node.number]
+    total = node.total
+    if node.number > 0 and not _are_alike(columns, gradient, node, work, ties):
+        total = _total(columns, gradient, node, priorities, work)
+    best, winner = -1.0, 0
+    for tie in range(ties):
+        column, position = work.ties[tie]
+        n, s = _sum_before(columns, column, position, gradient, node, total, work)
+        rest = total - s
+        proxy = s * s / n + rest * rest / (node.size - n)
+        best_column, best_position = work.ties[winner]
+        if proxy > best or (
+            proxy == best
+            and (
+                priority[column] > priority[best_column]
+                or (column == best_column and position < best_position)
+            )
+        ):
+            best, winner = proxy, tie
+    return work.ties[winner, 0], work.ties[winner, 1]
+
+
+@njit
+def _are_alike(
+    columns: Columns,
+    gradient: NDArray[np.float64],
+    node: _Node,
+    work: Workshop,
+    ties: int,
 ) -> bool:
-    if score < 0.0 or score < best * (1.0 - _SAME_SCORE):
-        return False
-    if best_column < 0 or score > best * (1.0 + _SAME_SCORE):
-        return True
-    return priority[column] > priority[best_column]
+    """Whether all cuts have the very same sum before them, so that the total does not matter."""
+    first = _sum_before(columns, work.ties[0, 0], work.ties[0, 1], gradient, node, node.total, work)
+    for tie in range(1, ties):
+        column, position = work.ties[tie]
+        if _sum_before(columns, column, position, gradient, node, node.total, work) != first:
+            return False
+    return True
+
+
+@njit
+def _sum_before(
+    columns: Columns,
+    column: int,
+    position: int,
+    gradient: NDArray[np.float64],
+    node: _Node,
+    total: float,
+    work: Workshop,
+) -> tuple[float, float]:
+    """Number and sum of the node's gradients before a cut, summed as scikit-learn does.
+
+    It goes from one possible cut to the next, or comes from the end if that is nearer.
+    """
+    n = counted = 0
+    s = 0.0
+    last = np.float32(0.0)
+    for cell in range(columns.first_cell[column], columns.first_cell[column + 1]):
+        if work.paths[2, cell] == 0.0:
+            continue
+        for k in range(columns.cell_start[cell], columns.cell_start[cell + 1]):
+            sample = columns.order[k]
+            if work.node_of[sample] != node.number:
+                continue
+            value = columns.values[column, sample]
+            if n > 0 and value > last + SAME_VALUE:
+                if n - counted > node.size - n:
+                    s = total
+                    for later in columns.order[k : (column + 1) * gradient.size][::-1]:
+                        if work.node_of[later] == node.number:
+                            s -= gradient[later]
+                counted = n
+                if k >= position:
+                    return float(n), s
+            s += gradient[sample]
+            n += 1
+            last = value
+    return float(n), s
+
+
+@njit
+def _total(
+    columns: Columns,
+    gradient: NDArray[np.float64],
+    node: _Node,
+    priorities: NDArray[np.float64],
+    work: Workshop,
+) -> float:
+    """The sum of the node's gradients in the order that scikit-learn has its samples in.
+
+    The parent left them sorted by the column that it looked at last, and then parted by swaps.
+    """
+    if node.number == 0:
+        return node.total
+    parent = (node.number - 1) // 2
+    is_member = np.zeros(gradient.size, dtype=np.bool_)
+    is_member[work.members[work.begin[parent] : work.end[parent]]] = True
+    last = np.argmin(priorities[parent])
+    front = 0
+    for sample in columns.order[last * gradient.size : (last + 1) * gradient.size]:
+        if is_member[sample]:
+            work.spare[front] = sample
+            front += 1
+    front, back = 0, front
+    size = back
+    left = 2 * parent + 1
+    is_left = np.zeros(gradient.size, dtype=np.bool_)
+    is_left[work.members[work.begin[left] : work.end[left]]] = True
+    while front < back:
+        if is_left[work.spare[front]]:
+            front += 1
+        else:
+            back -= 1
+            work.spare[front], work.spare[back] = work.spare[back], work.spare[front]
+    total = 0.0
+    for sample in work.spare[:front] if node.number == left else work.spare[front:size]:
+        total += gradient[sample]
+    return total
 
 
 @njit

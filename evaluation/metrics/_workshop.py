@@ -5,9 +5,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+LEARNING_RATE = 0.1
 INNER_NODES = 7
 LEAVES = 8
 """Nodes are numbered as in a heap: the children of i are 2i + 1 and 2i + 2; leaves come last."""
+
+_MOST_TIES = 256
 
 
 class Trees(NamedTuple):
@@ -31,14 +34,14 @@ class Targets(NamedTuple):
         gradients: Negative gradients (trees, n) of a log loss: label minus probability.
         totals: Their sums by cell (cells, trees).
         positives: The sums by cell of those above 0 (cells, trees).
-        shrinkage: Factor on the values of the leaves (trees,).
-        priorities: (trees, 7, d): of equal cuts the one with the highest priority is made.
+        factors: On the values of the leaves (trees,).
+        priorities: (trees, 7, d): of equal cuts the one of the highest priority is made.
     """
 
     gradients: NDArray[np.float64]
     totals: NDArray[np.float64]
     positives: NDArray[np.float64]
-    shrinkage: NDArray[np.float64]
+    factors: NDArray[np.float64]
     priorities: NDArray[np.float64]
 
 
@@ -57,6 +60,7 @@ class Workshop(NamedTuple):
         promising: Whether to look into a cell (cells,).
         inside: Positions, within a cell, of the node's members (n + 1,).
         inside_scores: Scores of the cuts before them (n,).
+        ties: Columns and positions of the best cuts (ties, 2).
     """
 
     sums: NDArray[np.float64]
@@ -70,6 +74,7 @@ class Workshop(NamedTuple):
     promising: NDArray[np.bool_]
     inside: NDArray[np.int64]
     inside_scores: NDArray[np.float64]
+    ties: NDArray[np.int64]
 
 
 def new_workshop(n: int, cells: int) -> Workshop:
@@ -85,4 +90,5 @@ def new_workshop(n: int, cells: int) -> Workshop:
         promising=np.empty(cells, dtype=np.bool_),
         inside=np.empty(n + 1, dtype=np.int64),
         inside_scores=np.empty(n),
+        ties=np.empty((_MOST_TIES, 2), dtype=np.int64),
     )
