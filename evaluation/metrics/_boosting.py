@@ -29,7 +29,7 @@ from evaluation.metrics._workshop import (
 
 _STAGES = 100
 _TASKS_PER_THREAD = 4
-_ROWS_AT_ONCE = 1000
+_ROWS_AT_ONCE = 512
 
 
 class Factor(NamedTuple):

@@ -75,7 +75,7 @@ def grow_trees(
             size = columns.cell_start[cell + 1] - columns.cell_start[cell]
             work.sums[0, cell, 0] = size
             work.sums[0, cell, 1] = targets.totals[cell, tree]
-            work.sums[0, cell, 2] = targets.positives[cell, tree]
+            work.positives[0, cell] = targets.positives[cell, tree]
         gradient = targets.gradients[tree]
         _grow(
             columns,
@@ -88,7 +88,7 @@ def grow_trees(
         )
         for leaf in range(LEAVES):
             members = work.members[work.begin[INNER_NODES + leaf] : work.end[INNER_NODES + leaf]]
-            value = _newton_step(gradient, members, targets.factors[tree], work.inside_scores)
+            value = _newton_step(gradient, members, targets.factors[tree], work.terms)
             trees.value[tree, leaf] = value
             for sample in members:
                 predictions[tree, sample] += LEARNING_RATE * value
@@ -122,7 +122,8 @@ def _grow(
         node = _describe(number, gradient, members)
         if closed[number] or _is_pure(node):
             continue
-        cut = _best_cut(columns, gradient, node, work.sums[slot[number]], priorities, work)
+        sums, positives = work.sums[slot[number]], work.positives[slot[number]]
+        cut = _best_cut(columns, gradient, node, sums, positives, priorities, work)
         if cut.column < 0:
             continue
         closed[left] = closed[right] = False
@@ -140,8 +141,11 @@ def _grow(
             smaller, larger, few = right, left, members[below:]
         slot[smaller], slot[larger] = slots, slot[number]
         slots += 1
-        _add_up(columns.cell_of, gradient, few, work.sums[slot[smaller]])
-        _subtract(work.sums[slot[larger]], work.sums[slot[smaller]])
+        _add_up(
+            columns.cell_of, gradient, few, work.sums[slot[smaller]], work.positives[slot[smaller]]
+        )
+        work.sums[slot[larger]] -= work.sums[slot[smaller]]
+        work.positives[slot[larger]] -= work.positives[slot[smaller]]
 
 
 @njit
@@ -172,22 +176,22 @@ def _part(
     cut: np.float32,
     members: NDArray[np.uint32],
     spare: NDArray[np.uint32],
-) -> tuple[int, np.float32, np.float32]:
+) -> tuple[np.int64, np.float32, np.float32]:
     """Moves what lies below the cut to the front: how many, the highest of it, the lowest rest."""
     highest, lowest = np.float32(-np.inf), np.float32(np.inf)
-    below = aside = 0
-    for sample in members:
+    below = np.uint64(0)
+    for k in range(members.size):  # without a branch, as sides cannot be predicted
+        sample = members[k]
         value = values[sample]
-        if value < cut:
-            highest = max(highest, value)
-            members[below] = sample
-            below += 1
-        else:
-            lowest = min(lowest, value)
-            spare[aside] = sample
-            aside += 1
-    members[below:] = spare[:aside]
-    return below, highest, lowest
+        is_below = value < cut
+        members[below] = sample
+        spare[np.uint64(k) - below] = sample
+        below += np.uint64(is_below)
+        highest = max(highest, value if is_below else highest)
+        lowest = min(lowest, lowest if is_below else value)
+    count = np.int64(below)
+    members[count:] = spare[: members.size - count]
+    return count, highest, lowest
 
 
 @njit
@@ -196,23 +200,19 @@ def _add_up(
     gradient: NDArray[np.float64],
     members: NDArray[np.uint32],
     sums: NDArray[np.float64],
+    positives: NDArray[np.float64],
 ) -> None:
     sums[:] = 0.0
+    positives[:] = 0.0
     for sample in members:
         g = gradient[sample]
-        positive = max(g, 0.0)
-        for cell in cell_of[sample]:
+        for column in range(cell_of.shape[1]):
+            cell = cell_of[sample, column]
             sums[cell, 0] += 1.0
             sums[cell, 1] += g
-            sums[cell, 2] += positive
-            sums[cell, 3] += 0.0  # so that the processor adds four at once
-
-
-@njit
-def _subtract(larger: NDArray[np.float64], smaller: NDArray[np.float64]) -> None:
-    for cell in range(larger.shape[0]):
-        for kind in range(4):
-            larger[cell, kind] -= smaller[cell, kind]
+        if g > 0.0:
+            for column in range(cell_of.shape[1]):
+                positives[cell_of[sample, column]] += g
 
 
 @njit
@@ -292,36 +292,34 @@ def _best_cut(
     gradient: NDArray[np.float64],
     node: _Node,
     sums: NDArray[np.float64],
+    positives: NDArray[np.float64],
     priorities: NDArray[np.float64],
     work: Workshop,
 ) -> _Cut:
-    first_cell, cell_start = columns.first_cell, columns.cell_start
-    best, bar, ties = 0.0, 0.0, 0
-    _walk(first_cell, sums, work.paths)
+    _walk(columns.first_cell, sums, positives, work.paths)
     _score_edges(work.paths, node, work.scores)
-    for column in range(priorities.shape[1]):
-        for cell in range(first_cell[column], first_cell[column + 1]):
-            if work.scores[cell] >= bar:
-                score, position = work.scores[cell], cell_start[cell]
-                best, ties = _note(score, column, position, best, ties, work.ties)
-                bar = best * (1.0 - _SAME_SCORE)
-    _find_promising(work.paths, node, bar * (1.0 - _SAME_SCORE), columns.divisible, work.promising)
-    for column in range(priorities.shape[1]):
-        values = columns.values[column]
-        for cell in range(first_cell[column], first_cell[column + 1]):
-            if not work.promising[cell]:
-                continue
-            order = columns.order[cell_start[cell] : cell_start[cell + 1]]
-            found = _look_inside(order, values, gradient, node, work, cell)
-            for k in range(1, found):
-                if work.inside_scores[k] >= bar:
-                    score, position = work.inside_scores[k], cell_start[cell] + work.inside[k]
-                    best, ties = _note(score, column, position, best, ties, work.ties)
-                    bar = best * (1.0 - _SAME_SCORE)
+    best, ties = _search_edges(columns, work)
+    bar = best * (1.0 - _SAME_SCORE) * (1.0 - _SAME_SCORE)
+    _find_promising(work.paths, node, bar, columns.divisible, work.promising)
+    best, ties = _search_inside(columns, gradient, node, best, ties, work)
     if ties == 0:
         return _Cut(-1, np.float32(0.0), best)
     column, position = _break_tie(columns, gradient, node, priorities, work, ties)
     return _Cut(column, columns.values[column, columns.order[position]], best)
+
+
+@njit
+def _search_edges(columns: Columns, work: Workshop) -> tuple[float, int]:
+    """Notes the best of the cuts between cells: the best score, and the number of ties."""
+    first_cell, cell_start = columns.first_cell, columns.cell_start
+    scores, noted = work.scores, work.ties
+    best, bar, ties = 0.0, 0.0, 0
+    for column in range(first_cell.size - 1):
+        for cell in range(first_cell[column], first_cell[column + 1]):
+            if scores[cell] >= bar:
+                best, ties = _note(scores[cell], column, cell_start[cell], best, ties, noted)
+                bar = best * (1.0 - _SAME_SCORE)
+    return best, ties
 
 
 @njit
@@ -475,7 +473,10 @@ def _total(
 
 @njit
 def _walk(
-    first_cell: NDArray[np.int64], sums: NDArray[np.float64], paths: NDArray[np.float64]
+    first_cell: NDArray[np.int64],
+    sums: NDArray[np.float64],
+    positives: NDArray[np.float64],
+    paths: NDArray[np.float64],
 ) -> None:
     for column in range(first_cell.size - 1):
         n = s = 0.0
@@ -483,8 +484,8 @@ def _walk(
             paths[0, cell] = n
             paths[1, cell] = s
             paths[2, cell] = sums[cell, 0]
-            paths[3, cell] = sums[cell, 2]
-            paths[4, cell] = sums[cell, 1] - sums[cell, 2]
+            paths[3, cell] = positives[cell]
+            paths[4, cell] = sums[cell, 1] - positives[cell]
             n += sums[cell, 0]
             s += sums[cell, 1]
 
@@ -532,29 +533,40 @@ def _reaches(n: float, s: float, node: _Node, bar: float) -> bool:
 
 
 @njit
-def _look_inside(
-    order: NDArray[np.uint32],
-    values: NDArray[np.float32],
+def _search_inside(
+    columns: Columns,
     gradient: NDArray[np.float64],
     node: _Node,
+    best: float,
+    ties: int,
     work: Workshop,
-    cell: int,
-) -> int:
-    """Scores the cuts before the node's members in a cell but for the first: how many members."""
-    inside, scores = work.inside, work.inside_scores
-    count = np.uint64(0)
-    for position in range(order.size):  # without a branch, as membership cannot be predicted
-        inside[count] = position
-        count += np.uint64(work.node_of[order[position]] == node.number)
-    found = int(count)
-    s = work.paths[1, cell]
-    for k in range(found):
-        scores[k] = s
-        s += gradient[order[inside[k]]]
-    for k in range(1, found):
-        n = work.paths[0, cell] + k
-        difference = scores[k] * node.size - node.total * n
-        below, above = values[order[inside[k - 1]]], values[order[inside[k]]]
-        score = difference * difference / (n * (node.size - n))
-        scores[k] = score if above > below + SAME_VALUE else -1.0
-    return found
+) -> tuple[float, int]:
+    """Notes better cuts inside the promising cells: the best score, and the number of ties."""
+    # Named here, not below, since numba counts references to an array each time one is taken.
+    first_cell, cell_start, order = columns.first_cell, columns.cell_start, columns.order
+    values, paths, promising = columns.values, work.paths, work.promising
+    inside, node_of, noted = work.inside, work.node_of, work.ties
+    bar = best * (1.0 - _SAME_SCORE)
+    for column in range(first_cell.size - 1):
+        for cell in range(first_cell[column], first_cell[column + 1]):
+            if not promising[cell]:
+                continue
+            count = np.uint64(0)
+            for position in range(cell_start[cell], cell_start[cell + 1]):
+                inside[count] = position  # without a branch, as members cannot be predicted
+                count += np.uint64(node_of[order[position]] == node.number)
+            n, s = paths[0, cell], paths[1, cell]
+            last = order[inside[0]]
+            for k in range(1, np.int64(count)):
+                sample = order[inside[k]]
+                n += 1.0
+                s += gradient[last]
+                difference = s * node.size - node.total * n
+                square, area = difference * difference, n * (node.size - n)
+                if square >= bar * area and values[column, sample] > (
+                    values[column, last] + SAME_VALUE
+                ):
+                    best, ties = _note(square / area, column, inside[k], best, ties, noted)
+                    bar = best * (1.0 - _SAME_SCORE)
+                last = sample
+    return best, ties

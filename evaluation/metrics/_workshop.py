@@ -49,7 +49,8 @@ class Workshop(NamedTuple):
     """Memory in which one tree after another is grown.
 
     Args:
-        sums: Number, sum, and positive sum, by cell, of up to four nodes (4, cells, 4).
+        sums: Number and sum by cell of up to four nodes (4, cells, 2).
+        positives: Their sums by cell of gradients above 0 (4, cells).
         members: Samples (n,), each node's side by side in ascending order.
         spare: (n,).
         node_of: (n,).
@@ -59,11 +60,12 @@ class Workshop(NamedTuple):
         scores: Of the cut before each cell (cells,).
         promising: Whether to look into a cell (cells,).
         inside: Positions, within a cell, of the node's members (n + 1,).
-        inside_scores: Scores of the cuts before them (n,).
+        terms: Of a sum (n,).
         ties: Columns and positions of the best cuts (ties, 2).
     """
 
     sums: NDArray[np.float64]
+    positives: NDArray[np.float64]
     members: NDArray[np.uint32]
     spare: NDArray[np.uint32]
     node_of: NDArray[np.int8]
@@ -73,13 +75,14 @@ class Workshop(NamedTuple):
     scores: NDArray[np.float64]
     promising: NDArray[np.bool_]
     inside: NDArray[np.int64]
-    inside_scores: NDArray[np.float64]
+    terms: NDArray[np.float64]
     ties: NDArray[np.int64]
 
 
 def new_workshop(n: int, cells: int) -> Workshop:
     return Workshop(
-        sums=np.zeros((4, cells, 4)),
+        sums=np.zeros((4, cells, 2)),
+        positives=np.zeros((4, cells)),
         members=np.empty(n, dtype=np.uint32),
         spare=np.empty(n, dtype=np.uint32),
         node_of=np.empty(n, dtype=np.int8),
@@ -89,6 +92,6 @@ def new_workshop(n: int, cells: int) -> Workshop:
         scores=np.empty(cells),
         promising=np.empty(cells, dtype=np.bool_),
         inside=np.empty(n + 1, dtype=np.int64),
-        inside_scores=np.empty(n),
+        terms=np.empty(n),
         ties=np.empty((_MOST_TIES, 2), dtype=np.int64),
     )

@@ -18,13 +18,25 @@ def discretize(values: NDArray, num_bins: int = 20) -> NDArray:
 
 def mutual_information(codes: NDArray, factors: NDArray) -> NDArray[np.float64]:
     """Mutual information (d, k) in nats between discrete codes (n, d) and factors (n, k)."""
-    from sklearn.metrics import mutual_info_score
-
-    return np.array([[mutual_info_score(y, x) for y in factors.T] for x in codes.T])
+    numbered = [_number(column) for column in factors.T]
+    return np.array([[_shared(y, x) for y in numbered] for x in map(_number, codes.T)])
 
 
 def entropies(factors: NDArray) -> NDArray[np.float64]:
     """Entropy (k,) in nats of each factor, as the mutual information with itself."""
+    return np.array([_shared(y, y) for y in map(_number, factors.T)])
+
+
+def _number(column: NDArray) -> NDArray[np.int64]:
+    return np.unique(column, return_inverse=True)[1]
+
+
+def _shared(first: NDArray[np.int64], second: NDArray[np.int64]) -> float:
+    """scikit-learn's, which would number, check and count both columns again for each pair."""
+    from scipy.sparse import csr_matrix
     from sklearn.metrics import mutual_info_score
 
-    return np.array([mutual_info_score(y, y) for y in factors.T])
+    shape = int(first.max()) + 1, int(second.max()) + 1
+    counts = np.bincount(first * shape[1] + second, minlength=shape[0] * shape[1]).reshape(shape)
+    # Sparse, as scikit-learn makes it, so that it adds up in the same order.
+    return float(mutual_info_score(None, None, contingency=csr_matrix(counts)))
