@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from evaluation.data.ground_truth import ImageGrid
 from evaluation.errors import KitError
-from evaluation.files import whole_file
+from evaluation.files import sha256_of, whole_file
 
 
 def read_codes(path: Path, data: ImageGrid) -> NDArray:
@@ -24,11 +24,7 @@ def read_codes(path: Path, data: ImageGrid) -> NDArray:
     try:
         codes = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise KitError(
-            "CODES-UNREADABLE",
-            f"cannot read {path} as a table of codes: {error}",
-            "Write it with numpy.save, as an array of floats",
-        ) from None
+        raise _unreadable(path, error) from None
     if codes.ndim != 2 or len(codes) != len(data) or codes.shape[1] < 1:
         raise KitError(
             "CODES-SHAPE",
@@ -37,15 +33,41 @@ def read_codes(path: Path, data: ImageGrid) -> NDArray:
         )
     if codes.dtype.kind not in "fiu":
         raise KitError("CODES-DTYPE", f"{path} holds {codes.dtype}, not numbers", "Save floats")
-    if not np.isfinite(codes).all():
-        row = int(np.flatnonzero(~np.isfinite(codes).all(axis=1))[0])
+    row = first_nonfinite_row(codes)
+    if row is not None:
         raise KitError(
             "CODES-NONFINITE",
-            f"{path} holds NaN or infinity, first in row {row}",
+            f"{path} holds NaN, infinity or what float32 cannot hold, first in row {row}",
             "Give finite codes for every image",
         )
-
     return codes if codes.dtype.kind == "f" else codes.astype(np.float64)
+
+
+def digest_of_codes(path: Path) -> str:
+    """The hash of a table of codes.
+
+    Raises:
+        KitError: it cannot be read.
+    """
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def first_nonfinite_row(codes: NDArray) -> int | None:
+    """The first row of codes (n, dims) that is not finite in float32, in which DCI compares."""
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(codes.astype(np.float32, copy=False)).all(axis=1)
+    return None if finite.all() else int(finite.argmin())
+
+
+def _unreadable(path: Path, error: Exception) -> KitError:
+    return KitError(
+        "CODES-UNREADABLE",
+        f"cannot read {path} as a table of codes: {error}",
+        "Write it with numpy.save, as an array of floats",
+    )
 
 
 class CodeStore:

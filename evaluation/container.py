@@ -112,8 +112,8 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=environment.SCRATCH / "container" / environment.evaluation_name(),
         metavar="DIR",
-        help="for scores.json, the logs and, in submitted/, what the submission left; its last part "
-        "names the evaluation",
+        help="for scores.json, the logs and, in submitted/, what the submission left; its last "
+        "part names the evaluation",
     )
     parser.add_argument(
         "--build-flag",

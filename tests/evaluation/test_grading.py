@@ -106,6 +106,13 @@ def test_perfect_codes(run: Run, perfect: Path, tmp_path: Path, mini: ImageGrid)
     assert set(report["seconds"]) == {"encode", *report["scores"]}
 
 
+def test_a_table_of_codes_may_be_a_link(run: Run, perfect: Path, tmp_path: Path) -> None:
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "codes.npy"
+    link.symlink_to(perfect)
+    assert run("--codes", link, "--metrics", "mig", "--output", tmp_path) == 0
+
+
 def test_a_representation_and_its_table_of_codes_score_the_same(
     run: Run, experiment: Path, mini: ImageGrid, tmp_path: Path
 ) -> None:
