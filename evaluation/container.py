@@ -9,8 +9,6 @@ what the submission left lands in a folder of its own there, where it passes for
 import argparse
 import os
 import shutil
-import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,8 +31,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{data_root / dataset} does not exist, and a container cannot make it",
             "Put it there first; `.venv/bin/python -m evaluation.data render` makes simulated ones",
         )
-    # A terminated run still removes what it started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
     engine = find_engine()
     output = arguments.output

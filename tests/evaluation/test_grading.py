@@ -271,6 +271,25 @@ def test_killed_while_encoding_and_started_again(
     assert scores_in(tmp_path / "killed")["details"] == scores_in(tmp_path / "a")["details"]
 
 
+def test_terminated_it_leaves_nothing_behind(
+    mini: ImageGrid, data_root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "python_model.dill").write_bytes(b"ctime\nsleep\n(I60\ntR.")
+    argv = ["--representation", str(tmp_path / "python_model.dill"), "--output", str(tmp_path)]
+    argv += ["--dataset", mini.name, "--data-root", str(data_root), "--device", "cpu"]
+    grader = subprocess.Popen(
+        [sys.executable, "-m", "evaluation", *argv],
+        cwd=environment.REPOSITORY,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    while not workers_under(tmp_path):
+        time.sleep(0.05)
+    grader.terminate()
+    assert grader.wait(timeout=30) == 128 + signal.SIGTERM
+    assert workers_under(tmp_path) == []
+    assert list(tmp_path.glob("representation-*")) == []
+
+
 def workers_under(folder: Path) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
