@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation import ledger
 from evaluation.data.ground_truth import ImageGrid
 from evaluation.errors import KitError
 from evaluation.files import sha256_of, whole_file
@@ -75,7 +76,8 @@ class CodeStore:
 
     Args:
         path: The file; it need not be there.
-        made_from: What the codes depend on; a file made from anything else is not read.
+        made_from: What the codes depend on; a file made from anything else, or not
+            written here, is not read.
 
     Attributes:
         kept_at: When codes were last written, on the monotonic clock.
@@ -88,6 +90,8 @@ class CodeStore:
 
     def recall(self) -> tuple[NDArray[np.int64], NDArray] | None:
         """Numbers (n,) and codes (n, dims), or None where there are none to be used."""
+        if not ledger.has(self.path):
+            return None
         try:
             with np.load(self.path, allow_pickle=False) as stored:
                 if str(stored["made_from"]) == self._made_from:
@@ -100,4 +104,5 @@ class CodeStore:
         """Writes numbers (n,) and codes (n, dims) in place of what was there."""
         with whole_file(self.path) as temporary:
             np.savez(temporary, indices=indices, codes=codes, made_from=self._made_from)
+            ledger.enter(temporary)
         self.kept_at = time.monotonic()

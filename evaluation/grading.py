@@ -11,7 +11,7 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from evaluation import contract
+from evaluation import contract, ledger
 from evaluation.baselines import noise_table, spread
 from evaluation.code_files import CodeStore, digest_of_codes, read_codes
 from evaluation.codes import CodeTable, given_table, table_of
@@ -141,6 +141,7 @@ def grade(
     }
     report["made_from"] = origin | {"representation": opened.sha256}
     write_json(path, report)
+    ledger.enter(path)
     return report
 
 

@@ -53,6 +53,10 @@ def test_codes_are_recalled_only_if_made_from_the_same(tmp_path: Path) -> None:
     np.testing.assert_array_equal(recalled[1], codes)
     assert CodeStore(path, {"representation": "b"}).recall() is None
 
+    forged = {**np.load(path), "codes": codes + 1}
+    np.savez(path, **forged)
+    assert CodeStore(path, {"representation": "a"}).recall() is None
+
     path.write_bytes(path.read_bytes()[:-30])
     assert CodeStore(path, {"representation": "a"}).recall() is None
 

@@ -137,6 +137,16 @@ def test_scores_are_reused_while_made_from_the_same(
     assert (tmp_path / "scores.json").stat().st_mtime_ns > written
 
 
+def test_scores_that_came_with_a_submission_are_not_believed(run: Run, experiment: Path) -> None:
+    flags = ("--representation", experiment, "--output", experiment, "--metrics", "mig")
+    assert run(*flags) == 0
+    graded = scores_in(experiment)
+    forged = {**graded, "scores": {"mig": 1.0}}
+    (experiment / "scores.json").write_text(json.dumps(forged))
+    assert run(*flags) == 0
+    assert scores_in(experiment)["scores"] == graded["scores"]
+
+
 def test_many_at_once(
     run: Run, experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
