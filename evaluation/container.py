@@ -2,17 +2,18 @@
 
 Two containers of one image: the first runs the submission, the second grades what that left behind.
 Both get no network, no privileges, a read-only file system with the dataset in it, /tmp in memory
-and one writable folder, /SHARED. Results, and the logs whatever happens, land in the output folder.
+and one writable folder, /SHARED. Scores, and the logs whatever happens, land in the output folder;
+what the submission left lands in a folder of its own there, where it passes for nothing of ours.
 """
 
 import argparse
 import os
-import signal
-import sys
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation import environment, limits
+from evaluation.__main__ import NOT_EQUAL
 from evaluation.engine import find_engine, hardening
 from evaluation.errors import KitError, run_command
 from evaluation.limits import ContainerLimits
@@ -30,14 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{data_root / dataset} does not exist, and a container cannot make it",
             "Put it there first; `.venv/bin/python -m evaluation.data render` makes simulated ones",
         )
-    # A terminated run still removes what it started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
     engine = find_engine()
     output = arguments.output
-    logs, experiment = output / "logs", output.name
+    logs, submitted, experiment = output / "logs", output / "submitted", output.name
     engine.build(environment.REPOSITORY, IMAGE, arguments.build_flags, logs / "build.log")
     (output / "scores.json").unlink(missing_ok=True)
+    shutil.rmtree(submitted, ignore_errors=True)
 
     allowed = limits.from_arguments(arguments, ContainerLimits)
     settings = {
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if status != 0:
             console.print(f"The submission failed with status {status}: see {logs}.")
             return status
-        engine.copy_out(submission, f"/SHARED/{experiment}", output)
+        engine.copy_out(submission, f"/SHARED/{experiment}", submitted)
 
         status = engine.run(
             grader,
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             logs / "grader.log",
             allowed.container_seconds,
         )
-        if status == 0:
+        if status in (0, NOT_EQUAL):
             engine.copy_out(grader, f"/SHARED/{experiment}", output)
             console.print(f"Scores and logs are in {output}.")
         return status
@@ -108,7 +108,8 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=environment.SCRATCH / "container" / environment.evaluation_name(),
         metavar="DIR",
-        help="for scores.json, the representation and the logs; its last part names the evaluation",
+        help="for scores.json, the logs and, in submitted/, what the submission left; its last "
+        "part names the evaluation",
     )
     parser.add_argument(
         "--build-flag",

@@ -27,12 +27,13 @@ def differ(codes: NDArray, other: NDArray, precision: str = "float32") -> float 
     dims alike, of the largest; it must be lost in the spread over images. bf16 rounds 65,536 times
     as coarsely, and is only asked to leave most of the spread.
     """
+    codes = codes.astype(np.float64)  # squares of large codes have no place in float32
     reach, spread = np.abs(codes).max(axis=0), codes.std(axis=0)
     if precision == "bf16":
         allowed = 0.2 * (spread + spread.max() / 10)
     else:
         allowed = 1e-3 * spread + 1e-5 * reach + 2e-6 * reach.max()
-    difference = np.abs(codes.astype(np.float64) - other)
+    difference = np.abs(codes - other)
     return float(difference.max()) if (difference > allowed).any() else None
 
 

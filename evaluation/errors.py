@@ -1,5 +1,6 @@
 """Errors that a user can mend, and how a command reports them."""
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -28,7 +29,11 @@ class KitError(Exception):
 
 
 def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
-    """Runs a command line to its exit status: one line for a `KitError`, a traceback for a bug."""
+    """Runs a command line to its exit status: one line for a `KitError`, a traceback for a bug.
+
+    SIGTERM unwinds it as an exception does, so that what it staged or started is removed.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         status = command(None)
     except KitError as error:

@@ -47,7 +47,8 @@ def sha256_of(path: Path) -> str:
     digest = hashlib.sha256()
     if path.is_dir():
         for member in sorted(p for p in path.rglob("*") if p.is_file()):
-            digest.update(f"{member.relative_to(path).as_posix()}\0{sha256_of(member)}\n".encode())
+            digest.update(os.fsencode(member.relative_to(path)))
+            digest.update(f"\0{sha256_of(member)}\n".encode())
         return digest.hexdigest()
     with path.open("rb") as stream:
         while block := stream.read(1 << 22):

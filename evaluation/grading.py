@@ -11,9 +11,9 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from evaluation import contract
+from evaluation import contract, ledger
 from evaluation.baselines import noise_table, spread
-from evaluation.code_files import CodeStore, read_codes
+from evaluation.code_files import CodeStore, digest_of_codes, read_codes
 from evaluation.codes import CodeTable, given_table, table_of
 from evaluation.data.ground_truth import ImageGrid, IndexGrid
 from evaluation.errors import KitError
@@ -121,7 +121,7 @@ def grade(
     console.print(f"Grading {found.path} on {data.name}", markup=False)
     path = folder / "scores.json"
     origin = {
-        "representation": digest_of(found.path),
+        "representation": _digest(found, protocol),
         "untrained": None if untrained is None else untrained.sha256,
         "data": data.fingerprint,
         "protocol": plain(asdict(protocol)),
@@ -141,6 +141,7 @@ def grade(
     }
     report["made_from"] = origin | {"representation": opened.sha256}
     write_json(path, report)
+    ledger.enter(path)
     return report
 
 
@@ -154,7 +155,7 @@ def open_codes(
     codes are kept in the file `store`.
     """
     if found.kind == "codes":
-        yield OpenedCodes(given_table(read_codes(found.path, data)), digest_of(found.path))
+        yield OpenedCodes(given_table(read_codes(found.path, data)), _digest(found, protocol))
         return
     probe = data.images[_some(np.arange(len(data)), contract.PROBE_IMAGES)]
     with Representation(
@@ -184,6 +185,12 @@ def open_codes(
         _weigh(contract.drift(representation, again, content[rows]), protocol)
         if codes.seconds > 0:
             stored.keep(filled, content)
+
+
+def _digest(found: Found, protocol: Protocol) -> str:
+    if found.kind == "codes":
+        return digest_of_codes(found.path)
+    return digest_of(found.path, protocol.limits)
 
 
 def _weigh(violations: Iterator[KitError], protocol: Protocol) -> None:

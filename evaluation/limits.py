@@ -27,10 +27,16 @@ class Limits:
     processes: int = 16
     threads: int = 1024
     dims: int = 2048
+    representation_gib: float = 4.0
+    representation_files: int = 1000
 
     @property
     def memory_bytes(self) -> int:
         return int(self.memory_gib * 2**30)
+
+    @property
+    def representation_bytes(self) -> int:
+        return int(self.representation_gib * 2**30)
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ _HELP = {
     "processes": "processes that a representation may have at once",
     "threads": "threads that a representation may have at once, over all its processes",
     "dims": "dimensions that a representation may have",
+    "representation_gib": "GiB of a representation on disk, all its files together",
+    "representation_files": "files and folders in a representation's folder",
 }
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +23,14 @@ def descendants(root: int) -> list[int]:
     found: list[int] = []
     open_ends = [root]
     while open_ends:
-        for children in Path(f"/proc/{open_ends.pop()}/task").glob("*/children"):
-            try:
-                pids = [int(pid) for pid in children.read_text().split()]
-            except OSError:
-                continue  # the thread ended meanwhile
-            found += pids
-            open_ends += pids
+        tasks = f"/proc/{open_ends.pop()}/task"
+        # Processes and threads may end between any two of these lines.
+        with suppress(OSError):
+            for thread in os.listdir(tasks):  # noqa: PTH208 - polled often
+                with suppress(OSError):
+                    pids = [int(pid) for pid in Path(tasks, thread, "children").read_text().split()]
+                    found += pids
+                    open_ends += pids
     return found
 
 

@@ -8,6 +8,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.code_files import first_nonfinite_row
 from evaluation.errors import KitError
 from evaluation.finding import Found
 from evaluation.limits import ENCODING_BATCH, Limits
@@ -48,7 +49,7 @@ class Representation:
     def __enter__(self) -> "Representation":
         with ExitStack() as stack:
             stage = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="representation-")))
-            copy, self.sha256 = copy_aside(self.found.path, stage)
+            copy, self.sha256 = copy_aside(self.found.path, stage, self.limits)
             work = stage / "work"
             work.mkdir()
             self._worker = stack.enter_context(
@@ -100,12 +101,12 @@ class Representation:
                 f"{self.found.path} returns {codes.shape[1]} dims after {self.dim} before",
                 "Return the same number of dims for every batch",
             )
-        if not np.isfinite(codes).all():
-            row = int(np.flatnonzero(~np.isfinite(codes).all(axis=1))[0])
+        row = first_nonfinite_row(codes)
+        if row is not None:
             raise KitError(
                 "REPRESENTATION-NONFINITE",
-                f"{self.found.path} returns NaN or infinity, first for image {row} of a batch of "
-                f"{len(images)}",
+                f"{self.found.path} returns NaN, infinity or what float32 cannot hold, first for "
+                f"image {row} of a batch of {len(images)}",
                 "Look for divisions by zero, logarithms and overflows",
             )
         return codes

@@ -4,7 +4,8 @@ Four layers, each of which works without privileges and holds when another is no
 
 - namespaces: processes of its own, that all end when the first does; no network interface; the
   file system mounted read-only, but for a small writable folder in memory (`unshare(2)`)
-- Landlock: no file is written, made or removed outside that folder (`landlock(7)`)
+- Landlock: no file is written, made or removed outside that folder, and from Linux 6.12 no process
+  outside gets a signal (`landlock(7)`)
 - seccomp: no socket of any family is opened, nor io_uring, which could open one (`seccomp(2)`)
 - no new privileges, no core files, no huge files
 
@@ -50,10 +51,15 @@ def enter(work: Path) -> list[str]:
         missing.append("processes are not kept in a namespace")
     _fork_keeper()
     mounted = namespaces and _attempt(lambda: _mount_read_only(work))
+    if not mounted:
+        missing.append("its folder may grow without limit")
+        missing.append("modes and times of files can be changed")
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     _drop_capabilities()
     if not _attempt(lambda: _landlock(work)) and not mounted:
         missing.append("files are not write-protected")
+    if not _attempt(_scope_signals) and not namespaces:
+        missing.append("this user's processes can be ended, and what it starts may outlive it")
     if not _attempt(_deny_sockets) and not namespaces:
         missing.append("the network is open")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -141,6 +147,14 @@ def _landlock(work: Path) -> None:
         for device in Path("/dev").glob(pattern):
             if not device.is_dir():
                 allow(str(device), write_file | truncate)
+    _check(_libc.syscall(_SYS_LANDLOCK_RESTRICT, ruleset, 0))
+    os.close(ruleset)
+
+
+def _scope_signals() -> None:
+    to_outside = 1 << 1
+    attributes = struct.pack("=3Q", 0, 0, to_outside)
+    ruleset = _check(_libc.syscall(_SYS_LANDLOCK_CREATE, attributes, len(attributes), 0))
     _check(_libc.syscall(_SYS_LANDLOCK_RESTRICT, ruleset, 0))
     os.close(ruleset)
 

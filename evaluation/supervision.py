@@ -1,7 +1,7 @@
 """Starts the worker, asks it for codes, and ends it when it takes more than it may.
 
-Nothing that comes back is trusted: texts are cut and cleaned, sizes are checked before they are
-read, and codes are raw bytes of numbers, never pickles.
+Nothing that comes back is trusted: types are checked, texts are cut and cleaned, sizes are checked
+before they are read, and codes are raw bytes of numbers, never pickles.
 """
 
 import json
@@ -11,7 +11,9 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,6 +29,7 @@ from evaluation.loading import PLAIN
 _WATCH_SECONDS = 0.05
 _LONGEST_LINE = 1 << 16
 _LONGEST_TEXT = 300
+_DTYPES = ("float16", "float32", "float64")
 
 REMEDIES = {
     "REPRESENTATION-LOAD": "Export it anew and load it once yourself before handing it in",
@@ -37,7 +40,7 @@ REMEDIES = {
     "REPRESENTATION-FORBIDDEN": "A representation may not open sockets, nor write outside its "
     "temporary folder",
     "REPRESENTATION-SHAPE": "Return one row of numbers for each image: (n, dims)",
-    "REPRESENTATION-DTYPE": "Return floating-point numbers",
+    "REPRESENTATION-DTYPE": "Convert the codes to one of these",
     "REPRESENTATION-DIMS": "The challenge's metrics compare dims, so return 2 or more; --max-dims "
     "raises the other end",
     "REPRESENTATION-SLOW": "Make it faster, or raise --max-answer-seconds or --max-load-seconds",
@@ -107,10 +110,14 @@ class Worker:
         for handle in theirs.values():
             os.close(handle)
         self._received = bytearray()
+        self._breach: tuple[str, str] | None = None
+        self._ending = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
         try:
             self._begin(self._limits.load_seconds, "loading")
-            self.missing = self._answer("missing")["missing"]
-            self.forms = self._answer("forms")["forms"]
+            self.missing = self._texts("missing")
+            self.forms = self._texts("forms")
         except BaseException:
             self._end()
             raise
@@ -139,21 +146,19 @@ class Worker:
         except BrokenPipeError:
             raise self._refusal("REPRESENTATION-DIED", self._death()) from None
         about = self._answer("shape", "dtype")
-        try:
-            shape = tuple(int(size) for size in about["shape"])
-            dtype = np.dtype(str(about["dtype"]))
-        except (TypeError, ValueError):
-            raise self._garbled() from None
+        shape, dtype = about["shape"], about["dtype"]
+        if not _all_are(shape, int) or not isinstance(dtype, str):
+            raise self._garbled()
         if len(shape) != 2 or shape[0] != images:
-            problem = f"returns an array of shape {shape} for {images} images"
+            problem = f"returns an array of shape {tuple(shape)} for {images} images"
             raise self._refusal("REPRESENTATION-SHAPE", problem)
-        if dtype.kind != "f":
-            problem = f"returns {dtype.name}, not floating-point numbers"
+        if dtype not in _DTYPES:
+            problem = f"returns {dtype}, not {', '.join(_DTYPES)}"
             raise self._refusal("REPRESENTATION-DTYPE", problem)
         if not 2 <= shape[1] <= self._limits.dims:
             problem = f"returns {shape[1]:,} dims; 2 to {self._limits.dims:,} are allowed"
             raise self._refusal("REPRESENTATION-DIMS", problem)
-        payload = self._receive(int(np.prod(shape)) * dtype.itemsize)
+        payload = self._receive(shape[0] * shape[1] * np.dtype(dtype).itemsize)
         return np.frombuffer(payload, dtype=dtype).reshape(shape)
 
     def _begin(self, seconds: float, doing: str) -> None:
@@ -172,11 +177,20 @@ class Worker:
             answer = json.loads(line)
         except (ValueError, RecursionError):
             raise self._garbled() from None
-        if isinstance(answer, dict) and answer.get("code") in REMEDIES:
-            raise self._refusal(answer["code"], str(answer.get("problem")))
-        if not isinstance(answer, dict) or not all(key in answer for key in keys):
+        if not isinstance(answer, dict):
+            raise self._garbled()
+        code, problem = answer.get("code"), answer.get("problem")
+        if isinstance(code, str) and isinstance(problem, str) and code in REMEDIES:
+            raise self._refusal(code, problem)
+        if not all(key in answer for key in keys):
             raise self._garbled()
         return answer
+
+    def _texts(self, key: str) -> list[str]:
+        texts = self._answer(key)[key]
+        if not _all_are(texts, str):
+            raise self._garbled()
+        return texts
 
     def _receive(self, size: int) -> bytes:
         while len(self._received) < size:
@@ -186,7 +200,7 @@ class Worker:
         return taken
 
     def _receive_more(self) -> None:
-        """Waits for the next bytes, watching the limits meanwhile."""
+        """Waits for the next bytes, no longer than until the deadline."""
         while True:
             ready, _, _ = select.select([self._answers], [], [], _WATCH_SECONDS)
             if time.monotonic() > self._deadline:
@@ -197,27 +211,35 @@ class Worker:
                     raise self._refusal("REPRESENTATION-DIED", self._death())
                 self._received += received
                 return
-            self._check_limits()
+            if self._process.poll() is not None:
+                raise self._refusal("REPRESENTATION-DIED", self._death())
 
-    def _check_limits(self) -> None:
+    def _watch(self) -> None:
+        """Ends the worker when it first takes too much, also while nobody asks it anything."""
+        while self._breach is None and not self._ending.wait(_WATCH_SECONDS):
+            self._breach = self._broken_limit()
+        if self._breach is not None:
+            self._kill()
+
+    def _broken_limit(self) -> tuple[str, str] | None:
+        """Code and problem of the limit that the worker is beyond now, if it is."""
         used = processes.usage(processes.descendants(self._process.pid))
         limits = self._limits
         if used.resident_bytes > limits.memory_bytes:
             problem = f"uses more than {limits.memory_gib:g} GiB of memory"
-            raise self._refusal("REPRESENTATION-MEMORY", problem)
+            return "REPRESENTATION-MEMORY", problem
         if used.processes > limits.processes or used.threads > limits.threads:
             problem = f"runs {used.processes} processes with {used.threads} threads; "
             problem += f"{limits.processes} and {limits.threads} are allowed"
-            raise self._refusal("REPRESENTATION-PROCESSES", problem)
-        if self._process.poll() is not None:
-            raise self._refusal("REPRESENTATION-DIED", self._death())
+            return "REPRESENTATION-PROCESSES", problem
+        return None
 
     def _death(self) -> str:
         try:
             status = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             return "closed its answers and went on"
-        if status > 128:
+        with suppress(ValueError):
             return f"ended its process, by {signal.Signals(status - 128).name}"
         return f"ended its process, with status {status}"
 
@@ -225,6 +247,8 @@ class Worker:
         return self._refusal("REPRESENTATION-DIED", "garbles its answers")
 
     def _refusal(self, code: str, problem: str) -> KitError:
+        if self._breach is not None:  # all else may follow from the end that it led to
+            code, problem = self._breach
         return KitError(code, f"{self._shown} {self._clean(problem)}", REMEDIES[code])
 
     @staticmethod
@@ -234,8 +258,14 @@ class Worker:
         return line if len(line) <= _LONGEST_TEXT else line[:_LONGEST_TEXT] + " …"
 
     def _end(self) -> None:
-        """Ends the worker and all that it started; on return none of them is left."""
+        self._ending.set()
+        self._watcher.join()
         os.close(self._requests)
+        self._kill()
+        os.close(self._answers)
+
+    def _kill(self) -> None:
+        """Ends the worker and all that it started; on return none of them is left."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -245,7 +275,10 @@ class Worker:
                     time.sleep(_WATCH_SECONDS)
                 self._process.kill()
                 self._process.wait()
-        os.close(self._answers)
+
+
+def _all_are(values: Any, kind: type) -> bool:
+    return isinstance(values, list) and all(type(value) is kind for value in values)
 
 
 def _seal_size(memory: int) -> None:

@@ -42,12 +42,13 @@ def main() -> None:
     for line in requests:
         request = json.loads(line)
         try:
-            codes = np.ascontiguousarray(forms[request["form"]](pixels[: request["images"]]))
+            codes = forms[request["form"]](pixels[: request["images"]])
+            codes = np.ascontiguousarray(codes, dtype=codes.dtype.newbyteorder("="))
         except Exception as error:
             problem = f"fails on a batch of {request['images']} images"
             _answer(answers, **_refusal(error, "REPRESENTATION-RAISES", problem))
             continue
-        about = {"shape": codes.shape, "dtype": codes.dtype.str, "bytes": codes.nbytes}
+        about = {"shape": codes.shape, "dtype": codes.dtype.name, "bytes": codes.nbytes}
         _answer(answers, **about, payload=codes.tobytes() if codes.dtype.kind in "fiub" else b"")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from evaluation import container
-from evaluation.engine import find_engine, hardening
+from evaluation.engine import Engine, find_engine, hardening
 from evaluation.errors import KitError
 from evaluation.limits import ContainerLimits
 from tests.checkouts import bundle_encoder, kit, make_checkout
@@ -92,6 +92,7 @@ def test_a_submission_is_built_run_and_graded(
     assert report["representation"]["sha256"] in manifest["sha256"].values()
     assert "disentanglement_challenge:submit" in (output / "logs/submission.log").read_text()
     assert "Metric" in (output / "logs/grader.log").read_text()
+    assert (output / "submitted/representation/pytorch_model.pt").is_file()
     # The packages' layer is the one that the build without an encoder had made.
     assert "Collecting torch" not in (output / "logs/build.log").read_text()
     assert left_behind(engine) == ""
@@ -210,3 +211,22 @@ def test_memory_beyond_the_limit_ends_the_container(engine: str, checkout: Path)
         checkout, *(engine, "run", "--rm", *flags, container.IMAGE, "python", "-c", greedy)
     )
     assert result.returncode == 137
+
+
+def test_links_are_not_copied_out(engine: str, tmp_path: Path) -> None:
+    made, name = tmp_path / "made", f"{container.IMAGE}-links"
+    (made / "representation").mkdir(parents=True)
+    (made / "representation" / "model.pt").write_text("model")
+    (made / "logs").symlink_to(tmp_path)
+    (made / "scores.json").symlink_to(tmp_path / "target")
+    subprocess.run([engine, "create", "--name", name, container.IMAGE, "true"], check=True)
+    try:
+        subprocess.run([engine, "cp", made, f"{name}:/tmp/experiment"], check=True)
+        Engine(engine).copy_out(name, "/tmp/experiment", tmp_path / "output")
+        with pytest.raises(KitError, match="CONTAINER-RESULT"):
+            Engine(engine).copy_out(name, "/tmp/nothing", tmp_path / "output")
+    finally:
+        subprocess.run([engine, "rm", "--force", name], check=True)
+    copied = [path for path in (tmp_path / "output").rglob("*") if not path.is_dir()]
+    assert copied == [tmp_path / "output" / "representation" / "model.pt"]
+    assert copied[0].read_text() == "model"

@@ -60,6 +60,34 @@ def scripted(source: str, training: bool = False) -> Build:
     return build
 
 
+def run_at_load(source: str) -> Build:
+    """A dill that runs `source` when it is loaded."""
+
+    class Code:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return exec, (source,)
+
+    return lambda folder: _write(folder / "python_model.dill", pickle.dumps(Code()))
+
+
+def writing_everywhere(content: str) -> str:
+    """Code that writes a line to whatever is open."""
+    return f"""
+import os
+for handle in range(3, 1000):
+    try:
+        os.write(handle, {content.encode()!r} + b"\\n")
+    except OSError:
+        pass
+"""
+
+
+def answering(content: str) -> Build:
+    """A dill that forges an answer before it gives its own."""
+    body = textwrap.indent(writing_everywhere(content), "    ")
+    return dilled(f"def represent(images):\n{body}\n    return {MEAN}")
+
+
 GOOD_FORWARD = """
     def forward(self, x):
         return self.norm(self.conv(x)).mean((2, 3))
@@ -128,6 +156,28 @@ def _link_out(folder: Path) -> None:
     (folder / "python_model.dill").symlink_to(outside)
 
 
+def _folder_link_out(folder: Path) -> None:
+    _no_saved_model(folder)
+    (folder / "tfhub").rename(folder.parent / "elsewhere")
+    (folder / "tfhub").symlink_to(folder.parent / "elsewhere")
+
+
+def _links_in_a_circle(folder: Path) -> None:
+    _no_saved_model(folder)
+    (folder / "tfhub" / "a").symlink_to(".")
+    (folder / "tfhub" / "b").symlink_to(".")
+
+
+def _terabyte(folder: Path) -> None:
+    with (folder / "pytorch_model.pt").open("wb") as stream:
+        stream.truncate(1 << 40)
+
+
+def _name_that_is_no_text(folder: Path) -> None:
+    _no_saved_model(folder)
+    Path(os.fsdecode(os.fsencode(folder) + b"/tfhub/\xff")).touch()
+
+
 def _pipe(folder: Path) -> None:
     os.mkfifo(folder / "python_model.dill")
 
@@ -159,6 +209,15 @@ BAD = {
     ),
     "two kinds at once": BadSubmission("REPRESENTATION-AMBIGUOUS", _two_kinds),
     "a link out of the folder": BadSubmission("REPRESENTATION-SYMLINK", _link_out),
+    "a folder that is a link out of the folder": BadSubmission(
+        "REPRESENTATION-SYMLINK", _folder_link_out
+    ),
+    "links in a circle": BadSubmission("REPRESENTATION-SYMLINK", _links_in_a_circle),
+    "a terabyte": BadSubmission("REPRESENTATION-SIZE", _terabyte),
+    "too many files": BadSubmission(
+        "REPRESENTATION-SIZE", _no_saved_model, ("--max-representation-files", "1")
+    ),
+    "a file name that is no text": BadSubmission("REPRESENTATION-LOAD", _name_that_is_no_text),
     "a pipe": BadSubmission("REPRESENTATION-UNREADABLE", _pipe),
     "nothing": BadSubmission("REPRESENTATION-MISSING", _nothing),
     "whole numbers": BadSubmission(
@@ -216,6 +275,10 @@ BAD = {
             """
         ),
     ),
+    "codes beyond float32": BadSubmission(
+        "REPRESENTATION-NONFINITE",
+        dilled(f"def represent(images):\n  return {MEAN}.astype(float) * 1e42"),
+    ),
     "codes that know the batch's size": BadSubmission(
         "REPRESENTATION-BATCH",
         dilled(f"def represent(images):\n  return {MEAN} + len(images) / 64"),
@@ -241,6 +304,16 @@ BAD = {
             import numpy as np
             def represent(images):
                 return {MEAN} + np.random.normal(size=(len(images), 1)) / 100
+            """
+        ),
+    ),
+    "random codes so large that their squares overflow": BadSubmission(
+        "REPRESENTATION-RANDOM",
+        dilled(
+            """
+            import numpy as np
+            def represent(images):
+                return np.float32(1e20) * np.random.rand(len(images), 2).astype(np.float32)
             """
         ),
     ),
@@ -279,6 +352,26 @@ BAD = {
                 for _ in range(64):  # 2 GiB
                     hoard.append(bytearray(b"x" * (32 << 20)))
                 time.sleep(20)
+            """
+        ),
+        ("--max-memory-gib", "1"),
+    ),
+    "too much memory behind answers that trickle in": BadSubmission(
+        "REPRESENTATION-MEMORY",
+        dilled(
+            """
+            import os, time
+            def represent(images):
+                hoard = []
+                for _ in range(1000):
+                    if len(hoard) < 64:  # 2 GiB
+                        hoard.append(bytearray(b"x" * (32 << 20)))
+                    for handle in range(3, 100):
+                        try:
+                            os.write(handle, b" ")
+                        except OSError:
+                            pass
+                    time.sleep(0.02)
             """
         ),
         ("--max-memory-gib", "1"),
@@ -350,6 +443,9 @@ BAD = {
     "leaving": BadSubmission(
         "REPRESENTATION-DIED", dilled("import os\ndef represent(images):\n  os._exit(0)")
     ),
+    "leaving with a status above any signal's": BadSubmission(
+        "REPRESENTATION-DIED", dilled("import os\ndef represent(images):\n  os._exit(255)")
+    ),
     "leaving between two batches": BadSubmission(
         "REPRESENTATION-DIED",
         dilled(
@@ -371,17 +467,19 @@ BAD = {
     ),
     "forging answers": BadSubmission(
         "REPRESENTATION-DIED",
-        dilled(
-            """
-            import os
-            def represent(images):
-                for handle in range(3, 1000):
-                    try:
-                        os.write(handle, b'[[{"code": 1, "shape": "many"}]]' * 10 + b"\\n")
-                    except OSError:
-                        pass
-            """
-        ),
+        answering('[[{"code": 1, "shape": "many"}]]' * 10),
+    ),
+    "forging a code that is no text": BadSubmission(
+        "REPRESENTATION-DIED", answering('{"code": []}')
+    ),
+    "forging an infinite shape": BadSubmission(
+        "REPRESENTATION-DIED", answering('{"shape": [Infinity, 2], "dtype": "float32"}')
+    ),
+    "forging a dtype that numpy trips over": BadSubmission(
+        "REPRESENTATION-DTYPE", answering('{"shape": [16, 2], "dtype": "(1,,2)f4,i4"}')
+    ),
+    "forging forms that are no names": BadSubmission(
+        "REPRESENTATION-DIED", run_at_load(writing_everywhere('{"forms": 5}'))
     ),
 }
 

@@ -11,6 +11,7 @@ import pytest
 from evaluation import __main__ as command
 from evaluation.data.ground_truth import ImageGrid
 from evaluation.errors import KitError, run_command
+from evaluation.limits import Limits
 from evaluation.staging import digest_of
 from tests.evaluation.bad_submissions import BAD
 
@@ -111,7 +112,7 @@ def test_a_file_that_may_not_be_read() -> None:
             os.seteuid(65534)  # permissions mean nothing to root, so nobody reads
         try:
             with pytest.raises(KitError) as refused:
-                digest_of(file)
+                digest_of(file, Limits())
         finally:
             os.seteuid(user)
     assert refused.value.code == "REPRESENTATION-UNREADABLE"

@@ -53,6 +53,10 @@ def test_codes_are_recalled_only_if_made_from_the_same(tmp_path: Path) -> None:
     np.testing.assert_array_equal(recalled[1], codes)
     assert CodeStore(path, {"representation": "b"}).recall() is None
 
+    forged = {**np.load(path), "codes": codes + 1}
+    np.savez(path, **forged)
+    assert CodeStore(path, {"representation": "a"}).recall() is None
+
     path.write_bytes(path.read_bytes()[:-30])
     assert CodeStore(path, {"representation": "a"}).recall() is None
 
@@ -66,6 +70,7 @@ def test_codes_are_recalled_only_if_made_from_the_same(tmp_path: Path) -> None:
         ("CODES-DTYPE", np.full((24, 3), "a")),
         ("CODES-DTYPE", np.zeros((24, 3), dtype=complex)),
         ("CODES-NONFINITE", np.where(np.arange(72).reshape(24, 3) == 50, np.inf, 0.0)),
+        ("CODES-NONFINITE", np.full((24, 3), 1e39)),
         ("CODES-UNREADABLE", np.full((24, 3), None)),
     ],
 )

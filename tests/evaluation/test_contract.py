@@ -20,6 +20,12 @@ def test_a_small_part_of_one_dim_is_a_difference(dim: int) -> None:
     assert differ(CODES, other) == pytest.approx(abs(other - CODES).max())
 
 
+def test_large_codes_in_float32_are_compared_as_others_are() -> None:
+    codes = (CODES * 1e20).astype(np.float32)
+    assert differ(codes, codes) is None
+    assert differ(codes, codes[::-1]) is not None
+
+
 def test_a_dead_dim_may_be_all_noise() -> None:
     other = CODES.copy()
     other[:, 2] = -other[:, 2]

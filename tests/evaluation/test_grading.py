@@ -106,6 +106,13 @@ def test_perfect_codes(run: Run, perfect: Path, tmp_path: Path, mini: ImageGrid)
     assert set(report["seconds"]) == {"encode", *report["scores"]}
 
 
+def test_a_table_of_codes_may_be_a_link(run: Run, perfect: Path, tmp_path: Path) -> None:
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "codes.npy"
+    link.symlink_to(perfect)
+    assert run("--codes", link, "--metrics", "mig", "--output", tmp_path) == 0
+
+
 def test_a_representation_and_its_table_of_codes_score_the_same(
     run: Run, experiment: Path, mini: ImageGrid, tmp_path: Path
 ) -> None:
@@ -128,6 +135,16 @@ def test_scores_are_reused_while_made_from_the_same(
     assert (tmp_path / "scores.json").stat().st_mtime_ns == written
     assert run(*flags, "--seed", "1") == 0
     assert (tmp_path / "scores.json").stat().st_mtime_ns > written
+
+
+def test_scores_that_came_with_a_submission_are_not_believed(run: Run, experiment: Path) -> None:
+    flags = ("--representation", experiment, "--output", experiment, "--metrics", "mig")
+    assert run(*flags) == 0
+    graded = scores_in(experiment)
+    forged = {**graded, "scores": {"mig": 1.0}}
+    (experiment / "scores.json").write_text(json.dumps(forged))
+    assert run(*flags) == 0
+    assert scores_in(experiment)["scores"] == graded["scores"]
 
 
 def test_many_at_once(
@@ -262,6 +279,25 @@ def test_killed_while_encoding_and_started_again(
     assert run(*argv) == 0
     assert run("--representation", experiment, "--output", tmp_path / "a", "--metrics", "mig") == 0
     assert scores_in(tmp_path / "killed")["details"] == scores_in(tmp_path / "a")["details"]
+
+
+def test_terminated_it_leaves_nothing_behind(
+    mini: ImageGrid, data_root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "python_model.dill").write_bytes(b"ctime\nsleep\n(I60\ntR.")
+    argv = ["--representation", str(tmp_path / "python_model.dill"), "--output", str(tmp_path)]
+    argv += ["--dataset", mini.name, "--data-root", str(data_root), "--device", "cpu"]
+    grader = subprocess.Popen(
+        [sys.executable, "-m", "evaluation", *argv],
+        cwd=environment.REPOSITORY,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    while not workers_under(tmp_path):
+        time.sleep(0.05)
+    grader.terminate()
+    assert grader.wait(timeout=30) == 128 + signal.SIGTERM
+    assert workers_under(tmp_path) == []
+    assert list(tmp_path.glob("representation-*")) == []
 
 
 def workers_under(folder: Path) -> list[str]:

@@ -1,5 +1,7 @@
 """Representations of all three kinds: found, run in the worker, and equal to the model itself."""
 
+import os
+import time
 import warnings
 from pathlib import Path
 
@@ -8,10 +10,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from evaluation import contract
+from evaluation import contract, processes
 from evaluation.errors import KitError
 from evaluation.files import sha256_of
 from evaluation.finding import Found, find
+from evaluation.limits import Limits
 from evaluation.loading import OPTIMISED, PLAIN
 from evaluation.representations import Representation
 from tests.evaluation.bad_submissions import dilled
@@ -102,6 +105,29 @@ def test_dill_sees_what_the_contract_says_and_nothing_of_ours(
         codes = representation.encode(IMAGES)
         assert representation.forms == [PLAIN]
     np.testing.assert_allclose(codes, IMAGES.mean((1, 2)) / 255, rtol=1e-5)
+
+
+def test_limits_hold_between_two_requests(tmp_path: Path) -> None:
+    dilled(
+        """
+        import threading, time
+        def hoard():
+            hoarded = b"x" * (2 << 30)
+            time.sleep(20)
+        def represent(images):
+            threading.Timer(0.2, hoard).start()
+            return images.mean((2, 3))
+        """
+    )(tmp_path)
+    others = set(processes.descendants(os.getpid()))
+    with Representation(find(tmp_path)[0], limits=Limits(memory_gib=1)) as representation:
+        representation.encode(IMAGES)
+        deadline = time.monotonic() + 20
+        while set(processes.descendants(os.getpid())) - others:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with pytest.raises(KitError, match="REPRESENTATION-MEMORY"):
+            representation.encode(IMAGES)
 
 
 def test_saved_model(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def can(act):
         return False
     return True
 
-said = os.dup(1)
+said, keeper = os.dup(1), os.getpid()
 missing = sandbox.enter(work)
 os.write(said, json.dumps({
     "missing": missing,
@@ -39,6 +39,7 @@ os.write(said, json.dumps({
     "writes outside": can(lambda: (outside / "note").write_text("x")),
     "changes outside": can(lambda: (outside / "kept").write_text("x")),
     "removes outside": can(lambda: (outside / "kept").unlink()),
+    "signals outside": can(lambda: os.kill(keeper, 0)),
     "opens sockets": can(lambda: socket.socket().close()),
     "sees a network": can(lambda: socket.if_nameindex()[1]),
     "regains rights": can(lambda: os.setuid(os.getuid() + 1)),
@@ -52,9 +53,17 @@ SHUT_IN = {
     "writes outside": False,
     "changes outside": False,
     "removes outside": False,
+    "signals outside": False,
     "opens sockets": False,
     "regains rights": False,
 }
+
+
+WITHOUT_NAMESPACES = [
+    "processes are not kept in a namespace",
+    "its folder may grow without limit",
+    "modes and times of files can be changed",
+]
 
 
 def shut_in(tmp_path: Path, *absent: str) -> dict[str, Any]:
@@ -86,14 +95,15 @@ def test_all_layers(tmp_path: Path) -> None:
 
 def test_landlock_and_seccomp_hold_without_namespaces(tmp_path: Path) -> None:
     can = shut_in(tmp_path, "_unshare")
-    assert can.pop("missing") == ["processes are not kept in a namespace"]
+    assert can.pop("missing") == WITHOUT_NAMESPACES
     del can["regains rights"], can["sees a network"]
     assert can.items() <= SHUT_IN.items()
 
 
 def test_namespaces_hold_without_landlock_and_seccomp(tmp_path: Path) -> None:
-    can = shut_in(tmp_path, "_landlock", "_deny_sockets")
+    can = shut_in(tmp_path, "_landlock", "_scope_signals", "_deny_sockets")
     assert can["missing"] == []
+    assert not can["signals outside"]
     assert not can["writes outside"]
     assert not can["changes outside"]
     assert not can["removes outside"]
@@ -101,11 +111,13 @@ def test_namespaces_hold_without_landlock_and_seccomp(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
-    can = shut_in(tmp_path, "_unshare", "_landlock", "_deny_sockets")
+    can = shut_in(tmp_path, "_unshare", "_landlock", "_scope_signals", "_deny_sockets")
     assert can["missing"] == [
-        "processes are not kept in a namespace",
+        *WITHOUT_NAMESPACES,
         "files are not write-protected",
+        "this user's processes can be ended, and what it starts may outlive it",
         "the network is open",
     ]
     assert can["writes outside"]
+    assert can["signals outside"]
     assert can["opens sockets"]

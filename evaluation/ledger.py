@@ -1,0 +1,31 @@
+"""Which files the grader wrote itself, since what lies beside a submission may have come with it.
+
+A submission can say of its own scores and codes what they were made from, as the grader would. So
+the grader reuses only files whose content it has entered here, by size and hash, outside of what
+comes from others.
+"""
+
+from contextlib import suppress
+from pathlib import Path
+
+from evaluation import environment
+from evaluation.files import sha256_of
+
+_LEDGER = environment.SCRATCH / "ledger"
+
+
+def enter(path: Path) -> None:
+    """Enters the content of a file; where nothing can be written, nothing is reused later."""
+    with suppress(OSError):
+        _LEDGER.mkdir(parents=True, exist_ok=True)
+        (_LEDGER / f"{path.stat().st_size}-{sha256_of(path)}").touch()
+
+
+def has(path: Path) -> bool:
+    """Whether `path`, which may be absent or anything, is a file whose content was entered."""
+    try:
+        # A size that none has spares reading it, however large it is.
+        size = path.stat().st_size if path.is_file() else 0
+        return any(_LEDGER.glob(f"{size}-*")) and (_LEDGER / f"{size}-{sha256_of(path)}").exists()
+    except OSError:
+        return False
