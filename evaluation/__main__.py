@@ -4,17 +4,13 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evaluation import environment, limits
 from evaluation.errors import BAD_INPUT, KitError, run_command
 from evaluation.files import write_json
 from evaluation.metrics import CHALLENGE, METRICS
-
-if TYPE_CHECKING:
-    from evaluation.finding import Found
 
 NOT_EQUAL = 3
 """Exit status of `--verify` where the engines differ by more than a tolerance."""
@@ -80,17 +76,20 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     metrics = _metrics(arguments.metrics, arguments.config)
+    if arguments.engine == "disentanglement_lib" or arguments.verify:
+        _require_references(metrics, every=arguments.engine == "disentanglement_lib")
+    _require_seeds(arguments.seed, arguments.seeds)
 
     from evaluation import grading, report
     from evaluation.data import open_dataset
-    from evaluation.finding import find, find_all, given_codes
+    from evaluation.finding import by_name, find_all, given_codes, only
 
     refused: list[KitError] = []
     if arguments.codes:
         subjects = [given_codes(arguments.codes)]
     else:
         subjects, refused = find_all(arguments.representation)
-    baseline = find(arguments.baseline)[0] if arguments.baseline else None
+    baseline = only(arguments.baseline) if arguments.baseline else None
     protocol = grading.Protocol(
         metrics=metrics,
         engine=arguments.engine,
@@ -105,48 +104,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     data = open_dataset(arguments.dataset, arguments.data_root)
     _make_folder(arguments.output)
 
-    alone = len(subjects) + len(refused) == 1
+    untrained = None
+    if baseline:
+        store = arguments.output / "untrained_codes.npz"
+        untrained = grading.grade_untrained(baseline, data, protocol, store)
+    named = by_name(subjects)
+    alone = len(named) + len(refused) == 1
     reports: dict[str, dict[str, Any]] = {}
-    with ExitStack() as stack:
-        untrained = None
-        if baseline:
-            store = arguments.output / "untrained_codes.npz"
-            untrained = stack.enter_context(grading.open_codes(baseline, data, protocol, store))
-        for name, found in _named(subjects).items():
+    try:
+        for name, found in named.items():
             folder = arguments.output if alone else arguments.output / name
             try:
                 reports[name] = grading.grade(found, data, protocol, folder, untrained)
             except KitError as error:
                 refused.append(error)
+    finally:  # a bug or an interrupt loses none of the others' scores
+        if not alone:
+            summary = {
+                "scores": {name: graded["scores"] for name, graded in reports.items()},
+                "baselines": report.baselines_of(reports),
+                "refused": [str(refusal) for refusal in refused],
+            }
+            write_json(arguments.output / "all_scores.json", summary)
+            report.print_all(reports)
+        for refusal in refused:
+            print(refusal, file=sys.stderr)
     if alone and reports:
         report.print_report(next(iter(reports.values())))
-    elif not alone:
-        report.print_all(reports)
-        summary = {
-            "scores": {name: graded["scores"] for name, graded in reports.items()},
-            "refused": [str(refusal) for refusal in refused],
-        }
-        write_json(arguments.output / "all_scores.json", summary)
-    for refusal in refused:
-        print(refusal, file=sys.stderr)
     if refused:
         return BAD_INPUT
     checked = [
         row for graded in reports.values() for row in graded.get("verification", {}).values()
     ]
     return 0 if all(row["within"] for row in checked) else NOT_EQUAL
-
-
-def _named(subjects: "Sequence[Found]") -> "dict[str, Found]":
-    """The subjects by name, with a number where two have the same."""
-    named: dict[str, Found] = {}
-    for found in subjects:
-        name, number = found.name, 1
-        while name in named:
-            number += 1
-            name = f"{found.name}-{number}"
-        named[name] = found
-    return named
 
 
 def _make_folder(folder: Path) -> None:
@@ -170,12 +160,36 @@ def _metrics(given: Sequence[str] | None, config: Path | None) -> tuple[str, ...
         names = given or get_eval_metrics()
     if names is None:
         names = [metric.name for metric in CHALLENGE]
+    if not names:
+        raise KitError(
+            "METRIC-NONE", f"{config} names no metric", f"Choose from {', '.join(METRICS)}"
+        )
     for name in names:
         if name not in METRICS:
             raise KitError(
                 "METRIC-NAME", f"there is no metric {name!r}", f"Choose from {', '.join(METRICS)}"
             )
     return tuple(name for name in METRICS if name in names)
+
+
+def _require_references(names: Sequence[str], every: bool) -> None:
+    """Refuses metrics that disentanglement_lib lacks: any, or all, where some of them will do."""
+    lacking = [name for name in names if METRICS[name].reference is None]
+    if lacking and (every or len(lacking) == len(names)):
+        raise KitError(
+            "METRIC-REFERENCE",
+            f"disentanglement_lib has no {', '.join(lacking)}",
+            "Leave it out, or choose the engine fast, without --verify",
+        )
+
+
+def _require_seeds(seed: int, seeds: int) -> None:
+    if not 0 <= seed <= 2**32 - seeds:
+        raise KitError(
+            "SEED-RANGE",
+            f"seeds from {seed} to {seed + seeds - 1} are not all in 0 to {2**32 - 1}",
+            "Choose another --seed",
+        )
 
 
 def _positive(text: str) -> int:

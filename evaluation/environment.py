@@ -66,6 +66,11 @@ def of_worker(work: Path) -> dict[str, str]:
     }
 
 
+def cores() -> int:
+    """CPUs that this process may run on, which in a container can be fewer than there are."""
+    return len(os.sched_getaffinity(0))
+
+
 def pick_device(choice: str = "auto") -> str:
     """The torch device for `choice`; "auto" is CUDA if found, unless `AICROWD_CUDA` is false.
 

@@ -1,5 +1,7 @@
 """Where the challenge's contract, or a user's path, says that a representation is."""
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +33,19 @@ class Found:
     kind: str
 
     @property
-    def name(self) -> str:
-        """The experiment's name where the path follows the contract, else the file's own."""
-        if self.path.parent.name == "representation":
-            return self.path.absolute().parent.parent.name
-        return self.path.stem
+    def names(self) -> list[str]:
+        """Ends of its path, from short to long, each without what says little and then whole.
+
+        That is `representation/` and what follows where the path is the contract's, else a suffix.
+        """
+        whole = Path(os.path.normpath(self.path.absolute()))
+        experiment = whole.parent.parent
+        if whole.parent.name == "representation" and experiment.name:
+            named = experiment
+        else:
+            named = whole.with_suffix("") if self.kind in _SUFFIXES.values() else whole
+        starts = reversed(range(1, len(named.parts)))
+        return ["/".join(path.parts[start:]) for start in starts for path in (named, whole)]
 
 
 def find(path: Path) -> list[Found]:
@@ -66,6 +76,37 @@ def find_all(paths: Sequence[Path]) -> tuple[list[Found], list[KitError]]:
             except KitError as refusal:
                 refused.append(refusal)
     return found, refused
+
+
+def by_name(found: Sequence[Found]) -> dict[str, Found]:
+    """What was found, by the shortest name that nothing else has.
+
+    The order does not matter, and what is there twice counts once.
+    """
+    distinct = {one.names[-1]: one for one in found}
+    owners = Counter(name for one in distinct.values() for name in set(one.names))
+    named = {}
+    for path, one in distinct.items():
+        own = [name for name in one.names if owners[name] == 1]
+        named[own[0] if own else path] = one
+    return named
+
+
+def only(path: Path) -> Found:
+    """The one representation at `path`.
+
+    Raises:
+        KitError: as `find`, or there are several.
+    """
+    found = find(path)
+    if len(found) > 1:
+        names = ", ".join(by_name(found))
+        raise KitError(
+            "REPRESENTATION-AMBIGUOUS",
+            f"{path} holds {len(found)} representations: {names}",
+            "Give the path of one of them",
+        )
+    return found[0]
 
 
 def given_codes(path: Path) -> Found:

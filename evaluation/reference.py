@@ -11,6 +11,7 @@ import gin
 import numpy as np
 from numpy.random import RandomState
 
+from evaluation.errors import KitError
 from evaluation.metrics import Metric
 
 # disentanglement_lib uses `gin.tf` only as gin, and gin's own needs a part of TensorFlow that is no
@@ -29,7 +30,8 @@ def load(metric: Metric) -> Callable[..., dict[str, Any]]:
     """disentanglement_lib's function for `metric`, to be called as ours is.
 
     It takes the protocol's values, which are our function's defaults. numpy's global stream is
-    seeded before it runs, since its boosting draws from that, so that a run repeats.
+    seeded before it runs, since its boosting draws from that, so that a run repeats. It raises
+    `KitError` `REFERENCE-FAILS` on codes that disentanglement_lib cannot score, one dim, say.
     """
     assert metric.reference is not None
     module, name = metric.reference.rsplit(".", 1)
@@ -50,6 +52,13 @@ def load(metric: Metric) -> Callable[..., dict[str, Any]]:
         ground_truth_data: Any, codes: Any, random_state: RandomState, **settings: Any
     ) -> dict[str, Any]:
         np.random.set_state(random_state.get_state())
-        return function(ground_truth_data, codes, random_state, **{**protocol, **settings})
+        try:
+            return function(ground_truth_data, codes, random_state, **{**protocol, **settings})
+        except (ArithmeticError, AssertionError, IndexError, ValueError) as error:
+            raise KitError(
+                "REFERENCE-FAILS",
+                f"disentanglement_lib's {metric.name} fails on these codes: {error}",
+                "Choose the engine fast, or other metrics",
+            ) from error
 
     return compute

@@ -1,6 +1,6 @@
 """Scores as a person reads them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.markup import escape
@@ -23,25 +23,27 @@ def print_report(report: Mapping[str, Any]) -> None:
         seconds = f"{report['seconds'][name]:.1f}"
         table.add_row(name, f"[bold]{_number(score)}[/bold]", *others, seconds)
         for key in METRICS[name].further_keys:
-            table.add_row(f"  {key}", _number(report["details"][name][key]), style="dim")
+            others = [_number(scores[f"{name}.{key}"]) for scores in baselines.values()]
+            table.add_row(f"  {key}", _number(report["details"][name][key]), *others, style="dim")
     table.add_section()
     empty = [""] * (1 + len(baselines))
     table.add_row("encoding", *empty, f"{report['seconds']['encode']:.1f}")
     console.print(table)
-    console.print("Scores lie between 0 and 1, best at 1; noise scores what codes give by chance.")
+    console.print("The best score is 1; noise scores what codes give by chance.")
     if "seeds" in report:
-        _print_seeds(report["seeds"])
+        _print_seeds(report["seeds"], list(map(str.capitalize, baselines)))
     if "verification" in report:
         _print_verification(report["verification"])
 
 
-def _print_seeds(seeds: Mapping[str, Mapping[str, Any]]) -> None:
-    table = _table("Mean", "Std", "95 % of the mean")
+def _print_seeds(seeds: Mapping[str, Mapping[str, Any]], baselines: Sequence[str]) -> None:
+    table = _table("Mean", "Std", "95 % of the mean", *baselines)
     for name, spread in seeds.items():
         interval = " to ".join(map(_number, spread["interval"]))
-        table.add_row(name, _number(spread["mean"]), _number(spread["std"]), interval)
+        others = map(_number, spread["baselines"].values())
+        table.add_row(name, _number(spread["mean"]), _number(spread["std"]), interval, *others)
     number = len(next(iter(seeds.values()))["scores"])
-    console.print(f"Over {number} sampling seeds:")
+    console.print(f"Over {number} sampling seeds, baselines as means:")
     console.print(table)
 
 
@@ -52,34 +54,50 @@ def _print_verification(verification: Mapping[str, Mapping[str, Any]]) -> None:
         table.add_row(
             name,
             f"{fast:.6f}",
-            "none" if reference is None else f"{reference:.6f}",
+            "fails" if reference is None else f"{reference:.6f}",
             "" if reference is None else f"{abs(fast - reference):.1e}",
             f"{row['tolerance']:.1e}",
-            _yes_or_no(row["within"]),
+            "" if reference is None else _yes_or_no(row["within"]),
         )
     console.print("Both engines on the same codes; the reference is disentanglement_lib:")
     console.print(table)
 
 
+def baselines_of(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """The scores of all baselines of many reports, by title: noise depends on its dims."""
+    noise: dict[str, dict[str, float]] = {}
+    others: dict[str, dict[str, float]] = {}
+    for report in reports.values():
+        noise[f"noise, {report['representation']['dim']} dims"] = report["baselines"]["noise"]
+        others |= report["baselines"]
+    return noise | {name: scores for name, scores in others.items() if name != "noise"}
+
+
 def print_all(reports: Mapping[str, Mapping[str, Any]]) -> None:
-    """Many representations, one row each."""
+    """Many representations, one row each, and below them their baselines."""
     first: Mapping[str, Any] = next(iter(reports.values()), {"scores": {}})
     verified = "verification" in first
-    table = _table(*first["scores"], *["Engines equal"] * verified, of="Representation")
+    headings = [name.replace("_", "\n") for name in first["scores"]]  # a number's width
+    table = _table(*headings, *["Engines\nequal"] * verified, of="Representation")
     for title, report in reports.items():
         cells = [_number(score) for score in report["scores"].values()]
         if verified:
             equal = all(row["within"] for row in report["verification"].values())
             cells.append(_yes_or_no(equal))
         table.add_row(escape(title), *cells)
+    table.add_section()
+    for title, scores in baselines_of(reports).items():
+        table.add_row(title, *(_number(scores[name]) for name in first["scores"]), style="dim")
     console.print(table)
+    if "seeds" in first:
+        console.print("These are the first seed's scores; each scores.json has those of all.")
 
 
 def _table(*columns: str, of: str = "Metric") -> Table:
     table = Table()
-    table.add_column(of)
+    table.add_column(of, overflow="fold", min_width=len("noise, 18 dims"))
     for column in columns:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", min_width=len(_number(0)))
     return table
 
 

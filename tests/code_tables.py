@@ -78,6 +78,14 @@ KINDS: dict[str, tuple[tuple[int, ...], Callable[[Images], NDArray]]] = {
     "scale 1e30": (SHAPES3D, lambda x: 1e30 * x.noisy(0.2)),
     "scale 1e-4": (MPI3D, lambda x: 1e-4 * x.noisy(0.2)),
     "scale 1e-7": (SHAPES3D, lambda x: 1e-7 * x.noisy(0.2)),
+    "nearly constant": (
+        MPI3D,
+        lambda x: (0.5 + 6e-8 * np.round(3 * x.noisy(0.2))).astype(np.float32),
+    ),
+    "all of float32's range": (
+        SHAPES3D,
+        lambda x: (6e38 * np.clip(x.noisy(0.2), 0, 1) - 3e38).astype(np.float32),
+    ),
     "integers": (MPI3D, lambda x: np.round(4 * x.mixed(10) + x.noise(10)).astype(np.float32)),
     "few integers": (DSPRITES, lambda x: np.round(x.mixed(8) + 0.3 * x.noise(8))),
     "binary": (MPI3D, lambda x: (x.noisy(0.3) > 0.5).astype(np.float32)),

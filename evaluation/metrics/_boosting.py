@@ -5,7 +5,6 @@
 random order at each node, unseeded in disentanglement_lib; here the order comes from a seed.
 """
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -16,6 +15,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from evaluation.compiler import njit
+from evaluation.environment import cores
 from evaluation.metrics._columns import sort_columns
 from evaluation.metrics._trees import grow_trees
 from evaluation.metrics._workshop import (
@@ -84,11 +84,11 @@ def fit(codes: NDArray, factors: NDArray, seed: int) -> Boosting:
     stages = []
     random_state = RandomState(seed)
 
-    threads = os.cpu_count() or 1
+    threads = cores()
     row_tasks = _split(n, -(-n // _ROWS_AT_ONCE))
     cell_tasks = _split(cells, threads)
     tree_tasks = [
-        (*task, new_workshop(n, cells)) for task in _split(trees, threads * _TASKS_PER_THREAD)
+        (*task, new_workshop(n, d, cells)) for task in _split(trees, threads * _TASKS_PER_THREAD)
     ]
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(_STAGES):
@@ -135,11 +135,10 @@ def predict(boosting: Boosting, codes: NDArray) -> NDArray:
     """The factors (m, k) predicted for codes (m, d)."""
     rows = codes.astype(np.float32)
     raw = np.repeat(boosting.prior[:, np.newaxis], len(rows), axis=1)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    tasks = _split(len(boosting.prior), cores())
+    with ThreadPoolExecutor(cores()) as pool:
         for stage in boosting.stages:
-            _run(
-                pool, _split(len(boosting.prior), os.cpu_count() or 1), _add_stage, stage, rows, raw
-            )
+            _run(pool, tasks, _add_stage, stage, rows, raw)
     return _decide(boosting, raw)
 
 

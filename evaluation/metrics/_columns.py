@@ -6,7 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAME_VALUE = np.float32(1e-7)
-"""scikit-learn does not cut between values as close as this."""
+"""scikit-learn does not cut between values as close as this.
+
+`_trees` compiles it in, and numba's cache sees changes there only: after one here, delete
+`__pycache__`.
+"""
 
 _SMALLEST_CELL = 64
 _MOST_CELLS = 160

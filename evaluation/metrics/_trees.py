@@ -8,7 +8,8 @@ above 0 have a known sum) and inside a parallelogram (no gradient leaves the nod
 cut there scores more than their corners. Only cells whose corners beat the best cut so far are
 looked into. Of two children, the smaller is summed and the larger is what remains.
 
-What calls one another stays in this file, since numba's cache sees changes in one file only.
+What calls one another stays in this file, since numba's cache sees changes in one file only. What
+`_columns` and `_workshop` define is compiled in all the same, and they say so.
 """
 
 from typing import NamedTuple

@@ -1,4 +1,8 @@
-"""What trees are grown from, what they become, and the memory in between."""
+"""What trees are grown from, what they become, and the memory in between.
+
+The code that is compiled from this lies in `_trees` and `_boosting`, and numba's cache sees changes
+there only: after one here, delete `__pycache__`.
+"""
 
 from typing import NamedTuple
 
@@ -10,7 +14,11 @@ INNER_NODES = 7
 LEAVES = 8
 """Nodes are numbered as in a heap: the children of i are 2i + 1 and 2i + 2; leaves come last."""
 
-_MOST_TIES = 256
+_TIES_PER_COLUMN = 16
+"""As many equal cuts of a node are compared; more are passed over, in the order of columns.
+
+All columns may be copies of one, which has one or two such cuts unless its samples are few.
+"""
 
 
 class Trees(NamedTuple):
@@ -79,7 +87,7 @@ class Workshop(NamedTuple):
     ties: NDArray[np.int64]
 
 
-def new_workshop(n: int, cells: int) -> Workshop:
+def new_workshop(n: int, d: int, cells: int) -> Workshop:
     return Workshop(
         sums=np.zeros((4, cells, 2)),
         positives=np.zeros((4, cells)),
@@ -93,5 +101,5 @@ def new_workshop(n: int, cells: int) -> Workshop:
         promising=np.empty(cells, dtype=np.bool_),
         inside=np.empty(n + 1, dtype=np.int64),
         terms=np.empty(n),
-        ties=np.empty((_MOST_TIES, 2), dtype=np.int64),
+        ties=np.empty((_TIES_PER_COLUMN * max(d, 16), 2), dtype=np.int64),
     )

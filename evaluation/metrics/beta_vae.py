@@ -24,6 +24,8 @@ def compute_beta_vae(
 ) -> dict[str, Any]:
     """BetaVAE's metric.
 
+    `batch_size` is that of the rounds, not of what is encoded at once: see `sampling`.
+
     Returns:
         `train_accuracy` and `eval_accuracy` in [0, 1]. With a single factor, which the reference
         cannot classify, both are 1.
@@ -47,9 +49,16 @@ def compute_beta_vae(
 
 
 def differences(pairs: NDArray) -> NDArray[np.float64]:
-    """Mean absolute difference (rounds, d) of two groups of codes (rounds, 2, batch, d)."""
+    """Mean absolute difference (rounds, d) of two groups of codes (rounds, 2, batch, d).
+
+    Where sums overflow, with which the reference fails, they are made in float64.
+    """
     # The reference averages in the type of the codes and keeps the result as float64.
-    return np.mean(np.abs(pairs[:, 0] - pairs[:, 1]), axis=1).astype(np.float64)
+    with np.errstate(over="ignore"):
+        points = np.mean(np.abs(pairs[:, 0] - pairs[:, 1]), axis=1).astype(np.float64)
+    if pairs.dtype == np.float64 or np.isfinite(points).all():
+        return points
+    return differences(pairs.astype(np.float64))
 
 
 def accuracies(

@@ -27,6 +27,8 @@ def compute_dci(
 ) -> dict[str, Any]:
     """DCI on a sample of the grid.
 
+    `batch_size` is that of the draws: see `sampling`.
+
     Returns:
         What `dci` returns. Ties are broken by what `random_state` would give next; it is left as
         the reference leaves it.

@@ -1,7 +1,9 @@
 """FactorVAE's metric: the dim that varies least tells which factor is held (Kim, Mnih 1802.05983).
 
 Equal to disentanglement_lib's `factor_vae` to the last bit, including what it does at the edges: an
-active dim that is constant over the variance estimate gives 0/0, and such a dim gets the vote.
+active dim that is constant over the variance estimate gives 0/0, and such a dim gets the vote. So
+does one whose variance overflows to infinity; one whose mean does, too, has no variance that passes
+the threshold, and takes no part.
 """
 
 from typing import Any
@@ -29,6 +31,8 @@ def compute_factor_vae(
 ) -> dict[str, Any]:
     """FactorVAE's metric; `prune_threshold` is disentanglement_lib's `prune_dims.threshold`.
 
+    `batch_size` is that of the rounds, not of what is encoded at once: see `sampling`.
+
     A dim whose standard deviation lies below the threshold takes no part. If none takes part,
     nothing more is drawn, both accuracies and `num_active_dims` are 0, and there are no votes.
 
@@ -44,7 +48,8 @@ def compute_factor_vae(
         num_variance_estimate,
         random_state,
     )
-    variances = np.var(codes, axis=0, ddof=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        variances = np.var(codes, axis=0, ddof=1)
     active = np.sqrt(variances) >= prune_threshold
     if not active.any():
         return {"train_accuracy": 0.0, "eval_accuracy": 0.0, "num_active_dims": 0}
@@ -86,8 +91,8 @@ def least_varying_dims(
     winners = np.empty(len(rounds), dtype=np.int64)
     for start in range(0, len(rounds), _ROUNDS_AT_ONCE):
         part = slice(start, start + _ROUNDS_AT_ONCE)
-        local = np.var(rounds[part], axis=1, ddof=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            local = np.var(rounds[part], axis=1, ddof=1)
             winners[part] = np.argmin(local[:, active] / variances[active], axis=1)
     return winners
 

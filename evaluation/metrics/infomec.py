@@ -4,7 +4,6 @@ Follows the authors' estimator: mutual information by 10 nearest neighbours for 
 exact for discrete ones, and predictive information by unpenalised logistic regression.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from evaluation.data.ground_truth import GroundTruthData
+from evaluation.environment import cores
 from evaluation.metrics.mutual_information import entropies, mutual_information
 from evaluation.metrics.sampling import Representation, sample_points
 
@@ -31,6 +31,8 @@ def compute_infomec(
     discrete_codes: bool = False,
 ) -> dict[str, Any]:
     """InfoMEC on a sample of the grid.
+
+    `batch_size` is that of the draws: see `sampling`.
 
     Returns:
         What `infomec` returns.
@@ -57,6 +59,7 @@ def infomec(codes: NDArray, factors: NDArray, discrete_codes: bool = False) -> d
         `infom` and `infoc`, in [0, 1] but for estimates by chance; `infoe`, at most 1;
         `normalized_information` (varying factors, d); and the mask `active_dims` (d,).
     """
+    codes = codes.astype(np.float64)  # in which no span or deviation of float32 overflows
     spans = np.ptp(codes, axis=0)
     active = spans > (0 if discrete_codes else spans.max() * _LEAST_RANGE)
     factors = factors[:, np.ptp(factors, axis=0) > 0]
@@ -88,7 +91,7 @@ def _normalized_information(
     if discrete_codes:
         information = mutual_information(codes, factors).T
     else:
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
+        with ThreadPoolExecutor(cores()) as threads:
             rows = list(threads.map(neighbors, factors.T))
         information = np.reshape(rows, (factors.shape[1], codes.shape[1]))
     return information / entropies(factors)[:, np.newaxis]

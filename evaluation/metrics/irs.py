@@ -26,6 +26,8 @@ def compute_irs(
 ) -> dict[str, Any]:
     """The score on a sample of the grid; `num_bins` is the reference's `discretizer.num_bins`.
 
+    `batch_size` is that of the draws: see `sampling`.
+
     Returns:
         What `irs` returns.
     """
@@ -41,7 +43,10 @@ def irs(
     """How little each dim moves while its best factor stays and the others change.
 
     Factors with more than `num_bins` values are merged into bins, so even perfect codes stay below
-    1 (0.98 on MPI3D), and codes of pure noise score far above 0: see it beside a baseline.
+    1 (0.98 on MPI3D), and codes of pure noise score far above 0: see it beside a baseline. A dim
+    that is constant, but varies by the rounding of its mean, can score far below 0, as in the
+    reference. Where the reference has no score: a dim that only its variance calls varying, by
+    rounding, weighs nothing here; sums that overflow in float32 are made in float64.
 
     Args:
         codes: (n, d).
@@ -50,11 +55,19 @@ def irs(
         num_bins: Number of equal-width bins over the range of each factor.
 
     Returns:
-        `IRS` in [0, 1], 0 if every dim is constant; `num_active_dims`, which is the sum of all
+        `IRS`, at most 1, 0 if every dim is constant; `num_active_dims`, which is the sum of all
         codes of varying dims, as in the reference; and for the varying dims (a,) that there are,
         `IRS_matrix` (a, k), `disentanglement_scores` (a,), `parents` (a,), the number of each
         dim's factor, and `max_deviations` (a,).
     """
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = _irs(codes, discretize(factors, num_bins), diff_quantile)
+    if np.isfinite(result["IRS"]):
+        return result
+    return _irs(codes.astype(np.float64), discretize(factors, num_bins), diff_quantile)
+
+
+def _irs(codes: NDArray, factors: NDArray, diff_quantile: float) -> dict[str, Any]:
     dims = codes.T
     active = dims[dims.var(axis=1) > 0.0, :]
     score: dict[str, Any] = {"IRS": 0.0, "num_active_dims": np.sum(active)}
@@ -62,12 +75,14 @@ def irs(
         return score
 
     varying = active.T
-    deviations = _deviations(varying, discretize(factors, num_bins), diff_quantile)
+    deviations = _deviations(varying, factors, diff_quantile)
     max_deviations = np.max(np.abs(varying - varying.mean(axis=0)), axis=0)
-    matrix = 1.0 - deviations / max_deviations[:, np.newaxis]
+    matrix = np.zeros_like(deviations)
+    varies = max_deviations != 0
+    matrix[varies] = 1.0 - deviations[varies] / max_deviations[varies, np.newaxis]
     scores = matrix.max(axis=1)
     return score | {
-        "IRS": float(np.average(scores, weights=max_deviations)),
+        "IRS": float(np.average(scores, weights=max_deviations)) if varies.any() else 0.0,
         "IRS_matrix": matrix,
         "disentanglement_scores": scores,
         "parents": matrix.argmax(axis=1),

@@ -22,6 +22,8 @@ def compute_mig(
 ) -> dict[str, Any]:
     """The gap on a sample of the grid; `num_bins` is the reference's `discretizer.num_bins`.
 
+    `batch_size` is that of the draws: see `sampling`.
+
     Returns:
         What `mig` returns.
     """

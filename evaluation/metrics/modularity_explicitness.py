@@ -23,6 +23,8 @@ def compute_modularity_explicitness(
 ) -> dict[str, Any]:
     """Both on a sample of the grid; `num_bins` is the reference's `discretizer.num_bins`.
 
+    `batch_size` is that of the draws: see `sampling`.
+
     Returns:
         `modularity_score`, `explicitness_score_train`, `explicitness_score_test` in [0, 1].
     """
@@ -58,7 +60,8 @@ def explicitness(
     """Mean area under the ROC curve of logistic regression, one value against the rest.
 
     Codes are standardised first, by the mean and deviation of the training codes; the reference
-    divides a constant dim by 0 and fails, here it is left at 0. A factor with one value, which the
+    divides a constant dim by 0 and fails, here it is left at 0. It fails where those overflow, too;
+    here they are made in float64. A factor with one value, which the
     reference cannot fit, is left out; if none is left both areas are 1. Values that a set lacks,
     where the reference fails, do not count in it.
 
@@ -73,7 +76,11 @@ def explicitness(
     """
     from sklearn.linear_model import LogisticRegression
 
-    mean, deviation = np.mean(codes, axis=0), np.std(codes, axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = np.mean(codes, axis=0), np.std(codes, axis=0)
+    if not np.isfinite(deviation).all():
+        codes = codes.astype(np.float64)
+        mean, deviation = np.mean(codes, axis=0), np.std(codes, axis=0)
     deviation[deviation == 0] = 1
     points, test_points = (codes - mean) / deviation, (test_codes - mean) / deviation
     areas = []

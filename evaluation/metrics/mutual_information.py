@@ -7,11 +7,22 @@ from numpy.typing import NDArray
 def discretize(values: NDArray, num_bins: int = 20) -> NDArray:
     """Bin numbers (n, d), from 1, of equal-width bins over the range of each column of (n, d).
 
-    They keep the type of `values`, as disentanglement_lib's `histogram_discretizer` does.
+    They keep the type of `values`, as disentanglement_lib's `histogram_discretizer` does. It fails
+    on a column whose type cannot tell so many edges apart, as in a range of few float32, or whose
+    range overflows; here such a column is one bin and tells nothing.
+
+    Raises:
+        ValueError: a value is not finite.
     """
-    bins = np.empty_like(values)
+    if not np.isfinite(values).all():
+        raise ValueError("Values must be finite to be binned.")
+    bins = np.ones_like(values)
     for column in range(values.shape[1]):
-        edges = np.histogram(values[:, column], num_bins)[1]
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                edges = np.histogram(values[:, column], num_bins)[1]
+        except ValueError:
+            continue
         bins[:, column] = np.digitize(values[:, column], edges[:-1])
     return bins
 

@@ -1,9 +1,10 @@
 """What a metric draws, in disentanglement_lib's order, and the codes of what it drew.
 
 A `FactorGrid` promises that its observations draw nothing. So all its factors are drawn first, with
-no Python call for each batch, and the representation is asked as few times as memory allows: once
-where observations are numbers. Any other dataset is called batch by batch in the reference's order;
-only the representation waits until there is enough to encode.
+no Python call for each batch. Any other dataset is called batch by batch in the reference's order.
+
+A metric's `batch_size` says how factors are drawn, and not how many observations the representation
+is given: on an `IndexGrid` all at once, on any other dataset up to `OBSERVATIONS_AT_ONCE`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from evaluation.compiler import njit
-from evaluation.data.ground_truth import FactorGrid, GroundTruthData
+from evaluation.data.ground_truth import FactorGrid, GroundTruthData, IndexGrid
 
 Representation = Callable[[NDArray], NDArray]
 """Maps observations (n, *observation_shape) to codes (n, d)."""
@@ -22,7 +23,9 @@ HoldFactor = Callable[[NDArray[np.int64], NDArray[np.int64]], None]
 """Given factors (rounds, groups, batch, k) and the number of the factor that each round holds
 (rounds,), writes the held factor's values into the factors."""
 
-_BYTES_AT_ONCE = 256 << 20
+OBSERVATIONS_AT_ONCE = 256
+"""Most observations in one call of a representation, where they are more than numbers."""
+
 _WORDS_AT_ONCE = 1 << 20
 
 
@@ -41,7 +44,7 @@ def sample_points(
             for rounds, size in ((whole, batch_size), (1, rest))
         ]
         factors = np.concatenate(drawn)
-        return _encode(representation, _observations(data, factors)), factors
+        return _encode_factors(data, representation, factors), factors
 
     drawn = []
 
@@ -74,7 +77,7 @@ def sample_rounds(
         held = drawn[:, 0]
         factors = drawn[:, 1:].reshape(rounds, groups, k, batch).swapaxes(2, 3)
         hold(factors, held)
-        codes = _encode(representation, _observations(data, factors.reshape(-1, k)))
+        codes = _encode_factors(data, representation, factors.reshape(-1, k))
         return held, codes.reshape(*shape, -1)
 
     held = np.empty(rounds, dtype=np.int64)
@@ -149,22 +152,34 @@ def _draw_factors(
     return drawn.reshape(rounds, data.num_factors, batch).swapaxes(1, 2).reshape(-1, len(counts))
 
 
-def _observations(data: FactorGrid, factors: NDArray[np.int64]) -> Iterator[NDArray]:
-    rows = max(1, _BYTES_AT_ONCE // (8 * int(np.prod(data.observation_shape))))
+def _encode_factors(
+    data: FactorGrid, representation: Representation, factors: NDArray[np.int64]
+) -> NDArray:
     indices = data.indices_of(factors)
-    for start in range(0, len(indices), rows):
-        yield data.observations_at(indices[start : start + rows])
+    if isinstance(data, IndexGrid):
+        return np.ascontiguousarray(representation(data.observations_at(indices)))
+    return _encode(representation, (data.observations_at(part) for part in _parts(indices)))
 
 
 def _encode(representation: Representation, batches: Iterable[NDArray]) -> NDArray:
+    """Codes of all batches: small ones are encoded together, large ones in parts."""
     codes: list[NDArray] = []
     waiting: list[NDArray] = []
+
+    def encode_waiting() -> None:
+        if waiting:
+            codes.extend(map(representation, _parts(np.concatenate(waiting))))
+        waiting.clear()
+
     for batch in batches:
+        if sum(map(len, waiting)) + len(batch) > OBSERVATIONS_AT_ONCE:
+            encode_waiting()
         waiting.append(batch)
-        if sum(array.nbytes for array in waiting) >= _BYTES_AT_ONCE:
-            codes.append(representation(np.concatenate(waiting)))
-            waiting = []
-    if waiting:
-        codes.append(representation(np.concatenate(waiting)))
+    encode_waiting()
     # The reference stacks its batches row by row, and sums in the order of memory.
     return np.ascontiguousarray(np.concatenate(codes))
+
+
+def _parts(array: NDArray) -> Iterator[NDArray]:
+    for start in range(0, len(array), OBSERVATIONS_AT_ONCE):
+        yield array[start : start + OBSERVATIONS_AT_ONCE]

@@ -1,6 +1,5 @@
 """Separated attribute predictability (Kumar et al., 1711.00848), as in disentanglement_lib."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,6 +8,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from evaluation.data.ground_truth import GroundTruthData
+from evaluation.environment import cores
 from evaluation.metrics.sampling import Representation, sample_points
 
 _LEAST_VARIANCE = 1e-12
@@ -25,6 +25,8 @@ def compute_sap(
     continuous_factors: bool = False,
 ) -> dict[str, Any]:
     """SAP on a sample of the grid.
+
+    `batch_size` is that of the draws: see `sampling`.
 
     Returns:
         `SAP_score` in [0, 1], and `score_matrix` (d, k).
@@ -62,7 +64,7 @@ def accuracies(
         return float(np.mean(classifier.predict(test_codes[:, [dim]]) == test_target))
 
     shape = codes.shape[1], factors.shape[1]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:  # the solver lets other threads run
+    with ThreadPoolExecutor(cores()) as threads:  # the solver lets other threads run
         return np.array(list(threads.map(accuracy, np.ndindex(shape)))).reshape(shape)
 
 

@@ -1,6 +1,6 @@
 """Images a second through the grader, against a plain loop over disentanglement_lib's batches.
 
-    python tests/benchmarks/bench_encoding.py [--images 512] [--data-root DIR]
+    python -m tests.benchmarks.bench_encoding [--images 512] [--data-root DIR]
 
 Both run the same TorchScript module, VGG19 with batch norms at 64x64, three aggregating blocks and
 an encoder to 18 dims, with random weights. Rounds of both take turns, and medians are compared.

@@ -2,17 +2,14 @@
 
 The plain loop works as the original's did: a DataLoader over single samples with two workers, and
 the network as torchvision makes it, eager in float32. Run
-`python tests/benchmarks/bench_features.py` on a quiet machine.
+`python -m tests.benchmarks.bench_features` on a quiet machine.
 """
 
 import argparse
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 import torch

@@ -1,17 +1,14 @@
 """Fine-tuning against a plain loop: stage 2's network at 64x64, images a second, in one run.
 
 The plain loop works as the original's did: a DataLoader over single samples with two workers, the
-network eager in float32, RAdam. Run `python tests/benchmarks/bench_finetuning.py` on a quiet
+network eager in float32, RAdam. Run `python -m tests.benchmarks.bench_finetuning` on a quiet
 machine.
 """
 
 import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 import torch

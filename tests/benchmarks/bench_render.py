@@ -1,6 +1,6 @@
 """How much sharing a geometry among its colours saves, and how long a whole set takes.
 
-    python tests/benchmarks/bench_render.py [--folder DIR]
+    python -m tests.benchmarks.bench_render [--folder DIR]
 
 Writes and removes 5.7 GB in DIR.
 """

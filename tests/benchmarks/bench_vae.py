@@ -1,4 +1,4 @@
-"""An epoch of the VAE against a plain loop: `python tests/benchmarks/bench_vae.py [--rounds N]`.
+"""An epoch of the VAE against a plain loop: `python -m tests.benchmarks.bench_vae [--rounds N]`.
 
 The plain loop works as the original's did: a DataLoader over single samples with two workers,
 eager float32, an optimiser that is not fused, every loss read after every batch. Both run on the
@@ -6,18 +6,14 @@ same random features of 512 values, in turns, and the best round of each counts.
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import gin
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from submission.fitting import batches, train_epoch
 from submission.optimizers import make_optimizer

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,12 +19,12 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from evaluation import __main__ as command
-from evaluation import environment, metrics, reference
+from evaluation import environment, grading, metrics, reference
 from evaluation.baselines import spread
 from evaluation.codes import given_table
 from evaluation.data.ground_truth import ImageGrid, IndexGrid
 from evaluation.errors import KitError
-from evaluation.finding import find
+from evaluation.finding import Found, find
 from evaluation.grading import Protocol, evaluate, open_codes
 from tests.evaluation.bad_submissions import dilled
 
@@ -103,6 +104,7 @@ def test_perfect_codes(run: Run, perfect: Path, tmp_path: Path, mini: ImageGrid)
     assert report["factor_sizes"] == list(mini.factor_sizes)
     assert report["representation"]["dim"] == mini.num_factors
     assert report["baselines"]["noise"]["dci"] < 0.1
+    assert 0.2 < report["baselines"]["noise"]["dci.informativeness_test"] < 0.9
     assert set(report["seconds"]) == {"encode", *report["scores"]}
 
 
@@ -159,9 +161,31 @@ def test_many_at_once(
     assert captured.err.startswith("error[REPRESENTATION-EMPTY]: ")
     assert "experiment" in captured.out
     summary = json.loads((tmp_path / "out" / "all_scores.json").read_text())
-    assert summary["scores"]["experiment"] == scores_in(tmp_path / "out" / "experiment")["scores"]
+    written = scores_in(tmp_path / "out" / "experiment")
+    assert summary["scores"]["experiment"] == written["scores"]
+    assert summary["baselines"]["noise, 27 dims"] == written["baselines"]["noise"]
+    assert "noise, 27 dims" in captured.out
     assert summary["refused"] == captured.err.splitlines()
     assert not (tmp_path / "out" / "broken").exists()
+
+
+def test_a_bug_in_one_loses_none_of_the_others(
+    run: Run, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(experiment, tmp_path / "other")
+
+    def grade(found: Found, *arguments: Any) -> dict[str, Any]:
+        if found.names[0] == "other":
+            raise RuntimeError("a bug")
+        return sound(found, *arguments)
+
+    sound = grading.grade
+    monkeypatch.setattr(grading, "grade", grade)
+    flags = ("--metrics", "mig", "--output", tmp_path / "out")
+    with pytest.raises(RuntimeError, match="a bug"):
+        run("--representation", experiment, tmp_path / "other", *flags)
+    summary = json.loads((tmp_path / "out" / "all_scores.json").read_text())
+    assert list(summary["scores"]) == ["experiment"]
 
 
 def test_baseline_and_seeds(run: Run, perfect: Path, experiment: Path, tmp_path: Path) -> None:
@@ -169,11 +193,15 @@ def test_baseline_and_seeds(run: Run, perfect: Path, experiment: Path, tmp_path:
     assert run("--codes", perfect, "--output", tmp_path / "all", *flags) == 0
     report = scores_in(tmp_path / "all")
     assert set(report["baselines"]) == {"noise", "untrained"}
+    mig, untrained = report["seeds"]["mig"], []
+    assert set(mig["baselines"]) == {"noise", "untrained"}
     for number, seed in enumerate((5, 6, 7)):
         one = ("--metrics", "mig", "--seed", seed, "--output", tmp_path / str(seed))
-        assert run("--codes", perfect, *one) == 0
-        mig = report["seeds"]["mig"]["scores"][number]
-        assert mig == scores_in(tmp_path / str(seed))["scores"]["mig"]
+        assert run("--codes", perfect, "--baseline", experiment, *one) == 0
+        alone = scores_in(tmp_path / str(seed))
+        assert mig["scores"][number] == alone["scores"]["mig"]
+        untrained.append(alone["baselines"]["untrained"]["mig"])
+    assert mig["baselines"]["untrained"] == pytest.approx(np.mean(untrained), abs=1e-12)
 
 
 def test_a_baseline_beside_scores_that_are_reused(
@@ -210,6 +238,19 @@ def test_verify_passes_and_fails(
     assert not scores_in(tmp_path / "b")["verification"]["mig"]["within"]
 
 
+def test_codes_that_the_reference_cannot_score(
+    run: Run, mini: ImageGrid, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "one_dim.npy", np.arange(len(mini), dtype=np.float32)[:, np.newaxis])
+    flags = ("--codes", tmp_path / "one_dim.npy", "--metrics", "mig,irs", "--output", tmp_path)
+    assert run(*flags, "--verify") == 0
+    rows = scores_in(tmp_path)["verification"]
+    assert rows["mig"]["disentanglement_lib"] is None
+    assert rows["irs"]["disentanglement_lib"] == rows["irs"]["fast"]
+    assert run(*flags, "--engine", "disentanglement_lib") == 2
+    assert capsys.readouterr().err.startswith("error[REFERENCE-FAILS]: ")
+
+
 def test_the_reference_engine_repeats(mini: ImageGrid) -> None:
     codes = given_table(RandomState(1).normal(size=(len(mini), 4)))
     grid = IndexGrid(mini.factor_sizes)
@@ -226,12 +267,19 @@ def test_metrics_from_a_gin_file(run: Run, perfect: Path, tmp_path: Path) -> Non
     config.write_text("get_eval_metrics.metrics = ['mig']\n")
     assert run("--codes", perfect, "--config", config, "--output", tmp_path) == 0
     assert list(scores_in(tmp_path)["scores"]) == ["mig"]
+    config.write_text("get_eval_metrics.metrics = []\n")
+    with pytest.raises(KitError, match="METRIC-NONE"):
+        run("--codes", perfect, "--config", config, "--output", tmp_path)
 
 
 @pytest.mark.parametrize(
     ("code", "flags"),
     [
         ("METRIC-NAME", ["--metrics", "mig,accuracy"]),
+        ("METRIC-REFERENCE", ["--metrics", "mig,infomec", "--engine", "disentanglement_lib"]),
+        ("METRIC-REFERENCE", ["--metrics", "infomec", "--verify"]),
+        ("SEED-RANGE", ["--seed", "-1"]),
+        ("SEED-RANGE", ["--seed", str(2**32 - 2), "--seeds", "3"]),
         ("DATA-NAME", ["--dataset", "cars3d"]),
         ("CODES-UNREADABLE", ["--codes", "nowhere.npy"]),
         ("OUTPUT-UNWRITABLE", ["--output", "/proc/scores"]),

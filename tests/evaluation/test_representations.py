@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from evaluation import contract, processes
 from evaluation.errors import KitError
 from evaluation.files import sha256_of
-from evaluation.finding import Found, find
+from evaluation.finding import Found, by_name, find, only
 from evaluation.limits import Limits
 from evaluation.loading import OPTIMISED, PLAIN
 from evaluation.representations import Representation
@@ -165,7 +165,34 @@ def test_found_by_path_experiment_and_folder_of_many(tmp_path: Path) -> None:
     assert find(function.parent) == [Found(function, "dill")]
     assert find(saved) == [Found(saved, "savedmodel")]
     assert [found.path for found in find(tmp_path)] == [module, loose, function, saved]
-    assert [found.name for found in find(tmp_path)] == ["first", "loose", "second", "third"]
+    assert list(by_name(find(tmp_path))) == ["first", "loose", "second", "third"]
+    assert only(tmp_path / "second").path == function
+    with pytest.raises(KitError, match="AMBIGUOUS") as refused:
+        only(tmp_path)
+    assert "first, loose, second, third" in refused.value.problem
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"/a/run1/model.pt": "run1/model", "/a/run2/model.pt": "run2/model", "/a/x.pt": "x"},
+        {"/a/model.pt": "model.pt", "/a/model.dill": "model.dill"},
+        {
+            "/a/run/representation/pytorch_model.pt": "a/run",
+            "/b/run/representation/pytorch_model.pt": "b/run",
+        },
+        {"/run/model.pt": "run/model.pt", "/b/run/model.pt": "b/run/model"},
+        {"/representation/pytorch_model.pt": "pytorch_model"},
+        {"/a/../b/model.pt": "model"},
+    ],
+)
+def test_names_are_the_shortest_that_tell_apart(names: dict[str, str]) -> None:
+    found = [
+        Found(Path(path), "dill" if path.endswith("dill") else "torchscript") for path in names
+    ]
+    for given in (found, found[::-1], found * 2):
+        named = {name: str(one.path) for name, one in by_name(given).items()}
+        assert named == {name: path for path, name in names.items()}
 
 
 @pytest.mark.parametrize("name", ["nowhere.pt", "README", "folder"])

@@ -33,7 +33,7 @@ def grow(codes: NDArray, gradient: NDArray) -> tuple[Trees, NDArray, NDArray]:
     targets = Targets(gradient[np.newaxis], totals, positives, np.ones(1), priorities)
     trees = Trees(np.empty((1, 7), dtype=np.int64), np.empty((1, 7)), np.empty((1, 8)))
     importances, predictions = np.zeros((1, d)), np.zeros((1, n))
-    grow_trees(0, 1, new_workshop(n, cells), columns, targets, trees, importances, predictions)
+    grow_trees(0, 1, new_workshop(n, d, cells), columns, targets, trees, importances, predictions)
     return trees, importances[0], predictions[0]
 
 
@@ -178,12 +178,24 @@ def test_threads_do_not_matter_and_seeds_do(monkeypatch: pytest.MonkeyPatch) -> 
     codes = np.hstack((factors, factors)) + 0.1 * rng.normal(size=(400, 6)).round()
     results = []
     for threads, seed in ((1, 0), (2, 0), (5, 0), (2, 1)):
-        monkeypatch.setattr("os.cpu_count", lambda threads=threads: threads)
+        monkeypatch.setattr(_boosting, "cores", lambda threads=threads: threads)
         results.append(_boosting.fit(codes, factors, seed))
     for other in results[1:3]:
         assert np.array_equal(results[0].importances, other.importances)
         assert np.array_equal(results[0].raw, other.raw)
     assert not np.array_equal(results[0].importances, results[3].importances)
+
+
+def test_of_300_equal_columns_all_are_cut_as_often() -> None:
+    """Each has two equal cuts, on either side of the middle value."""
+    column = np.tile([0, 1, 2], 100)
+    codes = np.repeat(column[:, np.newaxis], 300, axis=1)
+    model = _boosting.fit(codes, column[:, np.newaxis] == 1, seed=0)
+    cut = [column for stage in model.stages for column, _ in our_splits(stage).values()]
+    assert len(cut) >= 200
+    for tenth in np.histogram(cut, 10, (0, 300))[0] / len(cut):
+        assert 0.03 < tenth < 0.2
+    assert model.importances[256:].any()
 
 
 @pytest.mark.parametrize("kind", ["32 dims", "mirrored dims", "few integers", "duplicated dims"])

@@ -87,7 +87,7 @@ def test_numbers_are_asked_for_once_and_images_in_bounded_parts(
 ) -> None:
     images = np.random.default_rng(0).integers(0, 256, (len(GRID), 4, 4, 3), dtype=np.uint8)
     grid = ImageGrid("noise", images, GRID.factor_sizes, "abcde", "0")
-    monkeypatch.setattr(sampling, "_BYTES_AT_ONCE", 8 * 48 * 10)
+    monkeypatch.setattr(sampling, "OBSERVATIONS_AT_ONCE", 20)
     asked: list[int] = []
 
     def first_pixels(observations: NDArray) -> NDArray:
@@ -95,8 +95,14 @@ def test_numbers_are_asked_for_once_and_images_in_bounded_parts(
         return observations.reshape(len(observations), -1)[:, :3]
 
     codes, factors = sampling.sample_points(grid, first_pixels, 95, 16, RandomState(0))
-    assert max(asked) <= 20 and sum(asked) == 95
+    assert asked == [20, 20, 20, 20, 15]
     assert np.array_equal(codes, first_pixels(grid.observations_at(grid.indices_of(factors))))
+    for batch, parts in ((8, [16, 16, 8]), (40, [20, 20])):
+        asked.clear()
+        points = sampling.sample_points(Stranger(grid), first_pixels, 40, batch, RandomState(0))
+        assert asked == parts
+        of_grid = sampling.sample_points(grid, first_pixels, 40, batch, RandomState(0))
+        assert np.array_equal(points[0], of_grid[0])
 
     monkeypatch.undo()
     asked.clear()
