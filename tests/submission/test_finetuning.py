@@ -351,6 +351,25 @@ def test_weights_that_the_kit_did_not_make_are_not_lost(run_finetune, tmp_path) 
     assert weights.read_bytes() == b"precious"
 
 
+def test_weights_put_over_ours_and_those_of_another_tuning_are_not_lost(
+    run_finetune, tmp_path, capsys
+) -> None:
+    weights = tmp_path / "torch" / "AggVGG11_16x16.pth"
+    one = f"{CONFIG}\ntrain.epochs = 1\nfinetune/main.dataset_size = 20\n"
+    run_finetune(one)
+    first, record = weights.read_bytes(), weights.with_suffix(".json").read_bytes()
+    run_finetune(f"{one}\ntrain.lr = 1e-4\n")
+    assert weights.read_bytes() != first
+    (kept,) = weights.parent.glob("AggVGG11_16x16.*.pth")
+    assert str(kept) in capsys.readouterr().out
+    assert (kept.read_bytes(), kept.with_suffix(".json").read_bytes()) == (first, record)
+
+    weights.write_bytes(b"precious")
+    with pytest.raises(KitError, match="FINETUNE-FOREIGN"):
+        run_finetune(one)
+    assert weights.read_bytes() == b"precious"
+
+
 def test_a_config_that_says_nothing_of_tuning_asks_for_none(run_finetune, tmp_path, capsys) -> None:
     run_finetune("get_feature_extractor.model_name = 'VGG11'\n")
     assert "Nothing to fine-tune" in capsys.readouterr().out
