@@ -1,10 +1,13 @@
 """Errors that a user can mend, and how a command reports them."""
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 
 BAD_INPUT = 2
 """Exit status of a command that refused its input."""
+
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 
 class KitError(Exception):
@@ -28,12 +31,25 @@ class KitError(Exception):
 
 
 def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
-    """Runs a command line to its exit status: one line for a `KitError`, a traceback for a bug."""
+    """Runs a command line to its exit status: one line for a `KitError`, a traceback for a bug.
+
+    A disk that is full, or a folder that may not be written to, is no bug either.
+    """
     try:
         status = command(None)
     except KitError as error:
         # gin raises a subclass whose text trails off into the calls it was under.
         print(KitError.__str__(error), file=sys.stderr)
+        status = BAD_INPUT
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        refusal = KitError(
+            "OUTPUT-UNWRITABLE",
+            f"{error.filename or 'a file could not be written'}: {error.strerror}",
+            "Make room there, or name a folder that may be written to",
+        )
+        print(refusal, file=sys.stderr)
         status = BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
