@@ -165,7 +165,7 @@ def _digest_of(compiled: torch.jit.ScriptModule) -> str:
 def _add(digest: "hashlib._Hash", value: Any) -> None:
     if isinstance(value, Tensor):
         digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
-        digest.update(value.detach().flatten().view(torch.uint8).numpy())
+        digest.update(value.detach().flatten().view(torch.uint8).numpy().tobytes())
     elif isinstance(value, list | tuple | dict):
         digest.update(f"{type(value).__name__}{len(value)}".encode())
         for item in value.items() if isinstance(value, dict) else value:

@@ -24,7 +24,7 @@ from submission import checkpoints, distributed
 from submission.aggregation import AggregatedFeatureExtractor
 from submission.backbones import Backbone
 from submission.classifier import FactorClassifier
-from submission.config import Main
+from submission.config import Main, save_config
 from submission.extractors import checkpoint_path, get_feature_extractor
 from submission.features import digest_of
 from submission.labelled import LabelledImages
@@ -79,7 +79,7 @@ def finetune(experiment: str, *, device: torch.device, precision: str) -> None:
         return
     folder = output_path() / experiment / "finetuning"
     if distributed.is_main():
-        _write_config(folder)
+        save_config(folder)
     tune(
         classifier,
         images,
@@ -137,8 +137,3 @@ def _set_aside(path: Path) -> None:
     shutil.copyfile(path.with_suffix(".json"), kept.with_suffix(".json"))
     path.rename(kept)
     console.print(f"Keeping the weights of another fine-tuning as {kept}", markup=False)
-
-
-def _write_config(folder: Path) -> None:
-    with whole_file(folder / "config.gin") as temporary:
-        temporary.write_text(config.effective(), encoding="utf-8")
