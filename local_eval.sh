@@ -67,8 +67,11 @@ setup() {
   # Two of these at once would install over each other.
   exec 9>.venv.lock
   if command -v flock >/dev/null; then flock 9; fi
-  if ! .venv/bin/python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
-    2>/dev/null; then
+  local needed=sys
+  # What makes .venv without uv puts pip there last, and may have been killed before.
+  command -v uv >/dev/null || needed=sys,pip
+  if ! .venv/bin/python -c \
+    "import $needed; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))" 2>/dev/null; then
     make_venv
   fi
   require requirements.txt

@@ -3,18 +3,21 @@
 #
 #   ./run.sh                     hand over the bundled encoder; where none is bundled, train
 #                                submission/configs/quick.gin and hand over what it exports
-#   ./run.sh CONFIG EXPERIMENT   train CONFIG, export to $AICROWD_OUTPUT_PATH/EXPERIMENT, and grade
+#   ./run.sh CONFIG EXPERIMENT [FLAG...]
+#                                train CONFIG, export to $AICROWD_OUTPUT_PATH/EXPERIMENT, and grade;
+#                                flags are those of `python -m submission train`, such as
+#                                --precision bf16; folders that they name are absolute
 #
 # Whatever AICROWD_* and DISENTANGLEMENT_LIB_DATA are set to from outside is what counts. A failure
 # tells the evaluator, and ends with the failure's own status.
 set -euo pipefail
 
-if (($# != 0 && $# != 2)); then
+if (($# == 1)); then
   echo "error[USAGE]: run.sh takes no arguments, or CONFIG and EXPERIMENT." >&2
   exit 2
 fi
 config=submission/configs/quick.gin
-if (($# == 2)); then
+if (($# > 0)); then
   config=$(realpath "$1")
   export AICROWD_EVALUATION_NAME=$2
 fi
@@ -56,11 +59,10 @@ if (($# == 0)) && [[ -e submission/bundle/manifest.json ]]; then
   step submission deliver
 else
   name=${AICROWD_EVALUATION_NAME:-experiment}
-  # Bindings of `train` are fine-tuning's: a config that has them serves both steps.
-  if grep -q '^train\.' "$config"; then step submission finetune "$config" "$name"; fi
-  step submission train "$config" "$name"
+  step submission finetune "$config" "$name" "${@:3}"
+  step submission train "$config" "$name" "${@:3}"
 fi
-if (($# == 2)); then
+if (($# > 0)); then
   step evaluation --representation "${AICROWD_OUTPUT_PATH:-scratch/shared}/$name/representation"
 fi
 step submission.aicrowd submit

@@ -8,6 +8,7 @@ rules hold: the last of two bindings wins; macros, scopes, `import` and `include
 import difflib
 import importlib
 import inspect
+import math
 import tokenize
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,24 @@ def effective() -> str:
 def sets(configurable: str) -> bool:
     """Whether the configuration in force binds any parameter of `configurable`."""
     return any(selector.split(".")[-1] == configurable for _, selector in gin.config._CONFIG)
+
+
+def check_range(
+    binding: str, value: float | None, at_least: float, below: float = math.inf
+) -> None:
+    """Refuses a value outside of [at_least, below); None, where a binding may be that, is let be.
+
+    Raises:
+        KitError: `CONFIG-RANGE`.
+    """
+    if value is None or at_least <= value < below:
+        return
+    allowed = f"at least {at_least}" + (f" and below {below}" if below < math.inf else "")
+    raise KitError(
+        "CONFIG-RANGE",
+        f"binding '{binding}' is {value}, and must be {allowed}",
+        f"Give '{binding}' such a value",
+    )
 
 
 @gin.configurable

@@ -74,17 +74,33 @@ def cores() -> int:
 def pick_device(choice: str = "auto") -> str:
     """The torch device for `choice`; "auto" is CUDA if found, unless `AICROWD_CUDA` is false.
 
+    Args:
+        choice: "auto", "cpu", "cuda", or "cuda:N" for one of several.
+
     Raises:
-        KitError: "cuda" was asked for where torch finds none.
+        KitError: another name, or a CUDA device that torch does not find.
     """
     if choice == "cpu":
         return choice
     import torch
 
-    if torch.cuda.is_available():
-        return "cuda" if choice == "cuda" or _switch("AICROWD_CUDA", default=True) else "cpu"
-    if choice == "cuda":
+    found = torch.cuda.device_count()
+    if choice == "auto":
+        return "cuda" if found and _switch("AICROWD_CUDA", default=True) else "cpu"
+    try:
+        device = torch.device(choice)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type != "cuda":
         raise KitError(
-            "DEVICE-CUDA", "torch finds no CUDA device here", "Choose the device cpu or auto"
+            "DEVICE-NAME",
+            f"'{choice}' is no device of this kit",
+            "Choose auto, cpu, cuda or cuda:N",
         )
-    return "cpu"
+    if (device.index or 0) >= found:
+        raise KitError(
+            "DEVICE-CUDA",
+            f"'{choice}' is not here: torch finds {found} CUDA devices",
+            "Choose the device cpu or auto",
+        )
+    return choice

@@ -1,11 +1,14 @@
 """Errors that a user can mend, and how a command reports them."""
 
+import errno
 import signal
 import sys
 from collections.abc import Callable, Sequence
 
 BAD_INPUT = 2
 """Exit status of a command that refused its input."""
+
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 
 class KitError(Exception):
@@ -31,7 +34,8 @@ class KitError(Exception):
 def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
     """Runs a command line to its exit status: one line for a `KitError`, a traceback for a bug.
 
-    SIGTERM unwinds it as an exception does, so that what it staged or started is removed.
+    A disk that is full, or a folder that may not be written to, is no bug either. SIGTERM unwinds
+    the command as an exception does, so that what it staged or started is removed.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
@@ -39,6 +43,16 @@ def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
     except KitError as error:
         # gin raises a subclass whose text trails off into the calls it was under.
         print(KitError.__str__(error), file=sys.stderr)
+        status = BAD_INPUT
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        refusal = KitError(
+            "OUTPUT-UNWRITABLE",
+            f"{error.filename or 'a file could not be written'}: {error.strerror}",
+            "Make room there, or name a folder that may be written to",
+        )
+        print(refusal, file=sys.stderr)
         status = BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

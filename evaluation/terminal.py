@@ -39,8 +39,12 @@ def _pace(rate: float) -> str:
 
 
 @contextmanager
-def progress(description: str, total: int) -> Iterator[Advance]:
-    """Yields `advance(steps, note)`: a moving bar on a terminal, a line now and then in a log."""
+def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
+    """Yields `advance(steps, note)`: a moving bar on a terminal, a line now and then in a log.
+
+    Args:
+        done: Steps of `total` that an earlier run has taken, which say nothing of this one's pace.
+    """
     if console.is_terminal:
         columns = (
             TextColumn("{task.description}"),
@@ -52,11 +56,11 @@ def progress(description: str, total: int) -> Iterator[Advance]:
             TextColumn("{task.fields[note]}", markup=False),
         )
         with Progress(*columns, console=console, transient=True) as bars:
-            task = bars.add_task(description, total=total, note="")
+            task = bars.add_task(description, total=total, completed=done, note="")
             yield lambda steps, note="": bars.update(task, advance=steps, note=note)
         return
 
-    done = 0
+    before = done
     start = last = time.monotonic()
 
     def advance(steps: int, note: str = "") -> None:
@@ -65,7 +69,7 @@ def progress(description: str, total: int) -> Iterator[Advance]:
         now = time.monotonic()
         if now - last >= _SECONDS_BETWEEN_LOG_LINES:
             last = now
-            rate = max(done, 1) / (now - start)
+            rate = max(done - before, 1) / (now - start)
             left = (total - done) / rate
             parts = (f"{done:,} of {total:,}", _pace(rate), f"about {left:.0f} s left", note)
             console.print(f"{description}: {', '.join(filter(None, parts))}", markup=False)

@@ -102,11 +102,18 @@ def _add_method_verb(
 def _add_devices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--devices",
-        type=int,
+        type=_positive,
         default=1,
         metavar="N",
         help="processes on this machine, one device each; on several nodes, use torchrun instead",
     )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
 
 
 def _finetune(arguments: argparse.Namespace) -> int:
@@ -152,9 +159,10 @@ def _run_on_devices(arguments: argparse.Namespace, step: Callable[["torch.device
     from submission import config, distributed
 
     config.load(arguments.config, arguments.bindings)
+    device_name = environment.pick_device(arguments.device)
     if arguments.devices > 1 and not distributed.is_launched():
-        return distributed.launch(arguments.devices, arguments.command_line)
-    with distributed.process_group(environment.pick_device(arguments.device)) as device:
+        return distributed.launch(arguments.devices, device_name, arguments.command_line)
+    with distributed.process_group(device_name, arguments.precision) as device:
         step(device)
     return 0
 

@@ -110,7 +110,7 @@ class RMACTransform(FeatureTransform):
 
     Args:
         config: Kernels and `G` with hyphens between, such as "1-3-5-G".
-        whitening: Principal axes of the regions, see `features.fit_whitening`.
+        whitening: Principal axes of the regions, see `whitening.fit_whitening`.
 
     Raises:
         KitError: `config` is not of that form or, when called, a kernel does not fit the maps.

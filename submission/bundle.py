@@ -5,15 +5,21 @@
 """
 
 import json
+import shlex
 import shutil
+from collections.abc import Container
 from pathlib import Path
 
 from evaluation import environment
 from evaluation.errors import KitError
 from evaluation.files import sha256_of, whole_file, write_json
+from evaluation.finding import CONTRACT_NAMES
 
 FOLDER = "submission/bundle"
 MANIFEST = f"{FOLDER}/manifest.json"
+
+_COPIES = "submission/.bundle"
+"""Where files are gathered before they take the place of those that were bundled before."""
 
 _MAKE = "./local_eval.sh && .venv/bin/python -m submission bundle quick"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
@@ -26,7 +32,11 @@ def make(root: Path, experiment: str) -> None:
         KitError: `BUNDLE-SOURCE`, nothing has been exported there.
     """
     source = environment.output_path() / experiment
-    files = [path for path in (source / "representation").rglob("*") if path.is_file()]
+    files = [
+        path
+        for path in (source / "representation").rglob("*")
+        if path.is_file() and not path.name.startswith(".")  # left by an export that was killed
+    ]
     if not files:
         raise KitError(
             "BUNDLE-SOURCE",
@@ -36,31 +46,50 @@ def make(root: Path, experiment: str) -> None:
     if (source / "config.gin").is_file():  # what our method did not make has none
         files.append(source / "config.gin")
 
-    # The manifest goes first and comes last: an interrupted bundle is none.
-    (root / MANIFEST).unlink(missing_ok=True)
-    shutil.rmtree(root / FOLDER, ignore_errors=True)
+    before = _digests(root) if (root / MANIFEST).exists() else {}
+    copies = root / _COPIES
+    shutil.rmtree(copies, ignore_errors=True)
     digests = {}
     for path in sorted(files):
         name = path.relative_to(source).as_posix()
-        _copy(path, root / FOLDER / name)
-        digests[name] = sha256_of(root / FOLDER / name)
+        _copy(path, copies / name)
+        digests[name] = sha256_of(copies / name)
+    # While files are exchanged the manifest lists all of them: an interrupted bundle is told, and
+    # the next one removes what is left of it, and nothing else.
+    write_json(root / MANIFEST, {"experiment": experiment, "sha256": {**before, **digests}})
+    for name in before:
+        _remove(root / FOLDER / name, root / FOLDER)
+    for name in digests:
+        (root / FOLDER / name).parent.mkdir(parents=True, exist_ok=True)
+        (copies / name).replace(root / FOLDER / name)
     write_json(root / MANIFEST, {"experiment": experiment, "sha256": digests})
+    shutil.rmtree(copies)
 
 
 def members(root: Path) -> list[str]:
     """Paths within `root` of the bundled files, the manifest not among them.
 
     Raises:
-        KitError: `BUNDLE-ABSENT`.
+        KitError: `BUNDLE-ABSENT` or `BUNDLE-MANIFEST`.
     """
     return [f"{FOLDER}/{name}" for name in _digests(root)]
+
+
+def members_in(manifest: str) -> list[str]:
+    """The same of the text of another manifest, such as the last commit's.
+
+    Raises:
+        KitError: `BUNDLE-MANIFEST`.
+    """
+    return [f"{FOLDER}/{name}" for name in _listed(manifest)]
 
 
 def verify(root: Path) -> None:
     """Compares the bundled files with the manifest.
 
     Raises:
-        KitError: `BUNDLE-ABSENT`, `BUNDLE-LFS` (a pointer in place of a file) or `BUNDLE-DIFFERS`.
+        KitError: `BUNDLE-ABSENT`, `BUNDLE-MANIFEST`, `BUNDLE-LFS` (a pointer in place of a file)
+            or `BUNDLE-DIFFERS`.
     """
     for name, digest in _digests(root).items():
         path = root / FOLDER / name
@@ -78,24 +107,66 @@ def verify(root: Path) -> None:
 
 
 def deliver(root: Path) -> Path:
-    """Puts what is bundled under the evaluation's name, and returns the representation's folder."""
+    """Puts what is bundled under the evaluation's name, and returns the representation's folder.
+
+    Raises:
+        KitError: as `verify`, or `REPRESENTATION-OTHERS`, the folder holds one of another kind.
+    """
     verify(root)
     target = environment.output_path() / environment.evaluation_name()
-    for name in _digests(root):
+    names = _digests(root)
+    kinds = {Path(name).parts[1] for name in names if name.startswith("representation/")}
+    refuse_others(target / "representation", kinds)
+    for name in names:
         _copy(root / FOLDER / name, target / name)
     return target / "representation"
 
 
+def refuse_others(folder: Path, names: Container[str]) -> None:
+    """Refuses to put a representation called one of `names` beside one of another kind.
+
+    Raises:
+        KitError: `REPRESENTATION-OTHERS`: of several the evaluator might take another.
+    """
+    others = [folder / name for name in CONTRACT_NAMES if name not in names]
+    found = [str(path) for path in others if path.exists()]
+    if found:
+        raise KitError(
+            "REPRESENTATION-OTHERS",
+            f"{folder} holds another representation already: {', '.join(found)}",
+            f"Remove it: rm -r {shlex.join(found)}",
+        )
+
+
 def _digests(root: Path) -> dict[str, str]:
     try:
-        text = (root / MANIFEST).read_text(encoding="utf-8")
+        return _listed((root / MANIFEST).read_text(encoding="utf-8", errors="replace"))
     except FileNotFoundError:
         raise KitError(
             "BUNDLE-ABSENT",
             f"no trained encoder is bundled: {root / MANIFEST} does not exist",
             f"Make one with `{_MAKE}`, or bundle another experiment by its name",
         ) from None
-    return json.loads(text)["sha256"]
+
+
+def _listed(manifest: str) -> dict[str, str]:
+    try:
+        return dict(json.loads(manifest)["sha256"])
+    except (ValueError, KeyError, TypeError):
+        raise KitError(
+            "BUNDLE-MANIFEST",
+            f"{MANIFEST} is not a manifest of what is bundled",
+            f"Take it back with `git checkout {MANIFEST}`, or remove it and bundle again",
+        ) from None
+
+
+def _remove(path: Path, within: Path) -> None:
+    """Removes a file, and the folders up to `within` that it leaves empty."""
+    path.unlink(missing_ok=True)
+    for folder in path.parents:
+        if folder == within or not folder.is_dir() or any(folder.iterdir()):
+            return
+        folder.rmdir()
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -12,7 +12,13 @@ from evaluation.files import whole_file
 def save(path: Path, made_from: dict[str, Any], **state: Any) -> None:
     """Writes `state`: tensors, numbers, texts, and lists and dictionaries of these."""
     with whole_file(path) as temporary:
-        torch.save({"made_from": made_from, **state}, temporary)
+        write(temporary, {"made_from": made_from, **state})
+
+
+def write(path: Path, content: Any) -> None:
+    """`torch.save` by way of Python's files, which say so when the disk is full."""
+    with path.open("wb") as stream:
+        torch.save(content, stream)
 
 
 def load(path: Path, made_from: dict[str, Any]) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import gin
 
 from evaluation import config
+from evaluation.files import whole_file
 from submission.aggregation import FeatureTransform, MaximumTransform
 
 
@@ -42,6 +43,18 @@ class Main:
     cache_features_on_disk: bool = True
     transform_class: type[FeatureTransform] = MaximumTransform
 
+    def __post_init__(self) -> None:
+        config.check_range("main.dataset_size", self.dataset_size, 0)
+        config.check_range("main.test_ratio", self.test_ratio, 0, 1)
+        config.check_range("main.seed", self.seed, 0, 2**32)
+        # A single row has no variance for batch norm, so batches of one are left out.
+        config.check_range("main.batch_size", self.batch_size, 2)
+        config.check_range("main.vae_batch_size", self.vae_batch_size, 2)
+
+
+FOR_FINE_TUNING = ("dataset_name", "batch_size", "test_ratio")
+"""Those of `main` that training leaves alone."""
+
 
 def load(path: Path, bindings: Sequence[str] = ()) -> None:
     """Loads a config of the method; see `evaluation.config.load`."""
@@ -49,3 +62,9 @@ def load(path: Path, bindings: Sequence[str] = ()) -> None:
     from submission import aggregation, extractors, finetuning, vae_training  # noqa: F401
 
     config.load(path, bindings)
+
+
+def save_config(folder: Path) -> None:
+    """Writes the configuration in force to `folder`/config.gin."""
+    with whole_file(folder / "config.gin") as temporary:
+        temporary.write_text(config.effective(), encoding="utf-8")

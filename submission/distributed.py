@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from evaluation.errors import KitError
 from evaluation.terminal import console
 
 _PATIENCE = timedelta(hours=2)
@@ -30,8 +32,19 @@ def is_launched() -> bool:
     return distributed.is_torchelastic_launched()
 
 
-def launch(devices: int, arguments: Sequence[str]) -> int:
-    """Runs `python -m submission ARGUMENTS` in `devices` processes; returns the exit status."""
+def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
+    """Runs `python -m submission ARGUMENTS` in `devices` processes; returns the exit status.
+
+    Raises:
+        KitError: there are not as many CUDA devices, or one of them is asked for by number.
+    """
+    if device != "cpu" and (device != "cuda" or devices > torch.cuda.device_count()):
+        raise KitError(
+            "DEVICE-NUMBER",
+            f"--devices {devices} on {device}: torch finds {torch.cuda.device_count()}",
+            "Give --devices at most that and --device cuda; CUDA_VISIBLE_DEVICES chooses among "
+            "them",
+        )
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
@@ -45,11 +58,14 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
 
 
 @contextmanager
-def process_group(device: str) -> Iterator[torch.device]:
+def process_group(device: str, precision: str) -> Iterator[torch.device]:
     """Joins the processes that torchrun started, if it did, and yields this process's device.
 
     Only the first process speaks on the console.
     """
+    # "float32" promises float32: no TF32 in convolutions and products.
+    torch.backends.cudnn.allow_tf32 = precision != "float32"
+    torch.backends.cuda.matmul.allow_tf32 = precision != "float32"
     if not is_launched():
         yield torch.device(device)
         return
@@ -77,6 +93,16 @@ def world_size() -> int:
 def is_main() -> bool:
     """Whether this process is the one that speaks and writes files."""
     return rank() == 0
+
+
+def seed_epoch(seed: int, epoch: int) -> int:
+    """Seeds the process's own stream, and returns the seed of what all draw alike in this epoch.
+
+    Dropout draws from the process's own: each has other rows.
+    """
+    stream = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+    torch.manual_seed(stream + rank())
+    return stream
 
 
 def barrier() -> None:
@@ -141,15 +167,16 @@ class _SharedBatchNorm(_BatchNorm):
         if not self.training:
             return super().forward(input)
         axes = [axis for axis in range(input.ndim) if axis != 1]
-        count = sum_over_processes(input.new_tensor([input.numel() / input.shape[1]]))
-        mean = sum_over_processes(input.sum(axes)) / count
+        values = input.float()  # bfloat16 could not even count them
+        count = sum_over_processes(values.new_tensor([input.numel() / input.shape[1]]))
+        mean = sum_over_processes(values.sum(axes)) / count
         shape = [1, -1] + [1] * (input.ndim - 2)
-        centred = input - mean.view(shape)
+        centred = values - mean.view(shape)
         variance = sum_over_processes(centred.square().sum(axes)) / count
         with torch.no_grad():
             self._track(mean, variance * count / (count - 1))
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return centred * scale.view(shape) + self.bias.view(shape)
+        return (centred * scale.view(shape) + self.bias.view(shape)).to(input.dtype)
 
     def _track(self, mean: Tensor, variance: Tensor) -> None:
         assert self.running_mean is not None and self.running_var is not None

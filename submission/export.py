@@ -8,6 +8,7 @@ The file needs nothing of this kit to be loaded. With a network of your own:
 
 import copy
 import hashlib
+import re
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from evaluation.errors import KitError
 from evaluation.files import sha256_of, whole_file
 from evaluation.terminal import console
+from submission.bundle import refuse_others
 
 _DIGEST = "digest"
 _BATCH_SIZES = (1, 2, 7)
@@ -36,9 +38,11 @@ def export(module: nn.Module, path: Path) -> None:
     that holds the same module already is left as it is.
 
     Raises:
-        KitError: it can be neither scripted nor traced, does not give such codes, or the file
-            computes something else or would do so on one device only.
+        KitError: it can be neither scripted nor traced, does not give such codes, the file
+            computes something else or would do so on one device only, or a representation of
+            another kind lies beside it.
     """
+    refuse_others(path.parent, {path.name})
     with torch.no_grad():  # or the copies of a ScriptModule's parameters remember the originals
         module = copy.deepcopy(module).cpu().eval()
     images = _images()
@@ -63,11 +67,12 @@ def export_function(function: Callable[[NDArray], NDArray], path: Path) -> None:
     A function of the script that runs is stored whole, one of an imported module by its name.
 
     Raises:
-        KitError: it cannot be stored, does not give such codes, or the file computes something
-            else.
+        KitError: it cannot be stored, does not give such codes, the file computes something
+            else, or a representation of another kind lies beside it.
     """
     import dill
 
+    refuse_others(path.parent, {path.name})
     images = _images()
     expected = _checked_codes(torch.as_tensor(function(images.numpy())), len(images))
     with whole_file(path) as temporary:
@@ -139,12 +144,34 @@ def _refuse_pinned_devices(compiled: torch.jit.ScriptModule) -> None:
 
 
 def _digest_of(compiled: torch.jit.ScriptModule) -> str:
-    """Of code and weights. The file's own bytes will not do: TorchScript's order varies."""
-    digest = hashlib.sha256(f"{torch.__version__}\n{compiled.inlined_graph}".encode())
-    for name, tensor in compiled.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
+    """Of code and attributes. The file's own bytes will not do: TorchScript's order varies."""
+    graph: Any = compiled.inlined_graph
+    # PyTorch numbers classes of one name in the order in which it has met them.
+    code = re.sub(r"___torch_mangle_\d+\.", "", str(graph))
+    digest = hashlib.sha256(f"{torch.__version__}\n{code}".encode())
+    # The graph's text leaves out what its constant tensors hold.
+    for node in graph.findAllNodes("prim::Constant", recurse=True):
+        if node.hasAttribute("value"):
+            _add(digest, node.output().toIValue())
+    for path, module in compiled.named_modules():
+        attributes: Any = module
+        # Whatever is not a parameter or a buffer too: numbers, texts, lists, plain tensors.
+        for name in sorted(attributes._concrete_type.get_attributes()):
+            digest.update(f"{path}.{name}".encode())
+            _add(digest, attributes._c.getattr(name))
     return digest.hexdigest()
+
+
+def _add(digest: "hashlib._Hash", value: Any) -> None:
+    if isinstance(value, Tensor):
+        digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
+        digest.update(value.detach().flatten().view(torch.uint8).numpy().tobytes())
+    elif isinstance(value, list | tuple | dict):
+        digest.update(f"{type(value).__name__}{len(value)}".encode())
+        for item in value.items() if isinstance(value, dict) else value:
+            _add(digest, item)
+    else:
+        digest.update(f"{value!r}\n".encode())
 
 
 def _digest_in(path: Path) -> str | None:

@@ -147,13 +147,14 @@ def origin(
     transform: nn.Module | None,
     precision: str,
 ) -> dict[str, str]:
-    """Everything that features depend on, as digests."""
+    """Everything that features depend on: digests, precision and PyTorch's version."""
     return {
         "dataset": dataset.fingerprint,
         "images": hashlib.sha256(indices.tobytes()).hexdigest(),
         "extractor": digest_of(extractor),
         "transform": digest_of(transform),
         "precision": precision,
+        "torch": str(torch.__version__),
     }
 
 

@@ -6,6 +6,7 @@ how.
 
 import hashlib
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,11 @@ from evaluation.environment import output_path
 from evaluation.errors import KitError
 from evaluation.files import sha256_of, whole_file, write_json
 from evaluation.terminal import console
-from submission import distributed
+from submission import checkpoints, distributed
 from submission.aggregation import AggregatedFeatureExtractor
 from submission.backbones import Backbone
 from submission.classifier import FactorClassifier
-from submission.config import Main
+from submission.config import Main, save_config
 from submission.extractors import checkpoint_path, get_feature_extractor
 from submission.features import digest_of
 from submission.labelled import LabelledImages
@@ -38,8 +39,9 @@ def finetune(experiment: str, *, device: torch.device, precision: str) -> None:
 
     The curves and the last epoch's state land in `$AICROWD_OUTPUT_PATH/<experiment>/finetuning/`,
     the extractor's weights in `extractors.checkpoint_path`, with a record beside them. Weights
-    that were made from the same are used again; a config that says nothing about fine-tuning
-    (no binding of `train`) asks for none.
+    that were made from the same are used again, and those of another fine-tuning kept under
+    another name; a config that says nothing about fine-tuning (no binding of `train`) asks for
+    none.
 
     Raises:
         KitError: the datasets' factors differ, or there are weights in the place of ours that the
@@ -77,7 +79,7 @@ def finetune(experiment: str, *, device: torch.device, precision: str) -> None:
         return
     folder = output_path() / experiment / "finetuning"
     if distributed.is_main():
-        _write_config(folder)
+        save_config(folder)
     tune(
         classifier,
         images,
@@ -105,27 +107,33 @@ def _is_made_from(path: Path, made_from: dict[str, Any]) -> bool:
     if not path.exists():
         return False
     record = path.with_suffix(".json")
-    if not record.exists():
+    content = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    if content.get("sha256") != sha256_of(path):
         raise KitError(
             "FINETUNE-FOREIGN",
             f"{path} is in the place of the fine-tuned weights, and this kit did not make it",
             "Move it away, or set AggregatedFeatureExtractor.model_id to file ours under a "
             "name of its own",
         )
-    content = json.loads(record.read_text(encoding="utf-8"))
-    return content["made_from"] == made_from and content["sha256"] == sha256_of(path)
+    return bool(content["made_from"] == made_from)
 
 
 def _keep(extractor: AggregatedFeatureExtractor, path: Path, made_from: dict[str, Any]) -> None:
+    if path.exists():
+        _set_aside(path)
     state = {name: weight.cpu().contiguous() for name, weight in extractor.state_dict().items()}
     with whole_file(path) as temporary:
-        torch.save(state, temporary)
+        checkpoints.write(temporary, state)
         # Before the weights get their name: weights without a record would count as foreign.
         record = {"made_from": made_from, "sha256": sha256_of(temporary)}
         write_json(path.with_suffix(".json"), {**record, "config": config.effective()})
     console.print(f"Wrote {path}", markup=False)
 
 
-def _write_config(folder: Path) -> None:
-    with whole_file(folder / "config.gin") as temporary:
-        temporary.write_text(config.effective(), encoding="utf-8")
+def _set_aside(path: Path) -> None:
+    """Renames weights of another fine-tuning: hours of work, and another experiment's extractor."""
+    kept = path.with_stem(f"{path.stem}.{sha256_of(path)[:8]}")
+    # The record first and as a copy: weights without a record would count as foreign.
+    shutil.copyfile(path.with_suffix(".json"), kept.with_suffix(".json"))
+    path.rename(kept)
+    console.print(f"Keeping the weights of another fine-tuning as {kept}", markup=False)

@@ -56,14 +56,13 @@ def fit(
 
     model = distributed.data_parallel(vae.to(device))
     optimizer = make_optimizer(
-        training.optimizer_name, vae.parameters(), training.lr, training.adam_beta1
+        training.optimizer_name, vae.parameters(), training.lr, beta1=training.adam_beta1
     )
     if state is not None:
         optimizer.load_state_dict(state["optimizer"])
     table = Rows(features, device)
-    total = training.epochs * len(table)
-    with recording(folder, rows) as record, progress("Training the VAE", total) as advance:
-        advance(len(rows) * len(table))
+    total, done = training.epochs * len(table), len(rows) * len(table)
+    with recording(folder, rows) as record, progress("Training the VAE", total, done) as advance:
         for epoch in range(len(rows), training.epochs):
             weights, lr = training.loss_weights_at(epoch), training.lr_at(epoch)
             for group in optimizer.param_groups:
@@ -78,7 +77,7 @@ def fit(
                 precision=precision,
                 advance=partial(advance, note=_note(rows, epoch, weights["KLD"])),
             )
-            means = {name: float(total) / len(table) for name, total in sums.items()}
+            means = {name: float(loss) / len(table) for name, loss in sums.items()}
             weighted = {f"weighted_{name}": weights.get(name, 1.0) * means[name] for name in means}
             total_loss = sum(weighted.values())
             rows.append(
@@ -99,10 +98,7 @@ def batches(
     table: Rows, batch_size: int, latent_dims: int, seed: int, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Features (n, ...) and noise (n, latent_dims) of an epoch, the same in every process."""
-    stream = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
-    generator = torch.Generator(table.device).manual_seed(stream)
-    # Dropout draws from the process's own stream: each has other rows.
-    torch.manual_seed(stream + distributed.rank())
+    generator = torch.Generator(table.device).manual_seed(distributed.seed_epoch(seed, epoch))
     order = torch.randperm(len(table), generator=generator, device=table.device)
     for numbers in order.split(batch_size):
         if len(numbers) == 1:

@@ -1,5 +1,6 @@
 """The few questions and orders that submitting has for git."""
 
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -16,7 +17,8 @@ def git(root: Path, *arguments: str) -> str:
         result = subprocess.run(
             ["git", "-C", str(root), *arguments],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",  # names of files need not be UTF-8
             stdin=subprocess.DEVNULL,
             check=False,
         )
@@ -26,7 +28,7 @@ def git(root: Path, *arguments: str) -> str:
         reason = (result.stderr.strip() or f"status {result.returncode}").splitlines()[-1]
         raise KitError(
             "GIT-FAILED",
-            f"`git {' '.join(arguments)}` failed: {reason}",
+            f"`git {shlex.join(arguments)}` failed: {reason}",
             "Mend what git complains about and run the command again",
         )
     return result.stdout.rstrip("\n")

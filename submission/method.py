@@ -14,7 +14,7 @@ from evaluation.data.ground_truth import ImageGrid
 from evaluation.environment import dataset_name
 from submission.aggregation import Extractor, FeatureTransform, IdentityTransform
 from submission.backbones import output_shape
-from submission.config import Main
+from submission.config import FOR_FINE_TUNING, Main
 from submission.extractors import get_feature_extractor
 from submission.features import origin, select_images
 from submission.vae import VAE, get_representation_extractor
@@ -79,10 +79,18 @@ def build(features_dir: Path, device: torch.device, precision: str, tuned: bool 
     training = VAETraining()
     vae = training.build(feature_shape(extractor, transform))
     features_origin = origin(dataset, indices, extractor, transform, precision)
-    # gin's record of what has been used until here, defaults included: a changed metric, say,
-    # is no reason to train again.
-    made_from = {**features_origin, "config": gin.operative_config_str()}
+    made_from = {**features_origin, "config": _config_used()}
     return Method(main, cached_in, dataset, indices, extractor, transform, training, vae, made_from)
+
+
+def _config_used() -> str:
+    """gin's record of what has been used until now, defaults included.
+
+    A changed metric, say, or setting of fine-tuning is no reason to train again.
+    """
+    others = tuple(f"main.{name} = " for name in FOR_FINE_TUNING)
+    lines = gin.operative_config_str(max_line_length=10_000).splitlines()
+    return "\n".join(line for line in lines if not line.startswith(others))
 
 
 def feature_shape(extractor: Extractor, transform: FeatureTransform) -> tuple[int, ...]:

@@ -15,13 +15,27 @@ OptimizerName = Literal["adam", "radam", "rmsprop"]
 
 
 def make_optimizer(
-    name: OptimizerName, parameters: Iterable[nn.Parameter], lr: float, beta1: float
+    name: OptimizerName,
+    parameters: Iterable[nn.Parameter],
+    lr: float,
+    *,
+    beta1: float = 0.9,
+    weight_decay: float = 0.0,
 ) -> torch.optim.Optimizer:
-    """`beta1` is that of Adam and RAdam; their second beta is 0.999."""
+    """An optimiser by its name.
+
+    Args:
+        beta1: Of Adam and RAdam; their second beta is 0.999.
+        weight_decay: Decoupled from the gradient in RAdam, added to it in the others.
+    """
+    options: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
     if name == "rmsprop":
-        return torch.optim.RMSprop(parameters, lr=lr, foreach=True)
+        return torch.optim.RMSprop(parameters, foreach=True, **options)
+    options["betas"] = (beta1, 0.999)
+    if name == "radam" and weight_decay:  # the fused kernel knows Adam's decay alone
+        return torch.optim.RAdam(parameters, decoupled_weight_decay=True, **options)
     kind = FusedRAdam if name == "radam" else torch.optim.Adam
-    return kind(parameters, lr=lr, betas=(beta1, 0.999), fused=True)
+    return kind(parameters, fused=True, **options)
 
 
 class FusedRAdam(torch.optim.Adam):

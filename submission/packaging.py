@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import shlex
 import tarfile
 from io import BytesIO
 from pathlib import Path
@@ -69,7 +70,7 @@ def submit(root: Path, tag: str, remote: str, dry_run: bool) -> int:
         return report.status
 
     def order(*arguments: str) -> None:
-        console.print(f"git {' '.join(arguments)}", markup=False)
+        console.print(f"git {shlex.join(arguments)}", markup=False)
         if not dry_run:
             git(root, *arguments)
 
@@ -88,7 +89,7 @@ def submit(root: Path, tag: str, remote: str, dry_run: bool) -> int:
     try:
         order("lfs", "push", remote, branch)
         order("push", "--atomic", remote, branch, f"refs/tags/{tag}")
-    except KitError:
+    except BaseException:  # Ctrl-C while it is being pushed, too
         git(root, "tag", "--delete", tag)
         raise
     console.print(f"Watch {address(git(root, 'remote', 'get-url', remote))}")

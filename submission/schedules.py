@@ -12,14 +12,16 @@ ScheduleType = Literal["constant", "linear", "cosine", "cosine-restarts"]
 
 @gin.configurable
 class BetaSchedule:
-    """The weight of a loss: `beta0` before `beta_start`, `beta1` after `beta_end`, a way between.
+    """The weight of a loss: `beta0` until `beta_start`, `beta1` after `beta_end`.
+
+    In between it is interpolated.
 
     Args:
         schedule_type: `constant` (then `beta0` and `beta1` must agree), `linear`, `cosine` (half
             a wave from `beta0` up to `beta1`), or `cosine-restarts`: the same wave `cycles` times
             over, each `(beta_end - beta_start) // cycles` epochs long.
-        beta_start: Zero-based epoch where the way begins; at it the weight is still `beta0`.
-        beta_end: Zero-based epoch where the way ends.
+        beta_start: Zero-based epoch where the change begins; at it the weight is still `beta0`.
+        beta_end: Zero-based epoch where the change ends.
 
     Raises:
         KitError: numbers that contradict each other.
@@ -60,11 +62,11 @@ class BetaSchedule:
             return self.beta0
         if epoch > self.beta_end:
             return self.beta1
-        return self.beta0 + (self.beta1 - self.beta0) * self._way(epoch - self.beta_start)
+        return self.beta0 + (self.beta1 - self.beta0) * self._fraction_done(epoch)
 
-    def _way(self, since_start: int) -> float:
-        """The part of the way from `beta0` to `beta1` that is done, in [0, 1]."""
-        length = self.beta_end - self.beta_start
+    def _fraction_done(self, epoch: int) -> float:
+        """How much of the change from `beta0` to `beta1` is done, in [0, 1]."""
+        since_start, length = epoch - self.beta_start, self.beta_end - self.beta_start
         if self.schedule_type == "cosine-restarts":
             length //= self.cycles
             since_start %= length

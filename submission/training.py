@@ -4,11 +4,10 @@ from pathlib import Path
 
 import torch
 
-from evaluation import config
 from evaluation.environment import output_path
 from evaluation.errors import KitError
-from evaluation.files import whole_file
 from submission import aicrowd, checkpoints, distributed
+from submission.config import save_config
 from submission.export import export
 from submission.features import extract
 from submission.fitting import CHECKPOINT, fit
@@ -32,8 +31,7 @@ def train(experiment: str, *, features_dir: Path, device: torch.device, precisio
     method = build(features_dir, device, precision)
     folder = output_path() / experiment
     if distributed.is_main():
-        with whole_file(folder / "config.gin") as temporary:
-            temporary.write_text(config.effective(), encoding="utf-8")
+        save_config(folder)
     features = extract(
         method.dataset,
         method.indices,

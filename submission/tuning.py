@@ -7,20 +7,22 @@ that was killed goes on from its last whole epoch to the weights that it would h
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gin
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from evaluation import config
 from evaluation.terminal import console, progress
 from submission import checkpoints, distributed
 from submission.batches import image_batches
 from submission.classifier import FactorClassifier
 from submission.curves import recording
 from submission.labelled import LabelledImages
+from submission.optimizers import OptimizerName, make_optimizer
 
 
 @gin.configurable("train")
@@ -38,12 +40,18 @@ class FineTuning:
     """
 
     epochs: int = 20
-    optimizer_name: Literal["adam", "radam", "rmsprop"] = "radam"
+    optimizer_name: OptimizerName = "radam"
     lr: float = 1e-3
     weight_decay: float = 0.0
     unfreeze_extractor_epoch: int = 0
     extractor_lr: float = 1e-4
     log_interval: int = 50
+
+    def __post_init__(self) -> None:
+        config.check_range("train.epochs", self.epochs, 1)
+        config.check_range("train.log_interval", self.log_interval, 1)
+        for name in ("lr", "weight_decay", "extractor_lr"):
+            config.check_range(f"train.{name}", getattr(self, name), 0)
 
 
 def tune(
@@ -74,7 +82,12 @@ def tune(
 
     classifier.to(device).to(memory_format=torch.channels_last)
     classifier.set_backbone_learning(False)
-    optimizer = _optimizer(tuning, [w for w in classifier.parameters() if w.requires_grad])
+    optimizer = make_optimizer(
+        tuning.optimizer_name,
+        [weight for weight in classifier.parameters() if weight.requires_grad],
+        tuning.lr,
+        weight_decay=tuning.weight_decay,
+    )
     if 0 <= tuning.unfreeze_extractor_epoch < len(rows):
         _unfreeze(classifier, optimizer, tuning.extractor_lr)
     model = distributed.data_parallel(classifier)
@@ -84,9 +97,8 @@ def tune(
         optimizer.load_state_dict(state["optimizer"])
 
     epoch_images = len(learned) + len(held_out)
-    total = tuning.epochs * epoch_images
-    with recording(folder, rows) as record, progress("Fine-tuning", total) as advance:
-        advance(len(rows) * epoch_images)
+    total, done = tuning.epochs * epoch_images, len(rows) * epoch_images
+    with recording(folder, rows) as record, progress("Fine-tuning", total, done) as advance:
         for epoch in range(len(rows), tuning.epochs):
             if epoch == tuning.unfreeze_extractor_epoch:
                 _unfreeze(classifier, optimizer, tuning.extractor_lr)
@@ -111,8 +123,8 @@ def tune(
                 row |= _measure(classifier, images, held_out, batch_size, device, precision)
                 advance(len(held_out), note)
             rows.append(row)
+            record()
             if distributed.is_main():
-                record()
                 checkpoints.save(
                     path,
                     made_from,
@@ -129,10 +141,7 @@ def _shuffled(
     numbers: NDArray[np.int64], batch_size: int, seed: int, epoch: int
 ) -> list[NDArray[np.int64]]:
     """The batches of an epoch, the same in every process."""
-    stream = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
-    # Dropout draws from the process's own stream: each has other rows.
-    torch.manual_seed(stream + distributed.rank())
-    order = np.random.RandomState(stream).permutation(numbers)
+    order = np.random.RandomState(distributed.seed_epoch(seed, epoch)).permutation(numbers)
     # A single image has no variance for batch norm.
     return [batch for batch in _in_batches(order, batch_size) if len(batch) > 1]
 
@@ -179,15 +188,6 @@ def _measure(
 def _unfreeze(classifier: FactorClassifier, optimizer: torch.optim.Optimizer, lr: float) -> None:
     classifier.set_backbone_learning(True)
     optimizer.add_param_group({"params": classifier.backbone.parameters(), "lr": lr})
-
-
-def _optimizer(tuning: FineTuning, weights: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-    options: dict[str, Any] = {"lr": tuning.lr, "weight_decay": tuning.weight_decay}
-    if tuning.optimizer_name == "radam":
-        return torch.optim.RAdam(weights, decoupled_weight_decay=True, **options)
-    if tuning.optimizer_name == "adam":
-        return torch.optim.Adam(weights, fused=True, **options)
-    return torch.optim.RMSprop(weights, **options)
 
 
 def _row(kind: str, names: Sequence[str], losses: Tensor) -> dict[str, float]:

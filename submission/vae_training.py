@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import gin
 from torch import nn
 
+from evaluation import config
 from submission.optimizers import OptimizerName
 from submission.schedules import BetaSchedule, LRSchedule
 from submission.vae import VAE, Decoder, Encoder
@@ -41,6 +42,11 @@ class VAETraining:
     beta_schedule_class: type[BetaSchedule] = BetaSchedule
 
     def __post_init__(self) -> None:
+        config.check_range("train_vae.epochs", self.epochs, 1)
+        config.check_range("train_vae.latent_dims", self.latent_dims, 1)
+        config.check_range("train_vae.adam_beta1", self.adam_beta1, 0, 1)
+        for name in ("lr", "clip_gradients"):
+            config.check_range(f"train_vae.{name}", getattr(self, name), 0)
         classes = {**(self.schedule_classes or {}), "KLD": self.beta_schedule_class}
         self._schedules = {name: schedule_class() for name, schedule_class in classes.items()}
         self._lr_schedule = LRSchedule(self.lr) if self.schedule_lr else None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.errors import KitError
+from submission.git import lines
 
 CHALLENGE = "aicrowd-neurips-2019-disentanglement-challenge"
 KIT_AUTHOR = "Seed 58530945 maintainers"
@@ -44,10 +45,12 @@ def problems(root: Path, to_submit: bool) -> Iterator[KitError]:
         ("Dockerfile", _dockerfile),
         ("requirements.txt", _requirements),
     ):
-        if (root / name).is_file():
+        try:
             yield from check(root / name)
-        else:
+        except (FileNotFoundError, IsADirectoryError):
             yield KitError("FILE-ABSENT", f"{name} is missing", f"Restore it: git checkout {name}")
+        except UnicodeDecodeError as error:
+            yield KitError("FILE-ENCODING", f"{name} is not UTF-8: {error}", "Save it as UTF-8")
 
 
 def _aicrowd_json(path: Path, nobody: Container[str]) -> Iterator[KitError]:
@@ -101,7 +104,7 @@ def _is_placeholder(author: str) -> bool:
 
 
 def _run_script(path: Path) -> Iterator[KitError]:
-    if not path.stat().st_mode & 0o111:
+    if not (path.stat().st_mode & 0o111 and _runs_in_git(path)):
         yield KitError(
             "RUN-BIT",
             "run.sh may not be run",
@@ -116,6 +119,15 @@ def _run_script(path: Path) -> Iterator[KitError]:
         yield KitError(
             "RUN-SHEBANG", "run.sh names no interpreter", "Begin it with #!/usr/bin/env bash"
         )
+
+
+def _runs_in_git(path: Path) -> bool:
+    """What a push sends: where file modes mean nothing to git, its index may hold another one."""
+    try:
+        entries = lines(path.parent, "ls-files", "--stage", path.name)
+    except KitError:  # no repository
+        return True
+    return not any(entry.startswith("100644") for entry in entries)
 
 
 def _dockerfile(path: Path) -> Iterator[KitError]:

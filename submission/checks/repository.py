@@ -1,6 +1,7 @@
 """The git repository as a push would send it."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from evaluation.errors import KitError
@@ -31,14 +32,15 @@ def problems(root: Path, tag: str, remote: str) -> Iterator[KitError]:
 
 def changed_bundle(root: Path) -> list[str]:
     """Paths that bundling has written or removed since the last commit."""
-    try:
-        members = {*bundle.members(root), bundle.MANIFEST}
-    except KitError:
-        members = set()
+    members, before = [], []
+    with suppress(KitError):
+        members = [*bundle.members(root), bundle.MANIFEST]
+    with suppress(KitError):
+        before = bundle.members_in(git(root, "show", f"HEAD:{bundle.MANIFEST}"))
     return [
         path
         for path, letters in changes(root).items()
-        if path in members or (path.startswith(f"{bundle.FOLDER}/") and "D" in letters)
+        if path in members or (path in before and "D" in letters)
     ]
 
 
@@ -94,7 +96,20 @@ def _tags(root: Path, tag: str, remote: str | None) -> Iterator[KitError]:
         yield KitError(
             "TAG-NAME", f"the tag '{tag}' is not evaluated", "Begin its name with 'submission-'"
         )
-    taken = submission_tags(root, remote)
+    else:
+        try:
+            git(root, "check-ref-format", f"refs/tags/{tag}")
+        except KitError:
+            yield KitError(
+                "TAG-NAME",
+                f"git does not take '{tag}' as the name of a tag",
+                "Use letters, digits, hyphens and dots, as in submission-v1.2",
+            )
+    try:
+        taken = submission_tags(root, remote)
+    except KitError as error:
+        yield error
+        taken = submission_tags(root, None)
     if tag in taken:
         yield KitError("TAG-TAKEN", f"the tag '{tag}' exists already", "Choose another with --tag")
     head = git(root, "rev-parse", "HEAD")

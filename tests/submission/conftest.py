@@ -21,7 +21,7 @@ get_feature_extractor.model_name = 'VGG11'
 get_feature_extractor.stage = 2
 get_feature_extractor.pretrained = False
 get_feature_extractor.interpolation_size = (32, 32)
-Encoder.features_per_layer = [16]
+Encoder.features_per_layer = [96]  # wide enough for onednn.linear_layers
 Encoder.batch_norm = True
 Decoder.features_per_layer = [16]
 Decoder.batch_norm = True
@@ -49,6 +49,17 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def resident_bytes() -> Callable[[], int]:
+    """Measures the memory that this process holds."""
+
+    def measure() -> int:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    return measure
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from evaluation.files import sha256_of
-from submission import checks
+from submission import bundle, checks
 from submission.checks import encoder, files, repository
-from tests.checkouts import bundle_encoder, git, kit, make_checkout
+from tests.checkouts import bundle_encoder, git, kit, make_checkout, write_encoder
 
 Spoil = Callable[[Path], object]
 
@@ -85,6 +85,14 @@ SPOILED_FILES: dict[str, tuple[Spoil, str]] = {
     "a list": (lambda root: (root / "aicrowd.json").write_text("[]"), "AICROWD-JSON"),
     "no aicrowd.json": (lambda root: (root / "aicrowd.json").unlink(), "FILE-ABSENT"),
     "run bit": (lambda root: (root / "run.sh").chmod(0o644), "RUN-BIT"),
+    "run bit in git": (
+        lambda root: git(root, "update-index", "--chmod=-x", "run.sh"),
+        "RUN-BIT",
+    ),
+    "no UTF-8": (
+        lambda root: (root / "Dockerfile").write_bytes(b"# caf\xe9\n"),
+        "FILE-ENCODING",
+    ),
     "line ends": (replace("run.sh", "\n", "\r\n"), "RUN-LINE-ENDS"),
     "shebang": (replace("run.sh", "#!", "# !"), "RUN-SHEBANG"),
     "root": (replace("Dockerfile", "USER 1001", "USER root"), "DOCKERFILE-USER"),
@@ -147,7 +155,7 @@ def test_tags(checkout: Path, tmp_path: Path) -> None:
     git(checkout, "tag", "--annotate", "submission-v1", "--message", "First")
     assert codes(checkout, "submission-v2") == []  # the encoder itself is new
     assert codes(checkout, "submission-v1") == ["TAG-TAKEN"]
-    assert codes(checkout, "v2") == ["TAG-NAME"]
+    assert codes(checkout, "v2") == codes(checkout, "submission-a..b") == ["TAG-NAME"]
 
     git(checkout, "add", "submission/bundle")
     git(checkout, "commit", "--quiet", "--message", "All")
@@ -164,6 +172,32 @@ def test_tags(checkout: Path, tmp_path: Path) -> None:
     git(checkout, "tag", "--delete", "submission-light", "submission-v1", "submission-v2")
     assert codes(checkout, "submission-v2") == ["TAG-TAKEN", "COMMIT-EVALUATED"]
     assert codes(checkout, "submission-v2", remote="elsewhere") == []
+
+
+def test_a_remote_that_does_not_answer_is_one_problem_of_several(checkout: Path) -> None:
+    git(checkout, "remote", "add", "aicrowd", str(checkout / "nowhere"))
+    git(checkout, "tag", "submission-v1")
+    assert codes(checkout) == ["GIT-FAILED", "TAG-TAKEN"]
+
+
+def test_a_deletion_by_hand_is_not_that_of_bundling(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "submission/bundle/notes.txt").write_text("mine")
+    git(checkout, "add", "submission/bundle")
+    git(checkout, "commit", "--quiet", "--message", "All")
+    write_encoder(tmp_path / "other/representation/pytorch_model.pt", dims=3)
+    (tmp_path / "other/representation/.pytorch_model.x.pt").touch()  # an export that was killed
+    bundle_encoder(checkout, tmp_path, "other")
+    config, notes = "submission/bundle/config.gin", "submission/bundle/notes.txt"
+    assert repository.changed_bundle(checkout) == [
+        config,
+        "submission/bundle/manifest.json",
+        "submission/bundle/representation/pytorch_model.pt",
+    ]
+    assert not (checkout / config).exists() and (checkout / notes).read_text() == "mine"
+    assert not (checkout / "submission/bundle/representation/.pytorch_model.x.pt").exists()
+    (checkout / notes).unlink()
+    assert notes not in repository.changed_bundle(checkout)
+    assert codes(checkout) == ["TREE-DIRTY"]
 
 
 def test_no_repository_and_no_branch(checkout: Path) -> None:
@@ -215,5 +249,8 @@ def test_a_bundle_that_is_not_whole_is_told(checkout: Path) -> None:
     assert encoder_codes(checkout) == ["BUNDLE-LFS"]
     path.unlink()
     assert encoder_codes(checkout) == ["BUNDLE-DIFFERS"]
+    for text in ("{", "[]", '{"sha256": 1}', "\xe9"):
+        (checkout / bundle.MANIFEST).write_text(text, encoding="latin-1")
+        assert encoder_codes(checkout) == ["BUNDLE-MANIFEST"]
     shutil.rmtree(checkout / "submission/bundle")
     assert encoder_codes(checkout) == ["BUNDLE-ABSENT"]

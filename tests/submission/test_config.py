@@ -6,11 +6,14 @@ from typing import Any
 import gin
 import pytest
 
+from evaluation import config as evaluation_config
 from evaluation.environment import REPOSITORY
 from evaluation.errors import KitError
 from submission import config
 from submission.aggregation import RMACTransform
 from submission.config import Main
+from submission.tuning import FineTuning
+from submission.vae_training import VAETraining
 
 CONFIGS = REPOSITORY / "submission" / "configs"
 
@@ -195,6 +198,28 @@ def test_main_serves_both_steps(tmp_path: Path) -> None:
     assert issubclass(Main().transform_class, RMACTransform)
     assert Main().dataset_name == "mpi3d_toy"
     assert Main().vae_batch_size == 64
+
+
+@pytest.mark.parametrize(
+    ("configurable", "binding"),
+    [
+        (Main, "main.batch_size = 1"),
+        (Main, "main.vae_batch_size = 0"),
+        (Main, "main.test_ratio = 1.0"),
+        (Main, "main.dataset_size = -1"),
+        (FineTuning, "train.epochs = 0"),
+        (FineTuning, "train.log_interval = 0"),
+        (FineTuning, "train.lr = -1e-3"),
+        (VAETraining, "train_vae.epochs = -1"),
+        (VAETraining, "train_vae.latent_dims = 0"),
+        (VAETraining, "train_vae.adam_beta1 = 1"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(configurable: type, binding: str) -> None:
+    evaluation_config.load(None, [binding])
+    name, value = binding.split(" = ")
+    with pytest.raises(KitError, match=rf"CONFIG-RANGE.*'{name}' is {float(value):g}\b.*at least"):
+        configurable()
 
 
 def test_a_misspelt_name_is_refused(tmp_path: Path) -> None:

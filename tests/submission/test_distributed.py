@@ -9,12 +9,18 @@ import pytest
 import torch
 from torch import nn
 
+from evaluation.errors import KitError
 from submission import distributed
 from submission.fitting import CHECKPOINT
 
 
+@pytest.mark.parametrize(("precision", "rounding"), [("float32", 1e-4), ("bf16", 3e-2)])
 def test_two_processes_train_as_one(
-    submission: Callable[..., subprocess.Popen], small_config: Path, tmp_path: Path
+    submission: Callable[..., subprocess.Popen],
+    small_config: Path,
+    tmp_path: Path,
+    precision: str,
+    rounding: float,
 ) -> None:
     """Features to the bit, curves and weights to rounding.
 
@@ -23,7 +29,8 @@ def test_two_processes_train_as_one(
     """
     processes = {
         devices: submission(
-            *("train", small_config, f"on-{devices}", "--devices", devices),
+            *("train", small_config, f"on-{devices}"),
+            *("--devices", devices, "--precision", precision),
             *("--features-dir", tmp_path / f"features-{devices}"),
         )
         for devices in (1, 2)
@@ -44,9 +51,11 @@ def test_two_processes_train_as_one(
         for devices in (1, 2)
     )
     for row, other in zip(one["rows"], two["rows"], strict=True):
-        assert other == pytest.approx(row, rel=1e-4)
+        assert other == pytest.approx(row, rel=rounding)
     for weight, tensor in one["vae"].items():
-        torch.testing.assert_close(two["vae"][weight], tensor, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(
+            two["vae"][weight], tensor, rtol=10 * rounding, atol=rounding / 10
+        )
 
 
 def test_an_error_of_the_processes_is_that_of_the_command(
@@ -57,6 +66,29 @@ def test_an_error_of_the_processes_is_that_of_the_command(
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
     assert "error[CONFIG-NAME]" in errors
+
+
+def test_shared_batch_norm_counts_and_adds_in_float32() -> None:
+    rows = (3 + torch.rand(513, 4)).bfloat16()  # bfloat16 has no 513
+    usual, shared = nn.BatchNorm1d(4), distributed._SharedBatchNorm(4)
+    torch.testing.assert_close(shared(rows), usual(rows), rtol=1e-2, atol=1e-2)
+    for name, value in usual.state_dict().items():
+        torch.testing.assert_close(shared.state_dict()[name], value)
+
+
+@pytest.mark.parametrize(
+    ("devices", "device"), [(2, "cuda:0"), (torch.cuda.device_count() + 1, "cuda")]
+)
+def test_devices_that_are_not_there(devices: int, device: str) -> None:
+    with pytest.raises(KitError, match="DEVICE-NUMBER"):
+        distributed.launch(devices, device, [])
+
+
+def test_float32_is_not_rounded_on_the_way() -> None:
+    for precision, rounded in (("bf16", True), ("float32", False)):
+        with distributed.process_group("cpu", precision):
+            assert torch.backends.cudnn.allow_tf32 == rounded
+            assert torch.backends.cuda.matmul.allow_tf32 == rounded
 
 
 def test_one_process_is_a_group_of_its_own() -> None:

@@ -76,6 +76,27 @@ class Flawed(Network):
         return self.spoil(self.head(self.layers(images).flatten(1)))
 
 
+class Scaled(Network):
+    """What it multiplies with is neither a parameter nor a buffer."""
+
+    def __init__(self, by: Any) -> None:
+        super().__init__()
+        self.by = by
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.layers(images).flatten(1)) * self.by
+
+
+class ScaledInTurn(Scaled):
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.layers(images).flatten(1)) * self.by[0]
+
+
+class ScaledTraced(Scaled):
+    def forward(self, *images: Tensor) -> Tensor:
+        return super().forward(*images)
+
+
 class Log(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         return torch.log(-codes.abs())
@@ -131,6 +152,29 @@ def test_a_file_of_the_same_module_is_left_as_it_is(
 
 
 @pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (Scaled, (0.5, 0.7)),
+        (ScaledInTurn, ([0.5, 1.0], [0.7, 1.0])),
+        (Scaled, (torch.full((6,), 0.5), torch.full((6,), 0.500001))),
+        (ScaledTraced, (torch.full((6,), 0.5), torch.full((6,), 0.500001))),
+    ],
+)
+def test_a_file_of_another_value_is_written_anew(
+    kind: type[Scaled], values: tuple[Any, Any], path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    network = kind(values[0])
+    export(network, path)
+    export(network, path)
+    assert "Reusing" in capsys.readouterr().out
+    network.by = values[1]
+    export(network, path)
+    assert "Reusing" not in capsys.readouterr().out
+    images = torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(torch.jit.load(path)(images), network.eval()(images), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
     ("module", "code"),
     [
         (OnTheCpu(), "EXPORT-DEVICE"),
@@ -174,3 +218,9 @@ def test_a_function_that_cannot_be_stored(tmp_path: Path) -> None:
 
     with pytest.raises(KitError, match="EXPORT-DILL"):
         export_function(represent, tmp_path / "python_model.dill")
+
+
+def test_another_kind_beside_it_is_not_joined(path: Path) -> None:
+    (path.parent / "tfhub").mkdir(parents=True)
+    with pytest.raises(KitError, match="REPRESENTATION-OTHERS"):
+        export(Network(), path)

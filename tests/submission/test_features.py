@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -221,7 +222,9 @@ def test_whitening_equals_scikit_learns_on_all_regions(
         fit_whitening(grid, np.arange(5), backbone, RMACTransform(config="G"), **arguments)
 
 
-def test_memory_does_not_grow_with_the_dataset(network: nn.Module, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_dataset(
+    network: nn.Module, tmp_path: Path, resident_bytes: Callable[[], int]
+) -> None:
     """A third of a gigabyte of images and a third of features pass through less than 100 MB."""
     count = 25_000
     np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (count, 64, 64, 3))
@@ -232,11 +235,6 @@ def test_memory_does_not_grow_with_the_dataset(network: nn.Module, tmp_path: Pat
     table = extract(grid, np.arange(count), backbone, None, features_dir=tmp_path, device=CPU)
     assert table.nbytes > 300e6
     assert resident_bytes() - before < 100e6
-
-
-def resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 EXTRACTION = textwrap.dedent("""
@@ -254,7 +252,7 @@ EXTRACTION = textwrap.dedent("""
     grid = ImageGrid("many", images, (len(images),), ("number",), "fingerprint")
     torch.manual_seed(0)
     backbone = Backbone("VGG11", build_network("VGG11"), (32, 32), stage=1).eval()
-    with distributed.process_group("cpu") as device:
+    with distributed.process_group("cpu", "float32") as device:
         extract(grid, np.arange(len(grid)), backbone, MaximumTransform(),
                 features_dir=Path(sys.argv[2]), device=device)
 """)

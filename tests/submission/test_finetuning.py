@@ -177,6 +177,33 @@ def test_bfloat16_stays_near(run_tune, tmp_path) -> None:
     assert rough[-1]["loss"] == pytest.approx(rows[-1]["loss"], rel=0.1)
 
 
+def test_memory_does_not_grow_with_the_dataset(
+    network: nn.Module, tmp_path: Path, resident_bytes: Callable[[], int]
+) -> None:
+    """A third of a gigabyte of images passes through less than 100 MB."""
+    shape = (25_000, 64, 64, 3)
+    np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, shape)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    grid = ImageGrid("many", mapped, (500, 50), ("left", "right"), "many")
+    backbone = Backbone("VGG11", network, (4, 4), stage=1)
+    extractor = AggregatedFeatureExtractor(backbone, [8], [1], [1], [0])
+    before = resident_bytes()
+    tune(
+        FactorClassifier(extractor, grid.factor_sizes),
+        LabelledImages([grid]),
+        np.arange(24_000),
+        np.arange(24_000, 25_000),
+        FineTuning(epochs=1),
+        batch_size=256,
+        seed=1,
+        device=CPU,
+        precision="float32",
+        folder=tmp_path,
+        made_from={},
+    )
+    assert resident_bytes() - before < 100e6
+
+
 def test_a_frozen_backbone_stands_still_until_its_epoch(
     run_tune, make_classifier, tmp_path
 ) -> None:
@@ -348,6 +375,25 @@ def test_weights_that_the_kit_did_not_make_are_not_lost(run_finetune, tmp_path) 
     weights.write_bytes(b"precious")
     with pytest.raises(KitError, match="FINETUNE-FOREIGN"):
         run_finetune(CONFIG)
+    assert weights.read_bytes() == b"precious"
+
+
+def test_weights_put_over_ours_and_those_of_another_tuning_are_not_lost(
+    run_finetune, tmp_path, capsys
+) -> None:
+    weights = tmp_path / "torch" / "AggVGG11_16x16.pth"
+    one = f"{CONFIG}\ntrain.epochs = 1\nfinetune/main.dataset_size = 20\n"
+    run_finetune(one)
+    first, record = weights.read_bytes(), weights.with_suffix(".json").read_bytes()
+    run_finetune(f"{one}\ntrain.lr = 1e-4\n")
+    assert weights.read_bytes() != first
+    (kept,) = weights.parent.glob("AggVGG11_16x16.*.pth")
+    assert str(kept) in capsys.readouterr().out
+    assert (kept.read_bytes(), kept.with_suffix(".json").read_bytes()) == (first, record)
+
+    weights.write_bytes(b"precious")
+    with pytest.raises(KitError, match="FINETUNE-FOREIGN"):
+        run_finetune(one)
     assert weights.read_bytes() == b"precious"
 
 

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+from evaluation import environment
+from evaluation.errors import KitError, run_command
+from submission import checkpoints
 from submission.__main__ import main
 
 HEAVY = "torch, torchvision, tensorflow, sklearn, numba, disentanglement_lib"
@@ -27,11 +31,50 @@ assert not set("{HEAVY}".split(", ")) & set(sys.modules)
     assert "usage: python -m submission" in output
 
 
-@pytest.mark.parametrize("arguments", [[], ["train"], ["train", "a.gin", "x", "--precision", "f8"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["train"],
+        ["train", "a.gin", "x", "--precision", "f8"],
+        ["train", "a.gin", "x", "--devices", "0"],
+    ],
+)
 def test_unusable_command_lines(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(arguments)
     assert end.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("device", "code"),
+    [("gpu", "NAME"), ("cuda:x", "NAME"), ("meta", "NAME"), ("cuda:99", "CUDA")],
+)
+def test_devices_that_there_are_not(device: str, code: str) -> None:
+    with pytest.raises(KitError, match=f"DEVICE-{code}.*'{device}'"):
+        environment.pick_device(device)
+
+
+def test_a_device_keeps_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("NO CUDA DEVICE HERE")
+    monkeypatch.setenv("AICROWD_CUDA", "0")
+    found = [environment.pick_device(choice) for choice in ("auto", "cpu", "cuda", "cuda:0")]
+    assert found == ["cpu", "cpu", "cuda", "cuda:0"]
+
+
+def test_what_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for write in (
+        lambda: checkpoints.write(Path("/dev/full"), {"weights": torch.ones(9)}),
+        lambda: Path("/sys/experiment").mkdir(),
+    ):
+        with pytest.raises(SystemExit) as end:
+            run_command(lambda _, write=write: write())
+        assert end.value.code == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error[OUTPUT-UNWRITABLE]: ") and error.count("\n") == 1
+    with pytest.raises(FileNotFoundError):  # any other is a bug
+        run_command(lambda _: Path("nowhere/experiment").mkdir())
 
 
 def test_errors_are_one_line_and_status_2(

@@ -3,7 +3,11 @@
 import hashlib
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import tarfile
+import time
 from pathlib import Path
 
 import dill
@@ -146,6 +150,25 @@ def test_a_refused_push_takes_the_tag_back_and_another_encoder_replaces_the_firs
         "submission/bundle/manifest.json",
         "submission/bundle/representation/python_model.dill",
     ]
+
+
+def test_an_interrupted_push_takes_the_tag_back(
+    checkout: Path, remote: Path, tmp_path: Path
+) -> None:
+    started = tmp_path / "started"
+    hook = remote / "hooks/pre-receive"
+    hook.write_text(f"#!/bin/sh\ntouch {started}\nsleep 20\n")
+    hook.chmod(0o755)
+    command = [sys.executable, "-m", "submission", "submit"]
+    process = subprocess.Popen(command, cwd=checkout, stdout=subprocess.PIPE, text=True)
+    while not started.exists() and process.poll() is None:
+        time.sleep(0.05)
+    assert git(checkout, "tag") == "submission-v1"
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "--message 'Submission submission-v1'" in output, "orders that a shell would take"
+    assert git(checkout, "tag") == ""
 
 
 def test_a_remote_that_git_does_not_know_is_an_error(checkout: Path) -> None:

@@ -51,6 +51,17 @@ def test_it_runs_from_any_folder_and_through_a_link(checkout: Path, tmp_path: Pa
     assert (tmp_path / "experiment/representation/pytorch_model.pt").is_file()
 
 
+def test_a_representation_of_another_kind_is_not_joined(checkout: Path, tmp_path: Path) -> None:
+    other = tmp_path / "experiment/representation/python_model.dill"
+    other.parent.mkdir(parents=True)
+    other.touch()
+    result = kit(checkout, "./run.sh", AICROWD_OUTPUT_PATH=str(tmp_path))
+    assert result.returncode == 2
+    assert "error[REPRESENTATION-OTHERS]" in result.stderr
+    assert f"rm -r {other}" in result.stderr
+    assert list(other.parent.iterdir()) == [other]
+
+
 def test_a_spoiled_bundle_is_an_event_and_a_failure(checkout: Path, tmp_path: Path) -> None:
     config = checkout / "submission/bundle/config.gin"
     kept = config.read_bytes()
@@ -99,7 +110,8 @@ def settings(tmp_path: Path, data_root: Path) -> dict[str, str]:
 def test_with_a_config_it_trains_exports_and_grades(
     checkout: Path, tiny: Path, tmp_path: Path, data_root: Path
 ) -> None:
-    result = kit(checkout, "./run.sh", str(tiny), "tiny", **settings(tmp_path, data_root))
+    flags = ("--features-dir", str(tmp_path / "features"))
+    result = kit(checkout, "./run.sh", str(tiny), "tiny", *flags, **settings(tmp_path, data_root))
     assert result.returncode == 0, result.stdout + result.stderr
     sent = events(result.stdout)
     assert (sent[0], sent[-1]) == ("execution_started", "submit")
@@ -107,6 +119,7 @@ def test_with_a_config_it_trains_exports_and_grades(
     report = json.loads((tmp_path / "shared/tiny/scores.json").read_text())
     assert report["representation"]["dim"] == 4
     assert (tmp_path / "shared/tiny/representation/pytorch_model.pt").is_file()
+    assert list((tmp_path / "features").glob("*/features.npy"))
 
 
 def test_a_signal_ends_training_at_once_and_is_told(
