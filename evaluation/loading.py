@@ -73,7 +73,8 @@ def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Enco
     try:
         # Fails for a module in training mode, which must be seen to be so.
         fast = torch.jit.freeze(torch.jit.load(str(path), map_location=device))
-        if device == "cpu":
+        if device == "cpu" and precision == "float32":
+            # Its convolutions are oneDNN's own, which autocast leaves in float32.
             fast = torch.jit.optimize_for_inference(fast)
     except RuntimeError:
         fast = None
