@@ -67,14 +67,15 @@ def test_torchscript_gives_the_codes_of_the_module(tmp_path: Path) -> None:
 
 
 def test_the_fast_form_is_taken_where_it_gives_the_same_codes(tmp_path: Path) -> None:
-    found = traced(network(), tmp_path / "model.pt")
+    convolutions = torch.nn.Sequential(*network()[:5], torch.nn.Flatten()).eval()
+    found = traced(convolutions, tmp_path / "model.pt")
     for precision in ("float32", "bf16"):
         with Representation(found, precision=precision) as representation:
             exact = representation.encode(IMAGES)
             contract.use_fastest_form(representation, IMAGES)
             assert representation.form == OPTIMISED
             codes = representation.encode(IMAGES)
-            np.testing.assert_allclose(codes, exact, atol=2e-2)
+            np.testing.assert_allclose(codes, exact, atol=5e-2)
             # bf16 must be seen to be bf16: its rounding shows in three digits.
             assert (np.abs(codes - exact).max() > 1e-4) == (precision == "bf16")
 
