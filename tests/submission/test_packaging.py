@@ -160,7 +160,11 @@ def test_an_interrupted_push_takes_the_tag_back(
     hook.write_text(f"#!/bin/sh\ntouch {started}\nsleep 20\n")
     hook.chmod(0o755)
     command = [sys.executable, "-m", "submission", "submit"]
+    # What a shell without job control starts in the background ignores the signal, and so would
+    # the process.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, cwd=checkout, stdout=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     while not started.exists() and process.poll() is None:
         time.sleep(0.05)
     assert git(checkout, "tag") == "submission-v1"
