@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from evaluation import environment, limits
-from evaluation.errors import BAD_INPUT, KitError, run_command
+from evaluation.errors import BAD_INPUT, NOT_EQUAL, KitError, positive, run_command
 from evaluation.files import write_json
 from evaluation.metrics import CHALLENGE, METRICS
-
-NOT_EQUAL = 3
-"""Exit status of `--verify` where the engines differ by more than a tolerance."""
 
 
 class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
@@ -57,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     add("--engine", choices=("fast", "disentanglement_lib"), default="fast", help="whose metrics")
     add("--verify", action="store_true", help="run both engines; exit 3 if they differ")
     add("--seed", type=int, default=0, help="sampling seed; the challenge's is 0")
-    add("--seeds", type=_positive, default=1, metavar="N", help="number of sampling seeds")
+    add("--seeds", type=positive, default=1, metavar="N", help="number of sampling seeds")
     add("--baseline", type=Path, metavar="PATH", help="an untrained encoder to score beside")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to encode")
     add("--precision", choices=("float32", "bf16"), default="float32", help="how to encode")
@@ -190,13 +187,6 @@ def _require_seeds(seed: int, seeds: int) -> None:
             f"seeds from {seed} to {seed + seeds - 1} are not all in 0 to {2**32 - 1}",
             "Choose another --seed",
         )
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not a positive number")
-    return number
 
 
 if __name__ == "__main__":

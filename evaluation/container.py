@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation import environment, limits
-from evaluation.__main__ import NOT_EQUAL
 from evaluation.engine import find_engine, hardening
-from evaluation.errors import KitError, run_command
+from evaluation.errors import NOT_EQUAL, KitError, run_command
 from evaluation.limits import ContainerLimits
 from evaluation.terminal import console
 

@@ -1,5 +1,6 @@
 """Errors that a user can mend, and how a command reports them."""
 
+import argparse
 import errno
 import signal
 import sys
@@ -7,6 +8,9 @@ from collections.abc import Callable, Sequence
 
 BAD_INPUT = 2
 """Exit status of a command that refused its input."""
+
+NOT_EQUAL = 3
+"""Exit status of `--verify` where the engines differ by more than a tolerance."""
 
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
@@ -29,6 +33,14 @@ class KitError(Exception):
     def __str__(self) -> str:
         line = f"error[{self.code}]: {self.problem}. {self.remedy}."
         return " ".join(line.split())
+
+
+def positive(text: str) -> int:
+    """A flag's whole number from 1, as argparse's `type`."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not a positive number")
+    return number
 
 
 def run_command(command: Callable[[Sequence[str] | None], int]) -> None:

@@ -48,7 +48,7 @@ def main() -> None:
             problem = f"fails on a batch of {request['images']} images"
             _answer(answers, **_refusal(error, "REPRESENTATION-RAISES", problem))
             continue
-        about = {"shape": codes.shape, "dtype": codes.dtype.name, "bytes": codes.nbytes}
+        about = {"shape": codes.shape, "dtype": codes.dtype.name}
         _answer(answers, **about, payload=codes.tobytes() if codes.dtype.kind in "fiub" else b"")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluation import environment
-from evaluation.errors import run_command
+from evaluation.errors import positive, run_command
 from submission import submitting
 
 if TYPE_CHECKING:
@@ -102,18 +102,11 @@ def _add_method_verb(
 def _add_devices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--devices",
-        type=_positive,
+        type=positive,
         default=1,
         metavar="N",
         help="processes on this machine, one device each; on several nodes, use torchrun instead",
     )
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is less than 1")
-    return number
 
 
 def _finetune(arguments: argparse.Namespace) -> int:

@@ -60,11 +60,12 @@ def irs(
         `IRS_matrix` (a, k), `disentanglement_scores` (a,), `parents` (a,), the number of each
         dim's factor, and `max_deviations` (a,).
     """
+    bins = discretize(factors, num_bins)
     with np.errstate(over="ignore", invalid="ignore"):
-        result = _irs(codes, discretize(factors, num_bins), diff_quantile)
+        result = _irs(codes, bins, diff_quantile)
     if np.isfinite(result["IRS"]):
         return result
-    return _irs(codes.astype(np.float64), discretize(factors, num_bins), diff_quantile)
+    return _irs(codes.astype(np.float64), bins, diff_quantile)
 
 
 def _irs(codes: NDArray, factors: NDArray, diff_quantile: float) -> dict[str, Any]:

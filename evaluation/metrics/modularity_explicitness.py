@@ -61,9 +61,9 @@ def explicitness(
 
     Codes are standardised first, by the mean and deviation of the training codes; the reference
     divides a constant dim by 0 and fails, here it is left at 0. It fails where those overflow, too;
-    here they are made in float64. A factor with one value, which the
-    reference cannot fit, is left out; if none is left both areas are 1. Values that a set lacks,
-    where the reference fails, do not count in it.
+    here they are made in float64. A factor with one value, which the reference cannot fit, is left
+    out; if none is left both areas are 1. Values that a set lacks, where the reference fails, do
+    not count in it.
 
     Args:
         codes: (n, d).
