@@ -11,6 +11,9 @@ from evaluation.errors import KitError
 REPOSITORY = Path(__file__).resolve().parent.parent
 SCRATCH = REPOSITORY / "scratch"
 
+HUGE_PAGES = ("THP_MEM_ALLOC_ENABLE", "1")
+"""PyTorch's variable, and what turns its large pages on."""
+
 _FALSE = {"", "0", "false", "no", "off"}
 
 
@@ -53,6 +56,15 @@ def is_grading() -> bool:
     return _switch("AICROWD_IS_GRADING", default=False)
 
 
+def use_huge_pages() -> None:
+    """Makes PyTorch ask Linux for pages of 2 MiB; to be called before it is imported.
+
+    Feature maps come from fresh memory in every batch, and a fault for each 4 KiB of them costs
+    convolutional networks a fifth of their time on a CPU.
+    """
+    os.environ.setdefault(*HUGE_PAGES)
+
+
 def of_worker(work: Path) -> dict[str, str]:
     """The whole environment of a process that runs what a participant made: no secret gets in."""
     kept = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
@@ -63,6 +75,7 @@ def of_worker(work: Path) -> dict[str, str]:
         "HOME": str(work),
         "TMPDIR": str(work),
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        HUGE_PAGES[0]: HUGE_PAGES[1],
     }
 
 

@@ -10,7 +10,7 @@ IMAGE_SHAPE = (64, 64, 3)
 ANSWER_BATCH = 16
 """Size of the batch that `answer_seconds` speaks of: the smallest of disentanglement_lib's."""
 
-ENCODING_BATCH = {"cpu": 64, "cuda": 1024}
+ENCODING_BATCH = {"cpu": 32, "cuda": 1024}
 """Images a batch. CPUs are no faster beyond; a GPU out of memory halves its batch by itself."""
 
 WORK_MIB = 256

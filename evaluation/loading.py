@@ -45,6 +45,8 @@ def load(kind: str, path: Path, device: str, precision: str) -> dict[str, Encode
 def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Encode]:
     import torch
 
+    from evaluation import packing
+
     # "float32" promises float32: no TF32 in convolutions.
     torch.backends.cudnn.allow_tf32 = precision != "float32"
     try:
@@ -73,9 +75,10 @@ def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Enco
     try:
         # Fails for a module in training mode, which must be seen to be so.
         fast = torch.jit.freeze(torch.jit.load(str(path), map_location=device))
-        if device == "cpu" and precision == "float32":
-            # Its convolutions are oneDNN's own, which autocast leaves in float32.
-            fast = torch.jit.optimize_for_inference(fast)
+        if device == "cpu" and torch.backends.mkldnn.is_available():
+            # Autocast, which leaves them alone, does the rest.
+            dtype = {"float32": torch.float32, "bf16": torch.bfloat16}[precision]
+            packing.pack_convolutions(fast, dtype)
     except RuntimeError:
         fast = None
     if fast is not None:

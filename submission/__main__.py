@@ -149,6 +149,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _run_on_devices(arguments: argparse.Namespace, step: Callable[["torch.device"], None]) -> int:
     """Loads the config and runs `step`, in as many processes as were asked for."""
+    environment.use_huge_pages()
     from submission import config, distributed
 
     config.load(arguments.config, arguments.bindings)

@@ -5,7 +5,6 @@ meets the features of the old one. The processes under torchrun each do whole ba
 division into batches, so their number does not change a bit of it.
 """
 
-import copy
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -16,14 +15,14 @@ import torch
 from numpy.random import RandomState
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.fx.experimental.optimization import fuse
 
 from evaluation.data.ground_truth import ImageGrid
 from evaluation.errors import KitError
 from evaluation.terminal import progress
-from submission.aggregation import AggregatedFeatureExtractor, Extractor, FeatureTransform
-from submission.backbones import Backbone, output_shape
+from submission.aggregation import Extractor, FeatureTransform
+from submission.backbones import output_shape
 from submission.batches import image_batches, reader_of
+from submission.inference import accelerated
 from submission.tables import table_in_memory, table_on_disk
 
 _IMAGE = (3, 64, 64)
@@ -97,8 +96,8 @@ def run(
     precision: str,
 ) -> Iterator[Tensor]:
     """Yields the features of each batch of indices, on `device`."""
-    network = nn.Sequential(accelerated(extractor, precision), transform or nn.Identity())
-    network.eval().to(device)
+    fast = accelerated(extractor, device, precision)
+    network = nn.Sequential(fast, transform or nn.Identity()).eval().to(device)
     total = sum(map(len, batches))
     with progress(f"Extracting {dataset.name}", total) as advance:
         for images in image_batches(reader_of(dataset.images), batches, device):
@@ -106,32 +105,6 @@ def run(
                 features = network(images)
             yield features
             advance(len(images))
-
-
-def accelerated(extractor: Extractor, precision: str) -> nn.Module:
-    """A copy for inference: batch norms folded into convolutions, channels last, bfloat16 if asked.
-
-    Images and their normalisation stay in float32, and so does what comes out.
-    """
-    dtype = {"float32": torch.float32, "bf16": torch.bfloat16}[precision]
-    fast = copy.deepcopy(extractor).eval()
-    for module in list(fast.modules()):
-        if isinstance(module, Backbone):
-            module.features = nn.Sequential(_InPrecision(fuse(module.features), dtype))
-        if isinstance(module, AggregatedFeatureExtractor):
-            module.aggregator = nn.Sequential(_InPrecision(fuse(module.aggregator), dtype))
-    return fast
-
-
-class _InPrecision(nn.Module):
-    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.network = network.to(dtype).to(memory_format=torch.channels_last)
-        self.dtype = dtype
-
-    def forward(self, maps: Tensor) -> Tensor:
-        maps = maps.to(dtype=self.dtype, memory_format=torch.channels_last)
-        return self.network(maps).float()
 
 
 def batch_size_for(extractor: Extractor, device: torch.device) -> int:

@@ -26,7 +26,7 @@ from evaluation.finding import Found
 from evaluation.loading import OPTIMISED
 from evaluation.representations import Representation
 
-ROUNDS = 3
+ROUNDS = 5
 DRAWN = 10_000 + 15_000 * 64 + 15_000 + 15_000 + 10_000 + 10_000
 """Images that disentanglement_lib encodes for FactorVAE, DCI, SAP, MIG and IRS."""
 

@@ -1,7 +1,7 @@
 """Feature extraction against a plain loop: VGG19 at 64x64, images a second, in one run.
 
 The plain loop works as the original's did: a DataLoader over single samples with two workers, and
-the network as torchvision makes it, eager in float32. Run
+the network as torchvision makes it, eager in float32, in a process of its own. Run
 `python -m tests.benchmarks.bench_features` on a quiet machine.
 """
 
@@ -15,10 +15,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from evaluation import environment
 from evaluation.data.ground_truth import ImageGrid
 from submission.aggregation import MaximumTransform
 from submission.backbones import Backbone, build_network
 from submission.features import extract
+from tests.benchmarks.plain import plain_process
 
 
 class SingleImages(Dataset):
@@ -32,10 +34,15 @@ class SingleImages(Dataset):
         return torch.from_numpy(np.moveaxis(self.images[number].astype(np.float32) / 255, 2, 0))
 
 
-def plain_loop(grid: ImageGrid, backbone: Backbone) -> np.ndarray:
+def plain_loop(path: Path) -> tuple[np.ndarray, float]:
+    """Features of the images of a file, and the seconds that they took."""
+    grid, backbone = grid_of(path), fresh_backbone()
+    start = time.perf_counter()
     table = None
     transform = MaximumTransform()
-    loader = DataLoader(SingleImages(grid.images), batch_size=64, num_workers=2)
+    loader = DataLoader(
+        SingleImages(grid.images), batch_size=64, num_workers=2, multiprocessing_context="fork"
+    )
     done = 0
     for images in loader:
         with torch.no_grad():
@@ -44,48 +51,57 @@ def plain_loop(grid: ImageGrid, backbone: Backbone) -> np.ndarray:
             table = np.zeros((len(grid), features.shape[1]), np.float32)
         table[done : done + len(features)] = features
         done += len(features)
-    return table
+    return table, time.perf_counter() - start
+
+
+def our_loop(path: Path, precision: str) -> tuple[np.ndarray, float]:
+    grid, backbone = grid_of(path), fresh_backbone()
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        table = extract(
+            grid,
+            np.arange(len(grid)),
+            backbone,
+            MaximumTransform(),
+            features_dir=Path(folder),
+            device=torch.device("cpu"),
+            precision=precision,
+        )
+        return table, time.perf_counter() - start
+
+
+def grid_of(path: Path) -> ImageGrid:
+    images = np.load(path, mmap_mode="r")
+    return ImageGrid("bench", images, (len(images),), ("number",), "bench")
+
+
+def fresh_backbone() -> Backbone:
+    torch.manual_seed(0)
+    return Backbone("VGG19", build_network("VGG19"), (64, 64)).eval()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=1024)
-    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
 
-    torch.manual_seed(0)
-    backbone = Backbone("VGG19", build_network("VGG19"), (64, 64)).eval()
-    with tempfile.TemporaryDirectory() as folder:
+    environment.use_huge_pages()
+    with tempfile.TemporaryDirectory() as folder, plain_process() as run_plainly:
         path = Path(folder) / "images.npy"
         shape = (arguments.images, 64, 64, 3)
         np.save(path, np.random.RandomState(0).randint(256, size=shape, dtype=np.uint8))
-        images = np.load(path, mmap_mode="r")
-        grid = ImageGrid("bench", images, (len(images),), ("number",), "bench")
-
-        def ours(precision: str) -> np.ndarray:
-            features_dir = Path(tempfile.mkdtemp(dir=folder))
-            return extract(
-                grid,
-                np.arange(len(grid)),
-                backbone,
-                MaximumTransform(),
-                features_dir=features_dir,
-                device=torch.device("cpu"),
-                precision=precision,
-            )
-
-        loops: dict[str, Callable[[], np.ndarray]] = {
-            "plain": lambda: plain_loop(grid, backbone),
-            "float32": lambda: ours("float32"),
-            "bf16": lambda: ours("bf16"),
+        loops: dict[str, Callable[[], tuple[np.ndarray, float]]] = {
+            "plain": lambda: run_plainly(plain_loop, path),
+            "float32": lambda: our_loop(path, "float32"),
+            "bf16": lambda: our_loop(path, "bf16"),
         }
         seconds = dict.fromkeys(loops, float("inf"))
         tables = {}
         for _ in range(arguments.repeats):
             for name, loop in loops.items():
-                start = time.perf_counter()
-                tables[name] = loop()
-                seconds[name] = min(seconds[name], time.perf_counter() - start)
+                tables[name], took = loop()
+                seconds[name] = min(seconds[name], took)
     for name in loops:
         rate = arguments.images / seconds[name]
         difference = np.abs(tables[name] - tables["plain"]).max()

@@ -1,8 +1,8 @@
 """Fine-tuning against a plain loop: stage 2's network at 64x64, images a second, in one run.
 
 The plain loop works as the original's did: a DataLoader over single samples with two workers, the
-network eager in float32, RAdam. Run `python -m tests.benchmarks.bench_finetuning` on a quiet
-machine.
+network eager in float32, RAdam, in a process of its own. Run
+`python -m tests.benchmarks.bench_finetuning` on a quiet machine.
 """
 
 import argparse
@@ -15,12 +15,14 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
+from evaluation import environment
 from evaluation.data.ground_truth import ImageGrid
 from submission.aggregation import AggregatedFeatureExtractor
 from submission.backbones import Backbone, build_network
 from submission.classifier import FactorClassifier
 from submission.labelled import LabelledImages
 from submission.tuning import FineTuning, tune
+from tests.benchmarks.plain import plain_process
 
 
 class SingleImages(Dataset):
@@ -43,13 +45,25 @@ def classifier_for(grid: ImageGrid) -> FactorClassifier:
     return FactorClassifier(extractor, grid.factor_sizes)
 
 
-def plain_epoch(grid: ImageGrid, batch_size: int) -> float:
+def grid_of(path: Path) -> ImageGrid:
+    images = np.load(path, mmap_mode="r")
+    return ImageGrid("bench", images, (len(images) // 8, 2, 2, 2), ("a", "b", "c", "d"), "bench")
+
+
+def plain_epoch(path: Path, batch_size: int) -> float:
+    grid = grid_of(path)
     classifier = classifier_for(grid).train()
     optimizer = torch.optim.RAdam(
         classifier.parameters(), 1e-3, weight_decay=0.01, decoupled_weight_decay=True
     )
     start = time.perf_counter()
-    loader = DataLoader(SingleImages(grid), batch_size=batch_size, shuffle=True, num_workers=2)
+    loader = DataLoader(
+        SingleImages(grid),
+        batch_size=batch_size,
+        shuffle=True,
+        num_workers=2,
+        multiprocessing_context="fork",
+    )
     for images, factors in loader:
         optimizer.zero_grad()
         features = classifier.extractor(images)
@@ -63,7 +77,9 @@ def plain_epoch(grid: ImageGrid, batch_size: int) -> float:
     return time.perf_counter() - start
 
 
-def our_epoch(grid: ImageGrid, batch_size: int, precision: str, folder: Path) -> float:
+def our_epoch(path: Path, batch_size: int, precision: str) -> float:
+    grid = grid_of(path)
+    folder = Path(tempfile.mkdtemp(dir=path.parent))
     classifier = classifier_for(grid)
     start = time.perf_counter()
     tune(
@@ -89,18 +105,16 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     arguments = parser.parse_args()
 
-    with tempfile.TemporaryDirectory() as folder:
+    environment.use_huge_pages()
+    with tempfile.TemporaryDirectory() as folder, plain_process() as run_plainly:
         path = Path(folder) / "images.npy"
         shape = (arguments.images, 64, 64, 3)
         np.save(path, np.random.RandomState(0).randint(256, size=shape, dtype=np.uint8))
-        images = np.load(path, mmap_mode="r")
-        sizes = (arguments.images // 8, 2, 2, 2)
-        grid = ImageGrid("bench", images, sizes, ("a", "b", "c", "d"), "bench")
         size = arguments.batch_size
         loops = {
-            "plain": lambda: plain_epoch(grid, size),
-            "float32": lambda: our_epoch(grid, size, "float32", Path(tempfile.mkdtemp(dir=folder))),
-            "bf16": lambda: our_epoch(grid, size, "bf16", Path(tempfile.mkdtemp(dir=folder))),
+            "plain": lambda: run_plainly(plain_epoch, path, size),
+            "float32": lambda: our_epoch(path, size, "float32"),
+            "bf16": lambda: our_epoch(path, size, "bf16"),
         }
         seconds = dict.fromkeys(loops, float("inf"))
         for _ in range(arguments.repeats):

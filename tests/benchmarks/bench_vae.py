@@ -80,7 +80,7 @@ def plain_epoch(features: np.ndarray) -> Callable[[], None]:
 
 def kit_epoch(features: np.ndarray, precision: str) -> Callable[[], None]:
     vae, training = new_vae()
-    optimizer = make_optimizer(training.optimizer_name, vae.parameters(), 1e-3, 0.9)
+    optimizer = make_optimizer(training.optimizer_name, vae.parameters(), 1e-3, beta1=0.9)
     table = Rows(features, torch.device("cpu"))
 
     def run() -> None:
