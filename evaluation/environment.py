@@ -59,8 +59,8 @@ def is_grading() -> bool:
 def use_huge_pages() -> None:
     """Makes PyTorch ask Linux for pages of 2 MiB; to be called before it is imported.
 
-    Feature maps come from fresh memory in every batch, and a fault for each 4 KiB of them costs
-    convolutional networks a fifth of their time on a CPU.
+    Feature maps come from fresh memory in every batch, and a fault for each 4 KiB of them takes up
+    to a fifth of a convolutional network's time on a CPU.
     """
     os.environ.setdefault(*HUGE_PAGES)
 

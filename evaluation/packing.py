@@ -14,9 +14,9 @@ _ACTIVATIONS = ("aten::relu", "aten::relu_")
 
 
 def pack_convolutions(module: torch.jit.ScriptModule, dtype: torch.dtype) -> None:
-    """Replaces, in the graph of a frozen module, the 2-D convolutions of float32.
+    """Replaces the 2-D convolutions of float32 in a frozen module that has not run yet.
 
-    A ReLU of a convolution's output alone goes into it.
+    A ReLU that alone sees a convolution's output goes into it.
 
     Args:
         dtype: What they compute in and give; their inputs are converted.

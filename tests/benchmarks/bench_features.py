@@ -38,7 +38,7 @@ def plain_loop(path: Path) -> tuple[np.ndarray, float]:
     """Features of the images of a file, and the seconds that they took."""
     grid, backbone = grid_of(path), fresh_backbone()
     start = time.perf_counter()
-    table = None
+    table = np.zeros((len(grid), backbone.feature_dims), np.float32)
     transform = MaximumTransform()
     loader = DataLoader(
         SingleImages(grid.images), batch_size=64, num_workers=2, multiprocessing_context="fork"
@@ -47,8 +47,6 @@ def plain_loop(path: Path) -> tuple[np.ndarray, float]:
     for images in loader:
         with torch.no_grad():
             features = transform(backbone(images.float())).numpy()
-        if table is None:
-            table = np.zeros((len(grid), features.shape[1]), np.float32)
         table[done : done + len(features)] = features
         done += len(features)
     return table, time.perf_counter() - start

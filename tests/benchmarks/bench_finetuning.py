@@ -71,7 +71,7 @@ def plain_epoch(path: Path, batch_size: int) -> float:
             functional.cross_entropy(head(features), factors[:, position])
             for position, head in enumerate(classifier.heads)
         ]
-        sum(losses).backward()
+        torch.stack(losses).sum().backward()
         optimizer.step()
         [loss.item() for loss in losses]
     return time.perf_counter() - start

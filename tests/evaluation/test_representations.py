@@ -19,7 +19,7 @@ from evaluation.loading import OPTIMISED, PLAIN
 from evaluation.representations import Representation
 from tests.evaluation.bad_submissions import dilled
 
-IMAGES = np.random.RandomState(0).randint(256, size=(48, 64, 64, 3), dtype=np.uint8)
+IMAGES = np.random.RandomState(0).randint(256, size=(32, 64, 64, 3), dtype=np.uint8)
 
 
 def network() -> torch.nn.Module:
