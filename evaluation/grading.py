@@ -101,7 +101,7 @@ def evaluate(
 ) -> Evaluation:
     """Runs the metrics, each from a fresh `RandomState(seed)`; encoding is not in their seconds."""
     results, seconds = {}, {}
-    with progress("Metrics", len(names)) as advance:
+    with progress("Metrics", len(names), alike=False) as advance:
         for name in names:
             advance(0, note=name)
             compute = METRICS[name].load()

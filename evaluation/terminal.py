@@ -39,20 +39,23 @@ def _pace(rate: float) -> str:
 
 
 @contextmanager
-def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
+def progress(
+    description: str, total: int, done: int = 0, *, alike: bool = True
+) -> Iterator[Advance]:
     """Yields `advance(steps, note)`: a moving bar on a terminal, a line now and then in a log.
 
     Args:
         done: Steps of `total` that an earlier run has taken, which say nothing of this one's pace.
+        alike: Whether steps take alike, so that those done tell the time left.
     """
     if console.is_terminal:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            _RateColumn(),
+            *((_RateColumn(),) if alike else ()),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            *((TimeRemainingColumn(),) if alike else ()),
             TextColumn("{task.fields[note]}", markup=False),
         )
         with Progress(*columns, console=console, transient=True) as bars:
@@ -69,9 +72,10 @@ def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
         now = time.monotonic()
         if now - last >= _SECONDS_BETWEEN_LOG_LINES:
             last = now
-            rate = max(done - before, 1) / (now - start)
-            left = (total - done) / rate
-            parts = (f"{done:,} of {total:,}", _pace(rate), f"about {left:.0f} s left", note)
+            parts = [f"{done:,} of {total:,}", note]
+            if alike:
+                rate = max(done - before, 1) / (now - start)
+                parts[1:1] = [_pace(rate), f"about {(total - done) / rate:.0f} s left"]
             console.print(f"{description}: {', '.join(filter(None, parts))}", markup=False)
 
     yield advance

@@ -19,3 +19,12 @@ def test_what_an_earlier_run_has_done_says_nothing_of_the_pace(
     assert line.startswith("Resumed: 901 of 1,000")
     left = re.search(r"about (\d+) s left", line)
     assert left and int(left[1]) >= 4  # 99 steps, each as long as the one there was
+
+
+def test_no_time_is_promised_where_steps_are_unlike(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "_SECONDS_BETWEEN_LOG_LINES", 0.0)
+    with terminal.progress("Metrics", 5, alike=False) as advance:
+        advance(1, note="dci")
+    assert capsys.readouterr().out == "Metrics: 1 of 5, dci\n"
