@@ -77,8 +77,7 @@ def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Enco
         fast = torch.jit.freeze(torch.jit.load(str(path), map_location=device))
         if device == "cpu" and torch.backends.mkldnn.is_available():
             # Autocast, which leaves them alone, does the rest.
-            dtype = {"float32": torch.float32, "bf16": torch.bfloat16}[precision]
-            packing.pack_convolutions(fast, dtype)
+            packing.pack_convolutions(fast, packing.DTYPES[precision])
     except RuntimeError:
         fast = None
     if fast is not None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.optimization import fuse, matches_module_pattern
 
+from evaluation.packing import DTYPES
 from submission.aggregation import AggregatedFeatureExtractor, Extractor
 from submission.backbones import Backbone
 
@@ -17,7 +18,7 @@ def accelerated(extractor: Extractor, device: torch.device, precision: str) -> n
 
     Images and their normalisation stay in float32, and so does what comes out.
     """
-    dtype = {"float32": torch.float32, "bf16": torch.bfloat16}[precision]
+    dtype = DTYPES[precision]
     fast = copy.deepcopy(extractor).eval()
     for module in list(fast.modules()):
         if isinstance(module, Backbone):
@@ -65,17 +66,19 @@ class _PackedConvolution(nn.Module):
 
     def __init__(self, convolution: nn.Conv2d, activation: str) -> None:
         super().__init__()
-        self.convolution = convolution
+        self.geometry: list[Any] = [
+            convolution.padding,
+            convolution.stride,
+            convolution.dilation,
+            convolution.groups,
+        ]
+        self.weight = torch.ops.mkldnn._reorder_convolution_weight(
+            convolution.weight.detach(), *self.geometry
+        )
+        self.bias = convolution.bias
         self.activation = activation
-        self.weight: Tensor | None = None
 
     def forward(self, maps: Tensor) -> Tensor:
-        layer = self.convolution
-        geometry: list[Any] = [layer.padding, layer.stride, layer.dilation, layer.groups]
-        if self.weight is None:
-            self.weight = torch.ops.mkldnn._reorder_convolution_weight(
-                layer.weight, *geometry, list(maps.shape)
-            )
         return torch.ops.mkldnn._convolution_pointwise(
-            maps, self.weight, layer.bias, *geometry, self.activation, [], ""
+            maps, self.weight, self.bias, *self.geometry, self.activation, [], ""
         )

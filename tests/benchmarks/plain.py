@@ -12,10 +12,13 @@ from evaluation.environment import HUGE_PAGES
 
 @contextmanager
 def plain_process() -> Iterator[Callable[..., Any]]:
-    """Yields what calls a function, with its arguments, in that process."""
-    name, ours = HUGE_PAGES
-    os.environ[name] = "0"
+    """Yields what calls a function, with its arguments, in that process.
+
+    To be entered after `environment.use_huge_pages`.
+    """
+    ours = os.environ[HUGE_PAGES]
+    os.environ[HUGE_PAGES] = "0"
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         pool.submit(int).result()  # starts the process
-        os.environ[name] = ours
+        os.environ[HUGE_PAGES] = ours
         yield lambda *call: pool.submit(*call).result()

@@ -41,7 +41,7 @@ def test_maps_are_those_of_the_network(name: str, size: int, stage: int | None) 
     }
     with torch.inference_mode():
         maps = backbone(images)
-        for _ in range(2):  # weights are packed by the first batch
+        for _ in range(2):
             torch.testing.assert_close(fast["float32"](images), maps, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(fast["float32"](images[:1]), maps[:1], rtol=1e-4, atol=1e-4)
         rough = fast["bf16"](images)
