@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from evaluation.terminal import console, progress
 from submission import checkpoints, distributed, onednn
+from submission.compiling import compiled_if_long
 from submission.curves import recording
 from submission.optimizers import make_optimizer
 from submission.rows import Rows
@@ -62,6 +63,7 @@ def fit(
         optimizer.load_state_dict(state["optimizer"])
     table = Rows(features, device)
     total, done = training.epochs * len(table), len(rows) * len(table)
+    losses_of_batch = compiled_if_long(batch_losses, total, device)
     with recording(folder, rows) as record, progress("Training the VAE", total, done) as advance:
         for epoch in range(len(rows), training.epochs):
             weights, lr = training.loss_weights_at(epoch), training.lr_at(epoch)
@@ -71,6 +73,7 @@ def fit(
                 model,
                 vae,
                 optimizer,
+                losses_of_batch,
                 batches(table, batch_size, training.latent_dims, seed, epoch),
                 weights,
                 clip_gradients=training.clip_gradients,
@@ -111,6 +114,7 @@ def train_epoch(
     model: nn.Module,
     vae: VAE,
     optimizer: torch.optim.Optimizer,
+    losses_of_batch: Callable[..., dict[str, Tensor]],
     epoch: Iterable[tuple[Tensor, Tensor]],
     weights: Mapping[str, float],
     *,
@@ -122,18 +126,15 @@ def train_epoch(
 
     Args:
         model: `vae`, or what wraps it to run on several devices, each its share of the rows.
+        losses_of_batch: `batch_losses`, or what it compiles to.
         epoch: Features (n, *feature_shape) and noise (n, latent_dims).
         weights: Of the losses, 1 where not given.
     """
     vae.train()
     sums: dict[str, Tensor] = {}
     for features, noise in epoch:
-        count = len(features)
-        own = distributed.share(count)
         with _in_precision(precision, features.device):
-            outputs = model(features[own], noise[own])
-        outputs = [distributed.gather_rows(output, count) for output in outputs]
-        losses = vae.losses(features, *outputs)
+            losses = losses_of_batch(model, vae, features, noise)
         weighted = [weights.get(name, 1.0) * loss for name, loss in losses.items()]
         optimizer.zero_grad()
         torch.stack(weighted).sum().backward()
@@ -142,9 +143,19 @@ def train_epoch(
         optimizer.step()
         for name, loss in losses.items():
             # Added up where it is: to ask for the number would make a GPU wait for each batch.
-            sums[name] = sums.get(name, 0) + loss.detach() * count
-        advance(count)
+            sums[name] = sums.get(name, 0) + loss.detach() * len(features)
+        advance(len(features))
     return sums
+
+
+def batch_losses(
+    model: nn.Module, vae: VAE, features: Tensor, noise: Tensor
+) -> dict[str, Tensor]:
+    """The losses of a batch by name; each process runs its share of the rows."""
+    count = len(features)
+    own = distributed.share(count)
+    outputs = [distributed.gather_rows(rows, count) for rows in model(features[own], noise[own])]
+    return vae.losses(features, *outputs)
 
 
 def _in_precision(precision: str, device: torch.device) -> AbstractContextManager:

@@ -53,11 +53,25 @@ class _Linear(torch.autograd.Function):
         wants_rows, wants_weight, wants_bias = ctx.needs_input_grad
         return (
             _product(gradient, weight.T) if wants_rows else None,
-            _product(gradient.T, rows.T) if wants_weight else None,
+            _product(gradient.T.contiguous(), rows.T) if wants_weight else None,
             gradient.sum(0) if wants_bias else None,
         )
 
 
 def _product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """rows @ weight.T + bias"""
+    return torch.ops.kit.product(rows, weight, bias)
+
+
+# An operator of its own, because TorchInductor takes oneDNN's for one with packed weights.
+torch.library.define("kit::product", "(Tensor rows, Tensor weight, Tensor? bias) -> Tensor")
+
+
+@torch.library.impl("kit::product", "cpu")
+def _on_cpu(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+
+
+@torch.library.register_fake("kit::product")
+def _shape(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return rows.new_empty(len(rows), len(weight))

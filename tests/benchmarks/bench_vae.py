@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from submission.fitting import batches, train_epoch
+from submission.compiling import compiled_if_long
+from submission.fitting import batch_losses, batches, train_epoch
 from submission.optimizers import make_optimizer
 from submission.rows import Rows
 from submission.vae import VAE
@@ -86,13 +87,16 @@ def plain_epoch(features: np.ndarray) -> Callable[[], None]:
 def kit_epoch(features: np.ndarray, precision: str) -> Callable[[], None]:
     vae, training = new_vae()
     optimizer = make_optimizer(training.optimizer_name, vae.parameters(), 1e-3, beta1=0.9)
-    table = Rows(features, torch.device("cpu"))
+    device = torch.device("cpu")
+    table = Rows(features, device)
+    losses_of_batch = compiled_if_long(batch_losses, 20_000_000, device)
 
     def run() -> None:
         train_epoch(
             vae,
             vae,
             optimizer,
+            losses_of_batch,
             batches(table, BATCH_SIZE, LATENTS, seed=1, epoch=0),
             {"KLD": BETA},
             clip_gradients=None,
