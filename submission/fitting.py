@@ -133,7 +133,7 @@ def train_epoch(
     vae.train()
     sums: dict[str, Tensor] = {}
     for features, noise in epoch:
-        with _in_precision(precision, features.device):
+        with in_precision(precision, features.device):
             losses = losses_of_batch(model, vae, features, noise)
         weighted = [weights.get(name, 1.0) * loss for name, loss in losses.items()]
         optimizer.zero_grad()
@@ -148,9 +148,7 @@ def train_epoch(
     return sums
 
 
-def batch_losses(
-    model: nn.Module, vae: VAE, features: Tensor, noise: Tensor
-) -> dict[str, Tensor]:
+def batch_losses(model: nn.Module, vae: VAE, features: Tensor, noise: Tensor) -> dict[str, Tensor]:
     """The losses of a batch by name; each process runs its share of the rows."""
     count = len(features)
     own = distributed.share(count)
@@ -158,7 +156,7 @@ def batch_losses(
     return vae.losses(features, *outputs)
 
 
-def _in_precision(precision: str, device: torch.device) -> AbstractContextManager:
+def in_precision(precision: str, device: torch.device) -> AbstractContextManager:
     if precision == "bf16":
         return torch.autocast(device.type, torch.bfloat16)
     return onednn.linear_layers(device)

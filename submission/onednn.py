@@ -73,5 +73,5 @@ def _on_cpu(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 @torch.library.register_fake("kit::product")
-def _shape(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _shape(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: ARG001
     return rows.new_empty(len(rows), len(weight))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from submission.compiling import compiled_if_long
+from submission.compiling import SAMPLES_WORTH_IT, compiled_if_long
 from submission.fitting import batch_losses, batches, train_epoch
 from submission.optimizers import make_optimizer
 from submission.rows import Rows
@@ -89,7 +89,7 @@ def kit_epoch(features: np.ndarray, precision: str) -> Callable[[], None]:
     optimizer = make_optimizer(training.optimizer_name, vae.parameters(), 1e-3, beta1=0.9)
     device = torch.device("cpu")
     table = Rows(features, device)
-    losses_of_batch = compiled_if_long(batch_losses, 20_000_000, device)
+    losses_of_batch = compiled_if_long(batch_losses, SAMPLES_WORTH_IT, device)
 
     def run() -> None:
         train_epoch(
