@@ -157,6 +157,7 @@ def batch_losses(model: nn.Module, vae: VAE, features: Tensor, noise: Tensor) ->
 
 
 def in_precision(precision: str, device: torch.device) -> AbstractContextManager:
+    """What a forward pass on `device` runs under, with "float32" or "bf16"."""
     if precision == "bf16":
         return torch.autocast(device.type, torch.bfloat16)
     return onednn.linear_layers(device)
