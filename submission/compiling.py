@@ -31,7 +31,7 @@ def compiled_if_long(
     try:
         torch.compile(torch.neg)(torch.zeros(1))
     except Exception as error:  # whatever the compilers below it raise
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().partition("\n")[0]
         console.print(
             f"Training steps are not compiled, which is slower: {reason}. It takes g++ and "
             "Python's headers (on Debian and Ubuntu: the packages g++ and python3-dev)",

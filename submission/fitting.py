@@ -63,14 +63,13 @@ def fit(
         optimizer.load_state_dict(state["optimizer"])
     table = Rows(features, device)
     total, done = training.epochs * len(table), len(rows) * len(table)
-    losses_of_batch = compiled_if_long(batch_losses, total, device)
+    losses_of_batch = partial(compiled_if_long(batch_losses, total, device), model, vae)
     with recording(folder, rows) as record, progress("Training the VAE", total, done) as advance:
         for epoch in range(len(rows), training.epochs):
             weights, lr = training.loss_weights_at(epoch), training.lr_at(epoch)
             for group in optimizer.param_groups:
                 group["lr"] = lr
             sums = train_epoch(
-                model,
                 vae,
                 optimizer,
                 losses_of_batch,
@@ -111,10 +110,9 @@ def batches(
 
 
 def train_epoch(
-    model: nn.Module,
     vae: VAE,
     optimizer: torch.optim.Optimizer,
-    losses_of_batch: Callable[..., dict[str, Tensor]],
+    losses_of_batch: Callable[[Tensor, Tensor], dict[str, Tensor]],
     epoch: Iterable[tuple[Tensor, Tensor]],
     weights: Mapping[str, float],
     *,
@@ -125,8 +123,7 @@ def train_epoch(
     """Takes a step a batch; returns the sums over rows of the losses, by name.
 
     Args:
-        model: `vae`, or what wraps it to run on several devices, each its share of the rows.
-        losses_of_batch: `batch_losses`, or what it compiles to.
+        losses_of_batch: `batch_losses` of `vae`, compiled or not.
         epoch: Features (n, *feature_shape) and noise (n, latent_dims).
         weights: Of the losses, 1 where not given.
     """
@@ -134,7 +131,7 @@ def train_epoch(
     sums: dict[str, Tensor] = {}
     for features, noise in epoch:
         with in_precision(precision, features.device):
-            losses = losses_of_batch(model, vae, features, noise)
+            losses = losses_of_batch(features, noise)
         weighted = [weights.get(name, 1.0) * loss for name, loss in losses.items()]
         optimizer.zero_grad()
         torch.stack(weighted).sum().backward()
@@ -149,7 +146,11 @@ def train_epoch(
 
 
 def batch_losses(model: nn.Module, vae: VAE, features: Tensor, noise: Tensor) -> dict[str, Tensor]:
-    """The losses of a batch by name; each process runs its share of the rows."""
+    """The losses of a batch by name.
+
+    Args:
+        model: `vae`, or what wraps it to run on several devices, each its share of the rows.
+    """
     count = len(features)
     own = distributed.share(count)
     outputs = [distributed.gather_rows(rows, count) for rows in model(features[own], noise[own])]

@@ -51,6 +51,7 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight = ctx.saved_tensors
         wants_rows, wants_weight, wants_bias = ctx.needs_input_grad
+        # oneDNN wants the left factor in rows; compiled, what makes the gradient writes it so.
         return (
             _product(gradient, weight.T) if wants_rows else None,
             _product(gradient.T.contiguous(), rows.T) if wants_weight else None,

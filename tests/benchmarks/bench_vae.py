@@ -9,6 +9,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import gin
@@ -89,14 +90,13 @@ def kit_epoch(features: np.ndarray, precision: str) -> Callable[[], None]:
     optimizer = make_optimizer(training.optimizer_name, vae.parameters(), 1e-3, beta1=0.9)
     device = torch.device("cpu")
     table = Rows(features, device)
-    losses_of_batch = compiled_if_long(batch_losses, SAMPLES_WORTH_IT, device)
+    compiled = compiled_if_long(batch_losses, SAMPLES_WORTH_IT, device)
 
     def run() -> None:
         train_epoch(
             vae,
-            vae,
             optimizer,
-            losses_of_batch,
+            partial(compiled, vae, vae),
             batches(table, BATCH_SIZE, LATENTS, seed=1, epoch=0),
             {"KLD": BETA},
             clip_gradients=None,

@@ -5,12 +5,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import gin
+import numpy as np
 import pytest
 import torch
 
 from evaluation.environment import REPOSITORY
+from submission import checkpoints
+from submission.fitting import CHECKPOINT, fit
+from submission.vae import VAE
+from submission.vae_training import VAETraining
 
 SMALL = """
 main.dataset_size = 300
@@ -49,6 +55,38 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def run_fit(features: np.ndarray, tmp_path: Path) -> Callable[..., tuple[VAE, list[dict]]]:
+    """Trains on the `features` of the test's file; gives the VAE and the rows of the checkpoint."""
+
+    def run(
+        epochs: int = 2,
+        precision: str = "float32",
+        folder: Path = tmp_path,
+        made_from: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> tuple[VAE, list[dict]]:
+        torch.manual_seed(0)
+        training = VAETraining(latent_dims=3, epochs=epochs, **options)
+        vae = training.build(features.shape[1:])
+        fit(
+            vae,
+            training,
+            features,
+            batch_size=40,
+            seed=1,
+            device=torch.device("cpu"),
+            precision=precision,
+            folder=folder,
+            made_from=made_from or {"name": "test"},
+        )
+        state = checkpoints.load(folder / CHECKPOINT, made_from or {"name": "test"})
+        assert state is not None
+        return vae, state["rows"]
+
+    return run
 
 
 @pytest.fixture

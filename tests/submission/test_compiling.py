@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from evaluation.environment import REPOSITORY
-from submission import checkpoints, compiling
-from submission.fitting import CHECKPOINT, batch_losses, fit, in_precision
+from submission import compiling
+from submission.fitting import batch_losses, in_precision
+from submission.vae import VAE
 from submission.vae_training import VAETraining
 
 CPU = torch.device("cpu")
@@ -38,6 +39,12 @@ Encoder.features_per_layer = [96]
 Decoder.features_per_layer = [96]
 Decoder.likelihood_class = @GaussianLikelihood2d
 """
+
+
+@pytest.fixture
+def features() -> np.ndarray:
+    """Wide enough for onednn.linear_layers; 150 rows leave a smaller last batch."""
+    return np.random.RandomState(0).rand(150, 128).astype(np.float32)
 
 
 @pytest.fixture
@@ -88,30 +95,18 @@ def test_losses_and_gradients_are_the_eager_ones(
 @needs_compiler
 @pytest.mark.usefixtures("always")
 def test_an_interrupted_training_ends_at_the_same_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_fit: Callable[..., tuple[VAE, list[dict]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Compiled anew by another process, which `torch.compiler.reset` stands for."""
     gin.parse_config(OPTIONS)
-    features = np.random.RandomState(0).rand(150, 128).astype(np.float32)
 
     def train(folder: str, epochs: int) -> dict[str, Tensor]:
         torch.compiler.reset()
-        torch.manual_seed(0)
-        training = VAETraining(latent_dims=4, epochs=epochs)
-        fit(
-            training.build((128,)),
-            training,
-            features,
-            batch_size=40,  # and a last batch of 30
-            seed=1,
-            device=CPU,
-            precision="float32",
-            folder=tmp_path / folder,
-            made_from={},
-        )
-        state = checkpoints.load(tmp_path / folder / CHECKPOINT, {})
-        assert state is not None and len(state["rows"]) == epochs
-        return state["vae"]
+        vae, rows = run_fit(epochs, folder=tmp_path / folder)
+        assert len(rows) == epochs
+        return vae.state_dict()
 
     whole = train("whole", 3)
     train("halves", 1)

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import gin
 import numpy as np
@@ -15,13 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from submission import checkpoints
 from submission.__main__ import main
 from submission.fitting import CHECKPOINT, batches, fit
 from submission.optimizers import FusedRAdam, make_optimizer
 from submission.rows import Rows
 from submission.schedules import BetaSchedule
-from submission.vae import VAE
 from submission.vae_training import VAETraining
 
 pytestmark = [
@@ -38,38 +35,6 @@ def features() -> np.ndarray:
     random_state = np.random.RandomState(0)
     hidden = random_state.rand(150, 2).astype(np.float32)
     return 0.2 + 0.6 * hidden @ random_state.dirichlet([1, 1], 6).T.astype(np.float32)
-
-
-@pytest.fixture
-def run_fit(features: np.ndarray, tmp_path: Path) -> Callable[..., tuple[VAE, list[dict]]]:
-    """Trains, and returns the VAE and the rows of the checkpoint."""
-
-    def run(
-        epochs: int = 2,
-        precision: str = "float32",
-        folder: Path = tmp_path,
-        made_from: dict[str, Any] | None = None,
-        **options: Any,
-    ) -> tuple[VAE, list[dict]]:
-        torch.manual_seed(0)
-        training = VAETraining(latent_dims=3, epochs=epochs, **options)
-        vae = training.build(features.shape[1:])
-        fit(
-            vae,
-            training,
-            features,
-            batch_size=40,
-            seed=1,
-            device=CPU,
-            precision=precision,
-            folder=folder,
-            made_from=made_from or {"name": "test"},
-        )
-        state = checkpoints.load(folder / CHECKPOINT, made_from or {"name": "test"})
-        assert state is not None
-        return vae, state["rows"]
-
-    return run
 
 
 @pytest.mark.parametrize(
