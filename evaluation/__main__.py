@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation import environment, limits
-from evaluation.errors import BAD_INPUT, NOT_EQUAL, KitError, positive, run_command
-from evaluation.files import write_json
+from evaluation.common import devices, environment
+from evaluation.common.errors import BAD_INPUT, NOT_EQUAL, KitError, run_command
+from evaluation.common.files import write_json
+from evaluation.common.flags import limits_from, positive
 from evaluation.metrics import CHALLENGE, METRICS
+from evaluation.representation import limits
 
 
 class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
@@ -66,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where scores.json is written",
     )
-    limits.add_arguments(made, limits.Limits)
+    limits.add_arguments(made)
     return made
 
 
@@ -79,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from evaluation import grading, report
     from evaluation.data import open_dataset
-    from evaluation.finding import by_name, find_all, given_codes, only
+    from evaluation.representation.finding import by_name, find_all, given_codes, only
 
     refused: list[KitError] = []
     if arguments.codes:
@@ -93,10 +95,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         verify=arguments.verify,
         seed=arguments.seed,
         seeds=arguments.seeds,
-        device=environment.pick_device(arguments.device),
+        device=devices.pick_device(arguments.device),
         precision=arguments.precision,
         allow_unstable=arguments.allow_unstable,
-        limits=limits.from_arguments(arguments, limits.Limits),
+        limits=limits_from(arguments, limits.Limits),
     )
     data = open_dataset(arguments.dataset, arguments.data_root)
     _make_folder(arguments.output)
@@ -151,7 +153,7 @@ def _make_folder(folder: Path) -> None:
 def _metrics(given: Sequence[str] | None, config: Path | None) -> tuple[str, ...]:
     names = given
     if config is not None:
-        from evaluation.config import get_eval_metrics, load
+        from evaluation.common.gin_config import get_eval_metrics, load
 
         load(config)
         names = given or get_eval_metrics()

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.code_files import CodeStore
+from evaluation.code_store import CodeStore
+from evaluation.common.terminal import console, progress
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.representations import Representation
-from evaluation.terminal import console, progress
+from evaluation.representation.running import Representation
 
 _SECONDS_BETWEEN_KEEPING = 60.0
 

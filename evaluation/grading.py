@@ -12,20 +12,21 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from evaluation import contract, ledger
+from evaluation import ledger
 from evaluation.baselines import noise_table, spread
-from evaluation.code_files import CodeStore, digest_of_codes, read_codes
+from evaluation.code_store import CodeStore, digest_of_codes, read_codes
 from evaluation.codes import CodeTable, given_table, table_of
+from evaluation.common.errors import KitError
+from evaluation.common.files import write_json
+from evaluation.common.terminal import console, progress
 from evaluation.data.ground_truth import ImageGrid, IndexGrid
-from evaluation.errors import KitError
-from evaluation.files import write_json
-from evaluation.finding import Found
-from evaluation.limits import Limits
 from evaluation.metrics import METRICS
-from evaluation.representations import Representation
+from evaluation.representation import contract
+from evaluation.representation.finding import Found
+from evaluation.representation.limits import Limits
+from evaluation.representation.running import Representation
+from evaluation.representation.staging import digest_of
 from evaluation.scores import plain, reusable, source_digest, versions
-from evaluation.staging import digest_of
-from evaluation.terminal import console, progress
 
 FAST = "fast"
 REFERENCE = "disentanglement_lib"

@@ -8,8 +8,8 @@ comes from others.
 from contextlib import suppress
 from pathlib import Path
 
-from evaluation import environment
-from evaluation.files import sha256_of
+from evaluation.common import environment
+from evaluation.common.files import sha256_of
 
 _LEDGER = environment.SCRATCH / "ledger"
 

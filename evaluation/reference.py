@@ -11,7 +11,7 @@ import gin
 import numpy as np
 from numpy.random import RandomState
 
-from evaluation.errors import KitError
+from evaluation.common.errors import KitError
 from evaluation.metrics import Metric
 
 # disentanglement_lib uses `gin.tf` only as gin, and gin's own needs a part of TensorFlow that is no

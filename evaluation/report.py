@@ -6,8 +6,8 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from evaluation.common.terminal import console
 from evaluation.metrics import METRICS
-from evaluation.terminal import console
 
 
 def print_report(report: Mapping[str, Any]) -> None:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluation import environment
-from evaluation.errors import positive, run_command
-from submission import submitting
+from evaluation.common import devices, environment
+from evaluation.common.errors import run_command
+from evaluation.common.flags import positive
+from submission.delivery import submitting
 
 if TYPE_CHECKING:
     import torch
@@ -111,7 +112,7 @@ def _add_devices(parser: argparse.ArgumentParser) -> None:
 
 def _finetune(arguments: argparse.Namespace) -> int:
     def finetune(device: "torch.device") -> None:
-        from submission.finetuning import finetune
+        from submission.finetuning.run import finetune
 
         finetune(arguments.experiment, device=device, precision=arguments.precision)
 
@@ -150,10 +151,11 @@ def _export(arguments: argparse.Namespace) -> int:
 def _run_on_devices(arguments: argparse.Namespace, step: Callable[["torch.device"], None]) -> int:
     """Loads the config and runs `step`, in as many processes as were asked for."""
     environment.use_huge_pages()
-    from submission import config, distributed
+    from submission import config
+    from submission.runtime import distributed
 
     config.load(arguments.config, arguments.bindings)
-    device_name = environment.pick_device(arguments.device)
+    device_name = devices.pick_device(arguments.device)
     if arguments.devices > 1 and not distributed.is_launched():
         return distributed.launch(arguments.devices, device_name, arguments.command_line)
     with distributed.process_group(device_name, arguments.precision) as device:

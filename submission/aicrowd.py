@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, Literal
 
-from evaluation import environment
-from evaluation.errors import KitError, run_command
-from evaluation.terminal import console
+from evaluation.common import environment
+from evaluation.common.errors import KitError, run_command
+from evaluation.common.terminal import console
 
 CONNECT_SECONDS = 10.0
 """How long one try to reach the evaluator's Redis may take; there are three."""

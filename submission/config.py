@@ -6,9 +6,9 @@ from pathlib import Path
 
 import gin
 
-from evaluation import config
-from evaluation.files import whole_file
-from submission.aggregation import FeatureTransform, MaximumTransform
+from evaluation.common import gin_config
+from evaluation.common.files import whole_file
+from submission.features.aggregation import FeatureTransform, MaximumTransform
 
 
 @gin.configurable("main")
@@ -44,12 +44,12 @@ class Main:
     transform_class: type[FeatureTransform] = MaximumTransform
 
     def __post_init__(self) -> None:
-        config.check_range("main.dataset_size", self.dataset_size, 0)
-        config.check_range("main.test_ratio", self.test_ratio, 0, 1)
-        config.check_range("main.seed", self.seed, 0, 2**32)
+        gin_config.check_range("main.dataset_size", self.dataset_size, 0)
+        gin_config.check_range("main.test_ratio", self.test_ratio, 0, 1)
+        gin_config.check_range("main.seed", self.seed, 0, 2**32)
         # A single row has no variance for batch norm, so batches of one are left out.
-        config.check_range("main.batch_size", self.batch_size, 2)
-        config.check_range("main.vae_batch_size", self.vae_batch_size, 2)
+        gin_config.check_range("main.batch_size", self.batch_size, 2)
+        gin_config.check_range("main.vae_batch_size", self.vae_batch_size, 2)
 
 
 FOR_FINE_TUNING = ("dataset_name", "batch_size", "test_ratio")
@@ -57,14 +57,16 @@ FOR_FINE_TUNING = ("dataset_name", "batch_size", "test_ratio")
 
 
 def load(path: Path, bindings: Sequence[str] = ()) -> None:
-    """Loads a config of the method; see `evaluation.config.load`."""
+    """Loads a config of the method; see `evaluation.common.gin_config.load`."""
     # Importing a module makes its names known to gin.
-    from submission import aggregation, extractors, finetuning, vae_training  # noqa: F401
+    from submission.features import aggregation, extractors  # noqa: F401
+    from submission.finetuning import run  # noqa: F401
+    from submission.vae import settings  # noqa: F401
 
-    config.load(path, bindings)
+    gin_config.load(path, bindings)
 
 
 def save_config(folder: Path) -> None:
     """Writes the configuration in force to `folder`/config.gin."""
     with whole_file(folder / "config.gin") as temporary:
-        temporary.write_text(config.effective(), encoding="utf-8")
+        temporary.write_text(gin_config.effective(), encoding="utf-8")

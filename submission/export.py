@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from evaluation.errors import KitError
-from evaluation.files import sha256_of, whole_file
-from evaluation.terminal import console
-from submission.bundle import refuse_others
+from evaluation.common.errors import KitError
+from evaluation.common.files import sha256_of, whole_file
+from evaluation.common.terminal import console
+from evaluation.representation.finding import refuse_others
 
 _DIGEST = "digest"
 _BATCH_SIZES = (1, 2, 7)

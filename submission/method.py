@@ -9,17 +9,17 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from evaluation.common.environment import dataset_name
 from evaluation.data import open_dataset
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.environment import dataset_name
-from submission.aggregation import Extractor, FeatureTransform, IdentityTransform
-from submission.backbones import output_shape
 from submission.config import FOR_FINE_TUNING, Main
-from submission.extractors import get_feature_extractor
-from submission.features import origin, select_images
-from submission.vae import VAE, get_representation_extractor
-from submission.vae_training import VAETraining
-from submission.whitening import fit_whitening
+from submission.features.aggregation import Extractor, FeatureTransform, IdentityTransform
+from submission.features.backbones import output_shape
+from submission.features.extraction import origin, select_images
+from submission.features.extractors import get_feature_extractor
+from submission.features.whitening import fit_whitening
+from submission.vae.model import VAE, get_representation_extractor
+from submission.vae.settings import VAETraining
 
 
 @dataclass
@@ -53,7 +53,7 @@ def build(features_dir: Path, device: torch.device, precision: str, tuned: bool 
 
     Args:
         features_dir: Folder of cached features, if the config has them cached.
-        device, precision: Of extraction, as in `features.extract`.
+        device, precision: Of extraction, as in `extraction.extract`.
         tuned: Whether a fine-tuned extractor has its weights, or those that tuning starts from.
 
     Raises:

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import torch
 
-from evaluation.environment import output_path
-from evaluation.errors import KitError
-from submission import aicrowd, checkpoints, distributed
+from evaluation.common.environment import output_path
+from evaluation.common.errors import KitError
+from submission import aicrowd
 from submission.config import save_config
 from submission.export import export
-from submission.features import extract
-from submission.fitting import CHECKPOINT, fit
+from submission.features.extraction import extract
 from submission.method import Method, build, representation
+from submission.runtime import checkpoints, distributed
+from submission.vae.fitting import CHECKPOINT, fit
 
 
 def train(experiment: str, *, features_dir: Path, device: torch.device, precision: str) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation import environment
+from evaluation.common import environment
 from evaluation.data import open_dataset
 from evaluation.data.ground_truth import ImageGrid
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from evaluation.common.environment import data_root
+from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.environment import data_root
-from evaluation.errors import KitError
 
 
 def open_dataset(name: str, root: Path | None = None) -> ImageGrid:

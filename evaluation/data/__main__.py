@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluation.environment import data_root
-from evaluation.errors import KitError, run_command
-from evaluation.files import whole_file
-from evaluation.terminal import console
+from evaluation.common.environment import data_root
+from evaluation.common.errors import KitError, run_command
+from evaluation.common.files import whole_file
+from evaluation.common.terminal import console
 
 _COLUMNS = 10
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.compiler import njit
+from evaluation.common.compiled import njit
 
 Colour = tuple[float, float, float]
 """Red, green and blue as displayed, 0 to 255."""

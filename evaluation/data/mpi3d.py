@@ -16,6 +16,9 @@ from typing import IO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.common.errors import KitError
+from evaluation.common.files import locked
+from evaluation.common.terminal import console, progress
 from evaluation.data.ground_truth import ImageGrid
 from evaluation.data.stored import (
     BLOCK,
@@ -23,12 +26,9 @@ from evaluation.data.stored import (
     blocks_of,
     fingerprint_of,
     fresh_file,
-    locked,
     open_made,
     place_to_write,
 )
-from evaluation.errors import KitError
-from evaluation.terminal import console, progress
 
 FACTOR_NAMES = (
     "object_color",

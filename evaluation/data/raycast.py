@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.compiler import njit
+from evaluation.common.compiled import njit
 from evaluation.data.looks import Look
 
 Vector = tuple[float, float, float]

@@ -6,7 +6,6 @@ container that mounts it read-only, what would go there goes to
 `AICROWD_OUTPUT_PATH/.dataset/<name>` instead.
 """
 
-import fcntl
 import hashlib
 import json
 import math
@@ -19,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.environment import output_path
-from evaluation.errors import KitError
-from evaluation.files import free_bytes, whole_file, write_json
-from evaluation.terminal import console, progress
+from evaluation.common.environment import output_path
+from evaluation.common.errors import KitError
+from evaluation.common.files import free_bytes, locked, whole_file, write_json
+from evaluation.common.terminal import progress
 
 IMAGE_SHAPE = (64, 64, 3)
 BLOCK = 1024
@@ -178,18 +177,6 @@ def _state_of(path: Path) -> dict[str, Any]:
     # Whole seconds: layers of container images and archives keep no more.
     state = path.stat()
     return {"name": path.name, "bytes": state.st_size, "changed": int(state.st_mtime)}
-
-
-@contextmanager
-def locked(folder: Path, name: str) -> Iterator[None]:
-    """One process at a time; the system lets go when the process ends, however it ends."""
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            console.print(f"Another process is writing {name}; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager

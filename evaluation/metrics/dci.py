@@ -12,7 +12,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from evaluation.data.ground_truth import GroundTruthData
-from evaluation.metrics._boosting import fit, predict, training_predictions
+from evaluation.metrics.boosting.model import fit, predict, training_predictions
 from evaluation.metrics.sampling import Representation, sample_points
 
 

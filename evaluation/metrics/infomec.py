@@ -11,8 +11,8 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
+from evaluation.common.devices import cores
 from evaluation.data.ground_truth import GroundTruthData
-from evaluation.environment import cores
 from evaluation.metrics.mutual_information import entropies, mutual_information
 from evaluation.metrics.sampling import Representation, sample_points
 

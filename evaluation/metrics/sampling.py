@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from evaluation.compiler import njit
+from evaluation.common.compiled import njit
 from evaluation.data.ground_truth import FactorGrid, GroundTruthData, IndexGrid
 
 Representation = Callable[[NDArray], NDArray]

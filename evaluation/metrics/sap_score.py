@@ -7,8 +7,8 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
+from evaluation.common.devices import cores
 from evaluation.data.ground_truth import GroundTruthData
-from evaluation.environment import cores
 from evaluation.metrics.sampling import Representation, sample_points
 
 _LEAST_VARIANCE = 1e-12

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from evaluation import environment
+from evaluation.common import environment
 from submission.export import export_function
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from evaluation import environment
+from evaluation.common import environment
 from submission.export import export
 
 

@@ -19,12 +19,12 @@ import torch
 import torchvision
 from torch import nn
 
-from evaluation import environment
+from evaluation.common import environment
 from evaluation.data import open_dataset
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.finding import Found
-from evaluation.loading import OPTIMISED
-from evaluation.representations import Representation
+from evaluation.representation.finding import Found
+from evaluation.representation.loading import OPTIMISED
+from evaluation.representation.running import Representation
 
 ROUNDS = 5
 DRAWN = 10_000 + 15_000 * 64 + 15_000 + 15_000 + 10_000 + 10_000

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from evaluation import environment
+from evaluation.common import environment
 from evaluation.data.ground_truth import ImageGrid
-from submission.aggregation import MaximumTransform
-from submission.backbones import Backbone, build_network
-from submission.features import extract
+from submission.features.aggregation import MaximumTransform
+from submission.features.backbones import Backbone, build_network
+from submission.features.extraction import extract
 from tests.benchmarks.plain import plain_process
 
 

@@ -15,13 +15,13 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from evaluation import environment
+from evaluation.common import environment
 from evaluation.data.ground_truth import ImageGrid
-from submission.aggregation import AggregatedFeatureExtractor
-from submission.backbones import Backbone, build_network
-from submission.classifier import FactorClassifier
-from submission.labelled import LabelledImages
-from submission.tuning import FineTuning, tune
+from submission.features.aggregation import AggregatedFeatureExtractor
+from submission.features.backbones import Backbone, build_network
+from submission.finetuning.classifier import FactorClassifier
+from submission.finetuning.labelled import LabelledImages
+from submission.finetuning.loop import FineTuning, tune
 from tests.benchmarks.plain import plain_process
 
 

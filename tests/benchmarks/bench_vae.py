@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from submission.compiling import SAMPLES_WORTH_IT, compiled_if_long
-from submission.fitting import batch_losses, batches, train_epoch
-from submission.optimizers import make_optimizer
-from submission.rows import Rows
-from submission.vae import VAE
-from submission.vae_training import VAETraining
+from submission.runtime.compiling import SAMPLES_WORTH_IT, compiled_if_long
+from submission.runtime.optimizers import make_optimizer
+from submission.vae.fitting import batch_losses, batches, train_epoch
+from submission.vae.model import VAE
+from submission.vae.rows import Rows
+from submission.vae.settings import VAETraining
 
 STAGES = {
     "stage 1": """

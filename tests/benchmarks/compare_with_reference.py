@@ -22,9 +22,9 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from evaluation import reference
+from evaluation.common.errors import KitError
+from evaluation.common.files import sha256_of, write_json
 from evaluation.data.ground_truth import IndexGrid
-from evaluation.errors import KitError
-from evaluation.files import sha256_of, write_json
 from evaluation.metrics import CHALLENGE, Metric
 from evaluation.metrics.dci import dci
 from evaluation.metrics.sampling import sample_points

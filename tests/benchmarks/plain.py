@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any
 
-from evaluation.environment import HUGE_PAGES
+from evaluation.common.environment import HUGE_PAGES
 
 
 @contextmanager

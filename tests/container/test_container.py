@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from evaluation import container
-from evaluation.engine import Engine, find_engine, hardening
-from evaluation.errors import KitError
-from evaluation.limits import ContainerLimits
+from evaluation.common.errors import KitError
+from evaluation.container.__main__ import IMAGE
+from evaluation.container.engine import Engine, find_engine, hardening
+from evaluation.container.limits import ContainerLimits
 from tests.checkouts import bundle_encoder, kit, make_checkout
 
 pytestmark = pytest.mark.container
@@ -61,8 +61,8 @@ def left_behind(engine: str) -> str:
     return "".join(
         subprocess.run([engine, *listing], capture_output=True, text=True, check=True).stdout
         for listing in (
-            ("ps", "--all", "--format={{.Names}}", f"--filter=name={container.IMAGE}"),
-            ("volume", "ls", "--format={{.Name}}", f"--filter=name={container.IMAGE}"),
+            ("ps", "--all", "--format={{.Names}}", f"--filter=name={IMAGE}"),
+            ("volume", "ls", "--format={{.Name}}", f"--filter=name={IMAGE}"),
         )
     )
 
@@ -136,7 +136,7 @@ def test_the_container_is_shut_in_and_the_image_is_bare(
     mounts = [f"--volume={data_root}:/DATASET:ro", "--volume=/SHARED"]
     result = kit(
         checkout,
-        *(engine, "run", "--rm", *flags, *mounts, container.IMAGE, "python", "-c", PROBE),
+        *(engine, "run", "--rm", *flags, *mounts, IMAGE, "python", "-c", PROBE),
     )
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout) == {
@@ -149,7 +149,7 @@ def test_the_container_is_shut_in_and_the_image_is_bare(
         "data": [],
         "secrets": [],
     }
-    inspected = kit(checkout, engine, "image", "inspect", container.IMAGE)
+    inspected = kit(checkout, engine, "image", "inspect", IMAGE)
     (image,) = json.loads(inspected.stdout)
     assert image["Config"]["User"] == "1001"
     assert image["Config"]["Cmd"] == ["/home/aicrowd/run.sh"]
@@ -161,7 +161,7 @@ def test_the_container_is_shut_in_and_the_image_is_bare(
 def test_tests_run_inside_the_image(engine: str, checkout: Path) -> None:
     formats = ["--format=docker"] if engine == "podman" else []
     flags = [flag.removeprefix("--build-flag=") for flag in BUILD_FLAGS]
-    image = f"{container.IMAGE}-test"
+    image = f"{IMAGE}-test"
     build = [engine, "build", *formats, *flags, "--target=test", f"--tag={image}", "."]
     built = kit(checkout, *build)
     assert built.returncode == 0, built.stdout + built.stderr
@@ -207,19 +207,17 @@ def test_a_terminated_run_leaves_nothing_behind(
 def test_memory_beyond_the_limit_ends_the_container(engine: str, checkout: Path) -> None:
     flags = hardening(ContainerLimits(container_memory_gib=1))
     greedy = "x = bytearray(2 << 30)"
-    result = kit(
-        checkout, *(engine, "run", "--rm", *flags, container.IMAGE, "python", "-c", greedy)
-    )
+    result = kit(checkout, *(engine, "run", "--rm", *flags, IMAGE, "python", "-c", greedy))
     assert result.returncode == 137
 
 
 def test_links_are_not_copied_out(engine: str, tmp_path: Path) -> None:
-    made, name = tmp_path / "made", f"{container.IMAGE}-links"
+    made, name = tmp_path / "made", f"{IMAGE}-links"
     (made / "representation").mkdir(parents=True)
     (made / "representation" / "model.pt").write_text("model")
     (made / "logs").symlink_to(tmp_path)
     (made / "scores.json").symlink_to(tmp_path / "target")
-    subprocess.run([engine, "create", "--name", name, container.IMAGE, "true"], check=True)
+    subprocess.run([engine, "create", "--name", name, IMAGE, "true"], check=True)
     try:
         subprocess.run([engine, "cp", made, f"{name}:/tmp/experiment"], check=True)
         Engine(engine).copy_out(name, "/tmp/experiment", tmp_path / "output")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evaluation.code_files import CodeStore, read_codes
+from evaluation.code_store import CodeStore, read_codes
 from evaluation.codes import CodeTable
+from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.errors import KitError
 
 
 def test_each_row_is_encoded_once_in_rising_order_and_bounded_batches() -> None:

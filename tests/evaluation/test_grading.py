@@ -19,14 +19,15 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from evaluation import __main__ as command
-from evaluation import environment, grading, metrics, reference
+from evaluation import grading, metrics, reference
 from evaluation.baselines import spread
 from evaluation.codes import given_table
+from evaluation.common import environment
+from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid, IndexGrid
-from evaluation.errors import KitError
-from evaluation.finding import Found, find
 from evaluation.grading import Protocol, evaluate, open_codes
-from tests.evaluation.bad_submissions import dilled
+from evaluation.representation.finding import Found, find
+from tests.evaluation.representation.bad_submissions import dilled
 
 PICKED = "images[:, :, 20:50:10, 20:50:10].reshape(len(images), -1)"
 """27 pixels as codes: equal to the last bit however large the batch is."""

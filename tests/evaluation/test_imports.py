@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation import environment
+from evaluation.common import environment
 
 
 def imported_by(source: Path) -> set[str]:
@@ -34,7 +34,7 @@ def test_only_the_reference_and_saved_models_import_tensorflow() -> None:
     assert users <= {"reference.py", "loading.py"}
 
 
-@pytest.mark.parametrize("module", ["evaluation.__main__", "evaluation.worker"])
+@pytest.mark.parametrize("module", ["evaluation.__main__", "evaluation.representation.worker"])
 def test_heavy_packages_wait_until_they_are_needed(module: str) -> None:
     heavy = ["torch", "tensorflow", "sklearn", "scipy", "numba", "disentanglement_lib"]
     program = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"

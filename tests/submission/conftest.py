@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.environment import REPOSITORY
-from submission import checkpoints
-from submission.fitting import CHECKPOINT, fit
-from submission.vae import VAE
-from submission.vae_training import VAETraining
+from evaluation.common.environment import REPOSITORY
+from submission.runtime import checkpoints
+from submission.vae.fitting import CHECKPOINT, fit
+from submission.vae.model import VAE
+from submission.vae.settings import VAETraining
 
 SMALL = """
 main.dataset_size = 300

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.errors import KitError
+from evaluation.common.errors import KitError
 from submission import aicrowd
 
 REPOSITORY = Path(__file__).parents[2]

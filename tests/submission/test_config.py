@@ -6,14 +6,14 @@ from typing import Any
 import gin
 import pytest
 
-from evaluation import config as evaluation_config
-from evaluation.environment import REPOSITORY
-from evaluation.errors import KitError
+from evaluation.common import gin_config as evaluation_config
+from evaluation.common.environment import REPOSITORY
+from evaluation.common.errors import KitError
 from submission import config
-from submission.aggregation import RMACTransform
 from submission.config import Main
-from submission.tuning import FineTuning
-from submission.vae_training import VAETraining
+from submission.features.aggregation import RMACTransform
+from submission.finetuning.loop import FineTuning
+from submission.vae.settings import VAETraining
 
 CONFIGS = REPOSITORY / "submission" / "configs"
 

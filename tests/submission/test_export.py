@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from evaluation.errors import KitError
+from evaluation.common.errors import KitError
 from submission.export import export, export_function
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")

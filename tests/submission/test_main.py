@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from evaluation import environment
-from evaluation.errors import KitError, run_command
-from submission import checkpoints
+from evaluation.common import devices
+from evaluation.common.errors import KitError, run_command
 from submission.__main__ import main
+from submission.runtime import checkpoints
 
 HEAVY = "torch, torchvision, tensorflow, sklearn, numba, disentanglement_lib"
 
@@ -52,14 +52,14 @@ def test_unusable_command_lines(arguments: list[str]) -> None:
 )
 def test_devices_that_there_are_not(device: str, code: str) -> None:
     with pytest.raises(KitError, match=f"DEVICE-{code}.*'{device}'"):
-        environment.pick_device(device)
+        devices.pick_device(device)
 
 
 def test_a_device_keeps_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     if not torch.cuda.is_available():
         pytest.skip("NO CUDA DEVICE HERE")
     monkeypatch.setenv("AICROWD_CUDA", "0")
-    found = [environment.pick_device(choice) for choice in ("auto", "cpu", "cuda", "cuda:0")]
+    found = [devices.pick_device(choice) for choice in ("auto", "cpu", "cuda", "cuda:0")]
     assert found == ["cpu", "cpu", "cuda", "cuda:0"]
 
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 from submission.__main__ import main
-from submission.fitting import CHECKPOINT, batches, fit
-from submission.optimizers import FusedRAdam, make_optimizer
-from submission.rows import Rows
-from submission.schedules import BetaSchedule
-from submission.vae_training import VAETraining
+from submission.runtime.optimizers import FusedRAdam, make_optimizer
+from submission.vae.fitting import CHECKPOINT, batches, fit
+from submission.vae.rows import Rows
+from submission.vae.schedules import BetaSchedule
+from submission.vae.settings import VAETraining
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -174,7 +174,7 @@ def test_tensorboard_does_not_bring_tensorflow(tmp_path: Path) -> None:
     program = f"""
 import sys
 from pathlib import Path
-from submission.curves import recording
+from submission.runtime.curves import recording
 with recording(Path({str(tmp_path)!r}), [{{"MSE": 1.0}}]) as record:
     record()
 assert "tensorflow" not in sys.modules

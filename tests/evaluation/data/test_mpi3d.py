@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from evaluation.common.errors import KitError
 from evaluation.data import mpi3d, open_dataset
-from evaluation.errors import KitError
 
 SMALL = 144
 SIZES = (2, 2, 2, 3, 3, 2, 1)

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from evaluation.common.errors import KitError
 from evaluation.data import open_dataset, stored
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.errors import KitError
 
 NAME = "mpi3d_sim_real_mini"
 RENDER = [sys.executable, "-m", "evaluation.data", "render", NAME, "--data-root"]
@@ -25,7 +25,7 @@ OPEN = """
 import sys
 from pathlib import Path
 from evaluation.data import mpi3d, open_dataset
-from evaluation.errors import run_command
+from evaluation.common.errors import run_command
 
 mpi3d.LAYOUTS[10_368] = (4, 4, 2, 3, 3, 6, 6)
 

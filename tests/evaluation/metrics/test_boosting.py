@@ -11,10 +11,10 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.tree import DecisionTreeRegressor
 
 from evaluation.data.ground_truth import IndexGrid
-from evaluation.metrics import _boosting
-from evaluation.metrics._columns import sort_columns
-from evaluation.metrics._trees import grow_trees, pairwise_sum
-from evaluation.metrics._workshop import LEARNING_RATE, Targets, Trees, new_workshop
+from evaluation.metrics.boosting import model as model_module
+from evaluation.metrics.boosting.buffers import LEARNING_RATE, Targets, Trees, new_workshop
+from evaluation.metrics.boosting.columns import sort_columns
+from evaluation.metrics.boosting.trees import grow_trees, pairwise_sum
 from evaluation.metrics.sampling import sample_points
 from tests.code_tables import represent
 
@@ -134,7 +134,7 @@ def test_boosting_is_scikit_learns_stage_by_stage(classes: int) -> None:
     new = rng.uniform(-1, classes, (300, 1))
     theirs = GradientBoostingClassifier().fit(codes, labels[:, 0])
 
-    ours = _boosting.fit(codes, labels + 10, seed=0)
+    ours = model_module.fit(codes, labels + 10, seed=0)
 
     assert len(ours.stages) == len(theirs.estimators_)
     for trees, estimators in zip(ours.stages, theirs.estimators_, strict=True):
@@ -145,12 +145,12 @@ def test_boosting_is_scikit_learns_stage_by_stage(classes: int) -> None:
         expected = expected - expected.mean(axis=1, keepdims=True)
         ours = ours._replace(raw=ours.raw - ours.raw.mean(axis=0))
     assert np.allclose(ours.raw.T, expected, rtol=0, atol=1e-10)
-    assert np.array_equal(_boosting.training_predictions(ours)[:, 0] - 10, theirs.predict(codes))
-    assert np.array_equal(_boosting.predict(ours, new)[:, 0] - 10, theirs.predict(new))
+    assert np.array_equal(model_module.training_predictions(ours)[:, 0] - 10, theirs.predict(codes))
+    assert np.array_equal(model_module.predict(ours, new)[:, 0] - 10, theirs.predict(new))
 
 
 def test_boosting_where_scikit_learn_does_not_vary(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_boosting, "_STAGES", 5)
+    monkeypatch.setattr(model_module, "_STAGES", 5)
     compared = 0
     for data_seed in range(12):
         rng = np.random.default_rng(data_seed)
@@ -164,7 +164,7 @@ def test_boosting_where_scikit_learn_does_not_vary(monkeypatch: pytest.MonkeyPat
         if not all(np.allclose(expected, o.feature_importances_, atol=1e-12) for o in theirs):
             continue  # there are ties
         compared += 1
-        ours = _boosting.fit(codes, labels[:, np.newaxis], seed=data_seed)
+        ours = model_module.fit(codes, labels[:, np.newaxis], seed=data_seed)
         assert ours.importances[:, 0] == pytest.approx(expected, abs=1e-12)
         for trees, estimators in zip(ours.stages, theirs[0].estimators_, strict=True):
             for number, estimator in enumerate(estimators):
@@ -178,8 +178,8 @@ def test_threads_do_not_matter_and_seeds_do(monkeypatch: pytest.MonkeyPatch) -> 
     codes = np.hstack((factors, factors)) + 0.1 * rng.normal(size=(400, 6)).round()
     results = []
     for threads, seed in ((1, 0), (2, 0), (5, 0), (2, 1)):
-        monkeypatch.setattr(_boosting, "cores", lambda threads=threads: threads)
-        results.append(_boosting.fit(codes, factors, seed))
+        monkeypatch.setattr(model_module, "cores", lambda threads=threads: threads)
+        results.append(model_module.fit(codes, factors, seed))
     for other in results[1:3]:
         assert np.array_equal(results[0].importances, other.importances)
         assert np.array_equal(results[0].raw, other.raw)
@@ -190,7 +190,7 @@ def test_of_300_equal_columns_all_are_cut_as_often() -> None:
     """Each has two equal cuts, on either side of the middle value."""
     column = np.tile([0, 1, 2], 100)
     codes = np.repeat(column[:, np.newaxis], 300, axis=1)
-    model = _boosting.fit(codes, column[:, np.newaxis] == 1, seed=0)
+    model = model_module.fit(codes, column[:, np.newaxis] == 1, seed=0)
     cut = [column for stage in model.stages for column, _ in our_splits(stage).values()]
     assert len(cut) >= 200
     for tenth in np.histogram(cut, 10, (0, 300))[0] / len(cut):
@@ -203,12 +203,12 @@ def test_ties_are_broken_as_scikit_learn_breaks_them(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where it always makes the same of several equal cuts, by rounding, and where it varies."""
-    monkeypatch.setattr(_boosting, "_STAGES", 1)
+    monkeypatch.setattr(model_module, "_STAGES", 1)
     grid, runs = IndexGrid((3, 4, 2, 5)), 40
     codes, factors = sample_points(grid, represent(kind, grid), 400, 16, RandomState(0))
     theirs, ours = defaultdict(Counter), defaultdict(Counter)
     for run in range(runs):
-        model = _boosting.fit(codes, factors, seed=run)
+        model = model_module.fit(codes, factors, seed=run)
         for column, factor in enumerate(model.factors):
             expected = GradientBoostingClassifier(n_estimators=1).fit(codes, factors[:, column])
             for number, tree in enumerate(range(factor.trees.start, factor.trees.stop)):

@@ -1,0 +1,108 @@
+"""Codes in files: tables that a user brings, and what was encoded before."""
+
+import json
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation import ledger
+from evaluation.common.errors import KitError
+from evaluation.common.files import sha256_of, whole_file
+from evaluation.data.ground_truth import ImageGrid
+
+
+def read_codes(path: Path, data: ImageGrid) -> NDArray:
+    """The codes (n, dims) in a `.npy` file, one row for each image in the dataset's order.
+
+    Raises:
+        KitError: it cannot be read as an array, or is not one finite row an image.
+    """
+    try:
+        codes = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise _unreadable(path, error) from None
+    if codes.ndim != 2 or len(codes) != len(data) or codes.shape[1] < 1:
+        raise KitError(
+            "CODES-SHAPE",
+            f"{path} holds an array of shape {codes.shape}; {data.name} has {len(data):,} images",
+            "Give one row of codes for each image, in the dataset's order",
+        )
+    if codes.dtype.kind not in "fiu":
+        raise KitError("CODES-DTYPE", f"{path} holds {codes.dtype}, not numbers", "Save floats")
+    row = first_nonfinite_row(codes)
+    if row is not None:
+        raise KitError(
+            "CODES-NONFINITE",
+            f"{path} holds NaN, infinity or what float32 cannot hold, first in row {row}",
+            "Give finite codes for every image",
+        )
+    return codes if codes.dtype.kind == "f" else codes.astype(np.float64)
+
+
+def digest_of_codes(path: Path) -> str:
+    """The hash of a table of codes.
+
+    Raises:
+        KitError: it cannot be read.
+    """
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def first_nonfinite_row(codes: NDArray) -> int | None:
+    """The first row of codes (n, dims) that is not finite in float32, in which DCI compares."""
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(codes.astype(np.float32, copy=False)).all(axis=1)
+    return None if finite.all() else int(finite.argmin())
+
+
+def _unreadable(path: Path, error: Exception) -> KitError:
+    return KitError(
+        "CODES-UNREADABLE",
+        f"cannot read {path} as a table of codes: {error}",
+        "Write it with numpy.save, as an array of floats",
+    )
+
+
+class CodeStore:
+    """What one representation made of one dataset so far, in a `.npz` file.
+
+    Args:
+        path: The file; it need not be there.
+        made_from: What the codes depend on; a file made from anything else, or not
+            written here, is not read.
+
+    Attributes:
+        kept_at: When codes were last written, on the monotonic clock.
+    """
+
+    def __init__(self, path: Path, made_from: Mapping[str, Any]) -> None:
+        self.path = path
+        self._made_from = json.dumps(made_from, sort_keys=True)
+        self.kept_at = time.monotonic()
+
+    def recall(self) -> tuple[NDArray[np.int64], NDArray] | None:
+        """Numbers (n,) and codes (n, dims), or None where there are none to be used."""
+        if not ledger.has(self.path):
+            return None
+        try:
+            with np.load(self.path, allow_pickle=False) as stored:
+                if str(stored["made_from"]) == self._made_from:
+                    return stored["indices"], stored["codes"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            pass  # absent or damaged: what it held is encoded again
+        return None
+
+    def keep(self, indices: NDArray[np.int64], codes: NDArray) -> None:
+        """Writes numbers (n,) and codes (n, dims) in place of what was there."""
+        with whole_file(self.path) as temporary:
+            np.savez(temporary, indices=indices, codes=codes, made_from=self._made_from)
+            ledger.enter(temporary)
+        self.kept_at = time.monotonic()

@@ -1,0 +1,46 @@
+"""Which processor work runs on, and how much of it there is."""
+
+import os
+
+from evaluation.common import environment
+from evaluation.common.errors import KitError
+
+
+def cores() -> int:
+    """CPUs that this process may run on, which in a container can be fewer than there are."""
+    return len(os.sched_getaffinity(0))
+
+
+def pick_device(choice: str = "auto") -> str:
+    """The torch device for `choice`; "auto" is CUDA if found, unless `AICROWD_CUDA` is false.
+
+    Args:
+        choice: "auto", "cpu", "cuda", or "cuda:N" for one of several.
+
+    Raises:
+        KitError: another name, or a CUDA device that torch does not find.
+    """
+    if choice == "cpu":
+        return choice
+    import torch
+
+    found = torch.cuda.device_count()
+    if choice == "auto":
+        return "cuda" if found and environment.switch("AICROWD_CUDA", default=True) else "cpu"
+    try:
+        device = torch.device(choice)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type != "cuda":
+        raise KitError(
+            "DEVICE-NAME",
+            f"'{choice}' is no device of this kit",
+            "Choose auto, cpu, cuda or cuda:N",
+        )
+    if (device.index or 0) >= found:
+        raise KitError(
+            "DEVICE-CUDA",
+            f"'{choice}' is not here: torch finds {found} CUDA devices",
+            "Choose the device cpu or auto",
+        )
+    return choice

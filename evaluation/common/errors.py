@@ -1,0 +1,63 @@
+"""Errors that a user can mend, and how a command reports them."""
+
+import errno
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+BAD_INPUT = 2
+"""Exit status of a command that refused its input."""
+
+NOT_EQUAL = 3
+"""Exit status of `--verify` where the engines differ by more than a tolerance."""
+
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+
+
+class KitError(Exception):
+    """A problem with what the user gave, as opposed to a bug.
+
+    Args:
+        code: Stable identifier in capitals, `AREA-PROBLEM`, that scripts may rely on.
+        problem: What is wrong, with the offending value and what is allowed, without a full stop.
+        remedy: What to do, as an imperative, without a full stop.
+    """
+
+    def __init__(self, code: str, problem: str, remedy: str) -> None:
+        super().__init__(code, problem, remedy)
+        self.code = code
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        line = f"error[{self.code}]: {self.problem}. {self.remedy}."
+        return " ".join(line.split())
+
+
+def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
+    """Runs a command line to its exit status: one line for a `KitError`, a traceback for a bug.
+
+    A disk that is full, or a folder that may not be written to, is no bug either. SIGTERM unwinds
+    the command as an exception does, so that what it staged or started is removed.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        status = command(None)
+    except KitError as error:
+        # gin raises a subclass whose text trails off into the calls it was under.
+        print(KitError.__str__(error), file=sys.stderr)
+        status = BAD_INPUT
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        refusal = KitError(
+            "OUTPUT-UNWRITABLE",
+            f"{error.filename or 'a file could not be written'}: {error.strerror}",
+            "Make room there, or name a folder that may be written to",
+        )
+        print(refusal, file=sys.stderr)
+        status = BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = 130
+    sys.exit(status)

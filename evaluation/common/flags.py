@@ -1,0 +1,41 @@
+"""Kinds of command-line flags that both houses use."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+Limits = TypeVar("Limits")
+
+
+def positive(text: str) -> int:
+    """A whole number from 1, as argparse's `type`."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not a positive number")
+    return number
+
+
+def add_limits(parser: argparse.ArgumentParser, kind: type, helps: Mapping[str, str]) -> None:
+    """Adds a flag `--max-FIELD` for each field of the dataclass `kind`, with its default.
+
+    Args:
+        helps: What each field limits, by its name.
+    """
+    group = parser.add_argument_group("limits", kind.__doc__)
+    of_kind: Any = kind
+    for field in fields(of_kind):
+        group.add_argument(
+            f"--max-{field.name.replace('_', '-')}",
+            type=type(field.default),
+            default=field.default,
+            metavar="N",
+            help=helps[field.name],
+        )
+
+
+def limits_from(arguments: argparse.Namespace, kind: type[Limits]) -> Limits:
+    """The dataclass `kind` with the values of the flags that `add_limits` added."""
+    of_kind: Any = kind
+    names = [field.name for field in fields(of_kind)]
+    return kind(**{name: getattr(arguments, f"max_{name}") for name in names})

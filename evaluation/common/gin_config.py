@@ -1,0 +1,219 @@
+"""Configs in gin, read strictly.
+
+A binding is refused where it is written, before anything runs, if no configurable has that name or
+if its value is not of the kind that the configurable's annotations ask for. Beyond that gin's own
+rules hold: the last of two bindings wins; macros, scopes, `import` and `include` work.
+"""
+
+import difflib
+import importlib
+import inspect
+import math
+import tokenize
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, get_type_hints
+
+import gin
+from gin.config import ParserDelegate
+from gin.config_parser import BindingStatement, ConfigParser, ImportStatement
+
+from evaluation.common.errors import KitError
+from evaluation.common.gin_types import choices, describe, is_of_kind
+
+
+def load(path: Path | None, bindings: Sequence[str] = ()) -> None:
+    """Makes a gin file, then `bindings` (each `"a.b = c"`), the only configuration in force.
+
+    The modules whose names the file uses must have been imported.
+
+    Raises:
+        KitError: unreadable file, syntax, unknown name, or value of the wrong kind; the message
+            gives the file and line and the nearest name that exists.
+    """
+    gin.clear_config()
+    found = [] if path is None else list(_file_bindings(path))
+    for text in bindings:
+        found += _bindings(text, f"--binding '{text}'")
+    kinds = _kinds()
+    for binding in found:
+        binding.bind(kinds)
+    # Macros may be set after their use, so values are looked at once everything is bound.
+    for binding in found:
+        binding.check(kinds)
+
+
+def effective() -> str:
+    """The configuration in force as gin text: loading it again gives the same configuration."""
+    return gin.config_str()
+
+
+def sets(configurable: str) -> bool:
+    """Whether the configuration in force binds any parameter of `configurable`."""
+    return any(selector.split(".")[-1] == configurable for _, selector in gin.config._CONFIG)
+
+
+def check_range(
+    binding: str, value: float | None, at_least: float, below: float = math.inf
+) -> None:
+    """Refuses a value outside of [at_least, below); None, where a binding may be that, is let be.
+
+    Raises:
+        KitError: `CONFIG-RANGE`.
+    """
+    if value is None or at_least <= value < below:
+        return
+    allowed = f"at least {at_least}" + (f" and below {below}" if below < math.inf else "")
+    raise KitError(
+        "CONFIG-RANGE",
+        f"binding '{binding}' is {value}, and must be {allowed}",
+        f"Give '{binding}' such a value",
+    )
+
+
+@gin.configurable
+def get_eval_metrics(metrics: Sequence[str] | None = None) -> list[str] | None:
+    """Names of the metrics to grade with; None means the challenge's five."""
+    return None if metrics is None else list(metrics)
+
+
+@dataclass(frozen=True)
+class _Binding:
+    """One `scope/selector.parameter = value`; without a parameter it sets a macro."""
+
+    scope: str
+    selector: str
+    parameter: str
+    value: Any
+    where: str
+
+    @property
+    def name(self) -> str:
+        """`configurable.parameter`, without the modules that may stand before it."""
+        found = gin.config._REGISTRY.matching_selectors(self.selector)
+        short = gin.config._REGISTRY.minimal_selector(found[0]) if found else self.selector
+        return f"{short}.{self.parameter}"
+
+    def bind(self, kinds: dict[str, Any]) -> None:
+        if not self.parameter:
+            macro = "/".join(filter(None, (self.scope, self.selector)))
+            gin.bind_parameter((macro, "gin.macro", "value"), self.value)
+            return
+        if self.name not in kinds:
+            _refuse_name(self.where, f"binding '{self.name}'", self.name, kinds)
+        gin.bind_parameter((self.scope, self.selector, self.parameter), self.value)
+
+    def check(self, kinds: dict[str, Any]) -> None:
+        if not self.parameter:
+            return
+        kind = kinds[self.name]
+        value = self._resolved(self.value, kinds)
+        if is_of_kind(value, kind):
+            return
+        allowed = choices(kind)
+        nearest = f" (nearest: {_nearest(repr(value), allowed)})" if allowed else ""
+        raise KitError(
+            "CONFIG-VALUE",
+            f"{self.where}: binding '{self.name}' is {value!r}, not {describe(kind)}{nearest}",
+            f"Give '{self.name}' a value of that kind",
+        )
+
+    def _resolved(self, value: Any, kinds: dict[str, Any]) -> Any:
+        """`value` with macros replaced, and every reference known to exist."""
+        if isinstance(value, list | tuple):
+            return type(value)(self._resolved(item, kinds) for item in value)
+        if isinstance(value, dict):
+            return {key: self._resolved(item, kinds) for key, item in value.items()}
+        if not hasattr(value, "selector"):
+            return value
+        if not hasattr(value, "configurable"):
+            references = choices(kinds[self.name]) or [f"@{name.split('.')[0]}" for name in kinds]
+            what = f"binding '{self.name}' is '@{value.selector}', which"
+            _refuse_name(self.where, what, f"@{value.selector}", references)
+        if value.configurable.selector != "gin.macro":
+            return value
+        macro = "/".join(value.scopes)
+        try:
+            return self._resolved(gin.query_parameter(f"{macro}/gin.macro.value"), kinds)
+        except ValueError:
+            raise KitError(
+                "CONFIG-NAME",
+                f"{self.where}: binding '{self.name}' uses the macro '%{macro}', which is not set",
+                f"Add a line '{macro} = VALUE'",
+            ) from None
+
+
+def _file_bindings(path: Path) -> Iterator[_Binding]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise KitError(
+            "CONFIG-FILE", f"cannot read the config {path}: {error}", "Give the path of a gin file"
+        ) from None
+    return _bindings(text, path)
+
+
+def _bindings(text: str, origin: Path | str) -> Iterator[_Binding]:
+    """The bindings of gin text; a file's includes lie beside it."""
+    line = 0
+    try:
+        # Unknown references are let through here, to be reported with their binding.
+        for statement in ConfigParser(text, ParserDelegate(skip_unknown=True)):
+            line = statement.location[1]
+            where = f"{origin}:{line}" if isinstance(origin, Path) else origin
+            if isinstance(statement, BindingStatement):
+                scope, selector, parameter, value, _ = statement
+                yield _Binding(scope, selector, parameter, value, where)
+            elif isinstance(statement, ImportStatement):
+                _import(statement.module, where)
+            else:
+                yield from _file_bindings(Path(origin).parent / statement.filename)
+    except (SyntaxError, tokenize.TokenError) as error:
+        place = error.lineno if isinstance(error, SyntaxError) else line + 1
+        raise KitError(
+            "CONFIG-SYNTAX",
+            f"{origin}:{place}: not a gin statement: {error.args[0].rstrip('.')}",
+            "Write lines of the form name.parameter = value",
+        ) from None
+
+
+def _import(module: str, where: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise KitError(
+            "CONFIG-IMPORT",
+            f"{where}: cannot import {module}: {error}",
+            "Name a module that Python finds from here",
+        ) from None
+
+
+def _kinds() -> dict[str, Any]:
+    """The annotation of every `configurable.parameter` that a config may set."""
+    # gin 0.4.0, to which requirements.txt pins it, lists what it knows nowhere else.
+    kinds = {}
+    for selector, configurable in gin.config._REGISTRY.items():
+        if selector.startswith("gin."):
+            continue
+        target = configurable.fn_or_cls
+        hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
+        short = gin.config._REGISTRY.minimal_selector(selector)
+        for parameter in inspect.signature(target).parameters:
+            if parameter not in (configurable.denylist or ()):
+                kinds[f"{short}.{parameter}"] = hints.get(parameter, Any)
+    return kinds
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    return difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+
+
+def _refuse_name(where: str, what: str, name: str, known: Iterable[str]) -> NoReturn:
+    owner = name.rpartition(".")[0]
+    names = [other for other in known if other.rpartition(".")[0] == owner] or list(known)
+    raise KitError(
+        "CONFIG-NAME",
+        f"{where}: {what} does not exist; the nearest name is '{_nearest(name, names)}'",
+        "Correct the name or remove the line",
+    )

@@ -1,0 +1,1 @@
+"""The submission's image, built and run as AIcrowd's evaluator would."""

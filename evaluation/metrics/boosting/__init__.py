@@ -1,0 +1,1 @@
+"""scikit-learn's gradient-boosted trees, grown exactly and fast, for DCI."""

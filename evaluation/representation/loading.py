@@ -1,0 +1,165 @@
+"""The three kinds of representation, loaded to functions of images. Runs in the worker only.
+
+Nothing here imports a framework before the kind needs it.
+"""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Encode = Callable[[NDArray[np.uint8]], NDArray]
+"""Maps images (n, height, width, 3) to whatever the representation makes of them."""
+
+PLAIN = "plain"
+"""The representation as it was handed in, called as the challenge's kit calls it."""
+
+OPTIMISED = "optimised"
+"""The same in its fastest form, where the kind has one."""
+
+SIGNATURE = "representation"
+INPUT = "images"
+
+
+class RefusalError(Exception):
+    """A problem with the representation: a code of `supervisor.REMEDIES`, and what is wrong."""
+
+    def __init__(self, code: str, problem: str) -> None:
+        super().__init__(code, problem)
+        self.code = code
+        self.problem = problem
+
+
+def load(kind: str, path: Path, device: str, precision: str) -> dict[str, Encode]:
+    """The forms of the representation at `path`, by name; PLAIN is always among them.
+
+    Raises:
+        RefusalError: for what is recognised; anything that loading raises passes through.
+    """
+    return _LOADERS[kind](path, device, precision)
+
+
+def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Encode]:
+    import torch
+
+    from evaluation.representation import packed_torchscript
+
+    # "float32" promises float32: no TF32 in convolutions.
+    torch.backends.cudnn.allow_tf32 = precision != "float32"
+    try:
+        module = torch.jit.load(str(path), map_location=device)
+    except RuntimeError as error:
+        cause = str(error).partition(". ")[0]  # advice and a trace of C++ follow
+        raise RefusalError(
+            "REPRESENTATION-LOAD", f"is no TorchScript that loads: {cause}"
+        ) from None
+
+    def encode(run: Any, images: NDArray[np.uint8], memory_format: torch.memory_format) -> NDArray:
+        # NHWC bytes seen as NCHW are in channels-last order already.
+        batch = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
+        batch = batch.to(torch.float32, memory_format=memory_format).div_(255)
+        with torch.inference_mode():
+            codes = run(batch)
+        if not isinstance(codes, torch.Tensor):
+            raise RefusalError(
+                "REPRESENTATION-SHAPE", f"returns a {type(codes).__name__}, no tensor"
+            )
+        return codes.cpu().float().numpy() if codes.is_floating_point() else codes.cpu().numpy()
+
+    forms: dict[str, Encode] = {
+        PLAIN: lambda images: encode(module, images, torch.contiguous_format)
+    }
+    try:
+        # Fails for a module in training mode, which must be seen to be so.
+        fast = torch.jit.freeze(torch.jit.load(str(path), map_location=device))
+        if device == "cpu" and torch.backends.mkldnn.is_available():
+            # Autocast, which leaves them alone, does the rest.
+            packed_torchscript.pack_convolutions(fast, packed_torchscript.DTYPES[precision])
+    except RuntimeError:
+        fast = None
+    if fast is not None:
+
+        def encode_fast(images: NDArray[np.uint8]) -> NDArray:
+            bf16 = precision == "bf16"
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
+                return encode(fast, images, torch.channels_last)
+
+        forms[OPTIMISED] = encode_fast
+    return {name: _halving_when_full(form) for name, form in forms.items()}
+
+
+def _halving_when_full(encode: Encode) -> Encode:
+    """`encode` by halves of the batch where a GPU's memory does not take the whole."""
+    import torch
+
+    def encode_in_parts(images: NDArray[np.uint8]) -> NDArray:
+        try:
+            return encode(images)
+        except torch.OutOfMemoryError:
+            if len(images) == 1:
+                raise
+        half = len(images) // 2
+        return np.concatenate([encode_in_parts(images[:half]), encode_in_parts(images[half:])])
+
+    return encode_in_parts
+
+
+def _load_dill(path: Path, device: str, precision: str) -> dict[str, Encode]:  # noqa: ARG001
+    import dill
+
+    try:
+        with path.open("rb") as stream:
+            function = dill.load(stream)
+    except ModuleNotFoundError as error:
+        raise RefusalError("REPRESENTATION-MODULE", f"needs the module {error.name}") from None
+    except (pickle.UnpicklingError, EOFError) as error:
+        raise RefusalError("REPRESENTATION-LOAD", f"is no dill file that loads: {error}") from None
+    if not callable(function):
+        problem = f"holds a {type(function).__name__}, which cannot be called"
+        raise RefusalError("REPRESENTATION-LOAD", problem)
+
+    def encode(images: NDArray[np.uint8]) -> NDArray:
+        batch = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
+        return np.asarray(function(batch / np.float32(255)))
+
+    return {PLAIN: encode}
+
+
+def _load_saved_model(path: Path, device: str, precision: str) -> dict[str, Encode]:  # noqa: ARG001
+    import tensorflow as tf
+
+    if device == "cpu":
+        tf.config.set_visible_devices([], "GPU")
+    try:
+        model = tf.saved_model.load(str(path))
+    except (OSError, ValueError) as error:
+        raise RefusalError("REPRESENTATION-LOAD", f"is no SavedModel that loads: {error}") from None
+    if SIGNATURE not in model.signatures:
+        known = ", ".join(sorted(model.signatures)) or "none"
+        raise RefusalError("REPRESENTATION-SIGNATURE", f"has no signature {SIGNATURE}, but {known}")
+    function = model.signatures[SIGNATURE]
+    inputs = list(function.structured_input_signature[1])
+    if inputs != [INPUT]:
+        problem = f"has a signature with the inputs {inputs}, not [{INPUT!r}]"
+        raise RefusalError("REPRESENTATION-SIGNATURE", problem)
+    outputs = list(function.structured_outputs)
+    if "default" not in outputs and len(outputs) != 1:
+        raise RefusalError("REPRESENTATION-SIGNATURE", f"has outputs {outputs}, and no 'default'")
+    output = "default" if "default" in outputs else outputs[0]
+
+    def encode(images: NDArray[np.uint8]) -> NDArray:
+        batch = tf.constant(images.astype(np.float32) / np.float32(255))
+        # `model` stays in this closure: TensorFlow frees a signature's variables with its model.
+        return (model, function(**{INPUT: batch})[output])[1].numpy()
+
+    return {PLAIN: encode}
+
+
+_LOADERS: dict[str, Callable[[Path, str, str], dict[str, Encode]]] = {
+    "torchscript": _load_torchscript,
+    "dill": _load_dill,
+    "savedmodel": _load_saved_model,
+}

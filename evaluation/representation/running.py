@@ -1,0 +1,112 @@
+"""What a participant handed in, as something that gives codes."""
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.code_store import first_nonfinite_row
+from evaluation.common.errors import KitError
+from evaluation.representation.finding import Found
+from evaluation.representation.limits import ENCODING_BATCH, Limits
+from evaluation.representation.loading import PLAIN
+from evaluation.representation.staging import copy_aside
+from evaluation.representation.supervisor import Worker
+
+
+class Representation:
+    """A representation that runs, for the time of a `with` block.
+
+    What is run is a private copy, whose hash `sha256` is. Its form is PLAIN until somebody sets
+    another one of `forms`.
+
+    Args:
+        found: Where it is.
+        device: "cpu" or "cuda".
+        precision: "float32", or "bf16" for the fast form of TorchScript.
+        limits: What it may use.
+    """
+
+    def __init__(
+        self,
+        found: Found,
+        device: str = "cpu",
+        precision: str = "float32",
+        limits: Limits | None = None,
+    ) -> None:
+        self.found = found
+        self.device = device
+        self.precision = precision
+        self.limits = limits or Limits()
+        self.form = PLAIN
+        self.dim: int | None = None
+        self.batch = ENCODING_BATCH[device]
+        self._exit = ExitStack()
+
+    def __enter__(self) -> "Representation":
+        with ExitStack() as stack:
+            stage = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="representation-")))
+            copy, self.sha256 = copy_aside(self.found.path, stage, self.limits)
+            work = stage / "work"
+            work.mkdir()
+            self._worker = stack.enter_context(
+                Worker(
+                    copy,
+                    self.found.kind,
+                    work,
+                    str(self.found.path),
+                    self.device,
+                    self.precision,
+                    self.batch,
+                    self.limits,
+                )
+            )
+            self._exit = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._exit.close()
+
+    @property
+    def forms(self) -> list[str]:
+        """Names of the forms in which it runs."""
+        return self._worker.forms
+
+    @property
+    def missing_isolation(self) -> list[str]:
+        """What of the sandbox could not be had here, a phrase each."""
+        return self._worker.missing
+
+    def encode(self, images: NDArray[np.uint8]) -> NDArray:
+        """Codes (n, dims) of at most `batch` images (n, 64, 64, 3).
+
+        Raises:
+            KitError: it failed, broke a limit, or returned something else than finite codes; it is
+                of no further use then.
+        """
+        self._worker.pixels[: len(images)] = images
+        codes = self._worker.encode(len(images), self.form)
+        self.dim = self.dim or codes.shape[1]
+        if codes.shape[1] != self.dim:
+            raise KitError(
+                "REPRESENTATION-SHAPE",
+                f"{self.found.path} returns {codes.shape[1]} dims after {self.dim} before",
+                "Return the same number of dims for every batch",
+            )
+        row = first_nonfinite_row(codes)
+        if row is not None:
+            raise KitError(
+                "REPRESENTATION-NONFINITE",
+                f"{self.found.path} returns NaN, infinity or what float32 cannot hold, first for "
+                f"image {row} of a batch of {len(images)}",
+                "Look for divisions by zero, logarithms and overflows",
+            )
+        return codes

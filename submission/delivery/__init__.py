@@ -1,0 +1,1 @@
+"""From an exported representation to a submission: bundle, checks, package, upload."""

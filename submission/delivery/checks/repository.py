@@ -1,0 +1,122 @@
+"""The git repository as a push would send it."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from evaluation.common.errors import KitError
+from submission.delivery import bundle
+from submission.delivery.git import git, has_remote, lines, submission_tags, uses_lfs
+
+LARGE_BYTES = 5 << 20
+"""Files above this size belong in Git LFS: git keeps every version of a file for ever."""
+
+
+def problems(root: Path, tag: str, remote: str) -> Iterator[KitError]:
+    """What stands in the way of pushing the tree under `root` to `remote` as `tag`.
+
+    What is bundled may differ from the last commit: submitting commits it. Without such a remote
+    only the tags that are here are looked at.
+    """
+    try:
+        git(root, "rev-parse", "--verify", "HEAD")
+    except KitError:
+        yield KitError("GIT-ABSENT", f"{root} is no git repository with a commit", "git clone it")
+        return
+    if not lines(root, "branch", "--show-current"):
+        yield KitError("GIT-DETACHED", "no branch is checked out", "git switch -c BRANCH")
+    yield from _changes(root)
+    yield from _large_files(root)
+    yield from _tags(root, tag, remote if has_remote(root, remote) else None)
+
+
+def changed_bundle(root: Path) -> list[str]:
+    """Paths that bundling has written or removed since the last commit."""
+    members, before = [], []
+    with suppress(KitError):
+        members = [*bundle.members(root), bundle.MANIFEST]
+    with suppress(KitError):
+        before = bundle.members_in(git(root, "show", f"HEAD:{bundle.MANIFEST}"))
+    return [
+        path
+        for path, letters in changes(root).items()
+        if path in members or (path in before and "D" in letters)
+    ]
+
+
+def changes(root: Path) -> dict[str, str]:
+    """git's two letters for each path that differs from the last commit."""
+    entries = lines(root, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
+    return {entry[3:]: entry[:2] for entry in entries}
+
+
+def large_files(root: Path, paths: list[str]) -> list[str]:
+    """Those of `paths` that are large and would not go through Git LFS."""
+    files = [path for path in paths if (root / path).is_file()]
+    large = [path for path in files if (root / path).stat().st_size > LARGE_BYTES]
+    return [path for path, lfs in uses_lfs(root, large).items() if not lfs]
+
+
+def _changes(root: Path) -> Iterator[KitError]:
+    expected = changed_bundle(root)
+    for path, letters in changes(root).items():
+        if path in expected:
+            continue
+        if letters == "??":
+            yield KitError(
+                "TREE-UNTRACKED",
+                f"{path} is not under git, so it would not be submitted",
+                f"git add {path}, or name it in .gitignore",
+            )
+        else:
+            yield KitError(
+                "TREE-DIRTY",
+                f"{path} differs from the last commit",
+                f"git commit {path}, or git checkout {path}",
+            )
+
+
+def _large_files(root: Path) -> Iterator[KitError]:
+    for path in large_files(root, lines(root, "ls-files", "-z")):
+        yield KitError(
+            "LFS-UNTRACKED",
+            f"{path} is larger than {LARGE_BYTES >> 20} MiB and not in Git LFS",
+            f"git lfs track --filename {path}, then commit it again",
+        )
+    try:
+        git(root, "lfs", "version")
+    except KitError:
+        yield KitError(
+            "LFS-MISSING", "Git LFS is not installed", "Install git-lfs; the encoder needs it"
+        )
+
+
+def _tags(root: Path, tag: str, remote: str | None) -> Iterator[KitError]:
+    if not tag.startswith("submission-"):
+        yield KitError(
+            "TAG-NAME", f"the tag '{tag}' is not evaluated", "Begin its name with 'submission-'"
+        )
+    else:
+        try:
+            git(root, "check-ref-format", f"refs/tags/{tag}")
+        except KitError:
+            yield KitError(
+                "TAG-NAME",
+                f"git does not take '{tag}' as the name of a tag",
+                "Use letters, digits, hyphens and dots, as in submission-v1.2",
+            )
+    try:
+        taken = submission_tags(root, remote)
+    except KitError as error:
+        yield error
+        taken = submission_tags(root, None)
+    if tag in taken:
+        yield KitError("TAG-TAKEN", f"the tag '{tag}' exists already", "Choose another with --tag")
+    head = git(root, "rev-parse", "HEAD")
+    evaluated = [name for name, commit in taken.items() if commit == head]
+    if evaluated and not changed_bundle(root):
+        yield KitError(
+            "COMMIT-EVALUATED",
+            f"this commit was submitted as '{evaluated[0]}', and is not evaluated again",
+            "Change something: bundle another encoder, or commit",
+        )

@@ -1,0 +1,80 @@
+"""The few questions and orders that submitting has for git."""
+
+import shlex
+import subprocess
+from pathlib import Path
+
+from evaluation.common.errors import KitError
+
+
+def git(root: Path, *arguments: str) -> str:
+    """Runs `git ARGUMENTS` in `root` and returns what it prints, without the last line's end.
+
+    Raises:
+        KitError: `GIT-MISSING` or `GIT-FAILED`, with git's own last line.
+    """
+    try:
+        result = subprocess.run(
+            ["git", "-C", str(root), *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",  # names of files need not be UTF-8
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise KitError("GIT-MISSING", "git is not installed", "Install git") from None
+    if result.returncode != 0:
+        reason = (result.stderr.strip() or f"status {result.returncode}").splitlines()[-1]
+        raise KitError(
+            "GIT-FAILED",
+            f"`git {shlex.join(arguments)}` failed: {reason}",
+            "Mend what git complains about and run the command again",
+        )
+    return result.stdout.rstrip("\n")
+
+
+def lines(root: Path, *arguments: str) -> list[str]:
+    """The lines that `git ARGUMENTS` prints. With `-z` among them, the names ended by NUL."""
+    separator = "\0" if "-z" in arguments else "\n"
+    return [line for line in git(root, *arguments).split(separator) if line]
+
+
+def has_remote(root: Path, remote: str) -> bool:
+    try:
+        return remote in lines(root, "remote")
+    except KitError:
+        return False
+
+
+def submission_tags(root: Path, remote: str | None) -> dict[str, str]:
+    """The commit of every tag `submission-*`, here and, unless it is None, on `remote`."""
+    pattern = "refs/tags/submission-*"
+    listed = [
+        f"{commit or own}\t{name}"
+        for own, commit, name in (
+            line.split("\t")
+            for line in lines(
+                root,
+                "for-each-ref",
+                "--format=%(objectname)%09%(*objectname)%09%(refname)",
+                pattern,
+            )
+        )
+    ]
+    if remote is not None:
+        # An annotated tag comes twice, and the second time, as NAME^{}, with its commit.
+        listed += lines(root, "ls-remote", "--quiet", remote, pattern)
+    commits = {}
+    for line in listed:
+        commit, name = line.split("\t")
+        commits[name.removeprefix("refs/tags/").removesuffix("^{}")] = commit
+    return commits
+
+
+def uses_lfs(root: Path, paths: list[str]) -> dict[str, bool]:
+    """Whether .gitattributes sends each path through Git LFS."""
+    if not paths:
+        return {}
+    fields = lines(root, "check-attr", "-z", "filter", "--", *paths)
+    return {path: value == "lfs" for path, value in zip(fields[::3], fields[2::3], strict=True)}

@@ -1,0 +1,102 @@
+"""The verbs from a trained representation to its upload."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from evaluation.common import environment
+from evaluation.common.environment import REPOSITORY
+from evaluation.common.terminal import console
+from submission.delivery import bundle, checks
+
+
+def add_verbs(verbs: argparse._SubParsersAction) -> None:
+    parser = _add_verb(
+        verbs, "bundle", _bundle, "put a trained representation into the submission, or verify it"
+    )
+    parser.add_argument(
+        "experiment",
+        nargs="?",
+        metavar="EXPERIMENT",
+        help="name of its folder under $AICROWD_OUTPUT_PATH; without it, what is bundled is "
+        "compared with its manifest",
+    )
+    _add_verb(
+        verbs, "deliver", _deliver, "copy what is bundled to where the evaluator looks for it"
+    )
+    parser = _add_verb(
+        verbs, "check", _check, "list everything that stands in the way of submitting"
+    )
+    parser.add_argument("--json", action="store_true", help="for machines")
+    _add_destination(parser)
+    parser = _add_verb(
+        verbs, "package", _package, "write the submission and its SHA-256 to one archive"
+    )
+    parser.add_argument(
+        "archive",
+        nargs="?",
+        type=Path,
+        default=environment.SCRATCH / "submission.tar.gz",
+        metavar="FILE",
+        help="tar.gz; the same content gives the same bytes",
+    )
+    parser = _add_verb(verbs, "submit", _submit, "check, commit what is bundled, tag, and push")
+    parser.add_argument("--dry-run", action="store_true", help="show the orders, give none")
+    _add_destination(parser)
+
+
+def _add_verb(
+    verbs: argparse._SubParsersAction,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    summary: str,
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_destination(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tag", default=checks.TAG, help="must begin with 'submission-'")
+    parser.add_argument("--remote", default=checks.REMOTE, help="git's name for the place to push")
+
+
+def _bundle(arguments: argparse.Namespace) -> int:
+    if arguments.experiment:
+        bundle.make(REPOSITORY, arguments.experiment)
+    bundle.verify(REPOSITORY)
+    return 0
+
+
+def _deliver(arguments: argparse.Namespace) -> int:  # noqa: ARG001
+    console.print(f"The bundled representation is now in {bundle.deliver(REPOSITORY)}")
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    report = checks.check(REPOSITORY, arguments.tag, arguments.remote)
+    if arguments.json:
+        print(json.dumps(report.as_json(), indent=2))
+    else:
+        report.show()
+    return report.status
+
+
+def _package(arguments: argparse.Namespace) -> int:
+    from submission.delivery.packaging import package
+
+    package(REPOSITORY, arguments.archive)
+    console.print(f"The submission is in {arguments.archive}")
+    return 0
+
+
+def _submit(arguments: argparse.Namespace) -> int:
+    from submission.delivery.packaging import submit
+
+    return submit(REPOSITORY, arguments.tag, arguments.remote, arguments.dry_run)

@@ -1,0 +1,157 @@
+"""torchvision's networks as extractors of feature maps, whole or cut after a stage.
+
+Every convolutional network comes with batch norm. Stages, counted from 1, end
+
+- in VGG and Inception before each halving of the maps,
+- in ResNet, ResNeXt and DenseNet after each of the four groups of residual or dense blocks.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional
+
+from evaluation.common.errors import KitError
+
+BUILDERS = {
+    "VGG11": "vgg11_bn",
+    "VGG13": "vgg13_bn",
+    "VGG16": "vgg16_bn",
+    "VGG19": "vgg19_bn",
+    "Inception": "inception_v3",
+    "DenseNet-161": "densenet161",
+    "ResNet-50": "resnet50",
+    "ResNet-101": "resnet101",
+    "ResNet-152": "resnet152",
+    "ResNeXt-50": "resnext50_32x4d",
+    "ResNeXt-101": "resnext101_32x8d",
+}
+"""torchvision's name for each name that a config may give."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+_INCEPTION_MEAN = _INCEPTION_STD = (0.5, 0.5, 0.5)
+
+_HEAD = {"AuxLogits", "avgpool", "dropout", "fc"}
+_INCEPTION_HALVINGS = {"Mixed_6a", "Mixed_7a"}
+
+
+class Backbone(nn.Module):
+    """Images (N, 3, H, W) in [0, 1] to feature maps (N, feature_dims, *map_size).
+
+    Images of any size are resized bilinearly and normalised as the network was trained.
+
+    Args:
+        name: Name by which checkpoints are filed.
+        network: A torchvision classification network; its head is not used.
+        interpolation_size: Height and width that images are resized to.
+        stage: Stage after which the network is cut; None takes it whole.
+
+    Raises:
+        KitError: no such stage, or images of that size vanish on the way.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        interpolation_size: Sequence[int] = (224, 224),
+        stage: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.interpolation_size = list(interpolation_size)
+        self.stage = stage
+        self.features = nn.Sequential(_layers(name, network, stage))
+        is_inception = isinstance(network, torchvision.models.Inception3)
+        # torchvision's Inception keeps the normalisation of its first training, in TensorFlow.
+        mean = _INCEPTION_MEAN if is_inception else IMAGENET_MEAN
+        std = _INCEPTION_STD if is_inception else IMAGENET_STD
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("std", torch.tensor(std))
+        try:
+            shape = output_shape(self.features, (3, *self.interpolation_size))
+        except RuntimeError:
+            height, width = self.interpolation_size
+            raise KitError(
+                "BACKBONE-SIZE",
+                f"images of {height}x{width} are too small for {name}: its maps vanish on the way",
+                "Raise get_feature_extractor.interpolation_size or set an earlier stage",
+            ) from None
+        self.feature_dims, *self.map_size = shape
+
+    def forward(self, images: Tensor) -> Tensor:
+        images = functional.interpolate(
+            images, size=self.interpolation_size, mode="bilinear", align_corners=False
+        )
+        return self.features((images - self.mean[:, None, None]) / self.std[:, None, None])
+
+    def extra_repr(self) -> str:
+        return f"{self.name}, interpolation_size={self.interpolation_size}, stage={self.stage}"
+
+
+def build_network(model_name: str) -> nn.Module:
+    """torchvision's network for a config's name, with freshly drawn weights.
+
+    Raises:
+        KitError: unknown name.
+    """
+    if model_name not in BUILDERS:
+        raise KitError(
+            "BACKBONE-NAME",
+            f"unknown feature extractor '{model_name}'; known are {', '.join(BUILDERS)}, "
+            "and each of them with 'Agg' before it",
+            "Correct get_feature_extractor.model_name",
+        )
+    options = {"init_weights": True} if model_name == "Inception" else {}
+    return torchvision.models.get_model(BUILDERS[model_name], weights=None, **options)
+
+
+def output_shape(module: nn.Module, input_shape: Sequence[int]) -> tuple[int, ...]:
+    """Shape, without the batch, that `module` makes of `input_shape`; nothing is computed."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    state = {name: tensor.to("meta") for name, tensor in module.state_dict().items()}
+    batch = torch.empty(1, *input_shape, device="meta")
+    try:
+        output = torch.func.functional_call(module, state, (batch,))
+    finally:
+        for part, mode in modes:
+            part.training = mode
+    return tuple(output.shape[1:])
+
+
+def _layers(name: str, network: nn.Module, stage: int | None) -> OrderedDict[str, nn.Module]:
+    body = getattr(network, "features", network)
+    layers = OrderedDict((key, layer) for key, layer in body.named_children() if key not in _HEAD)
+    if not stage:
+        return layers
+    ends = _stage_ends(layers)
+    if not 1 <= stage <= len(ends):
+        raise KitError(
+            "BACKBONE-STAGE",
+            f"{name} has no stage {stage}; its stages are 1 to {len(ends)}",
+            "Correct get_feature_extractor.stage, or leave it out for the whole network",
+        )
+    return OrderedDict(list(layers.items())[: ends[stage - 1]])
+
+
+def _stage_ends(layers: OrderedDict[str, nn.Module]) -> list[int]:
+    """For each stage, how many of the layers belong to it and those before it."""
+    blocks = [
+        position + 1
+        for position, name in enumerate(layers)
+        if name.startswith(("layer", "denseblock"))
+    ]
+    halvings = [
+        position
+        for position, (name, layer) in enumerate(layers.items())
+        if isinstance(layer, nn.MaxPool2d) or name in _INCEPTION_HALVINGS
+    ]
+    return blocks or halvings

@@ -1,0 +1,116 @@
+"""Principal axes of the regions that RMAC adds up, fitted once to all of them and cached."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from evaluation.common.errors import KitError
+from evaluation.common.files import whole_file
+from evaluation.common.terminal import console
+from evaluation.data.ground_truth import ImageGrid
+from submission.features.aggregation import Extractor, RMACTransform, Whitening
+from submission.features.extraction import batch_size_for, folder_name, origin, run
+from submission.runtime import distributed
+
+
+def fit_whitening(
+    dataset: ImageGrid,
+    indices: NDArray[np.int64],
+    extractor: Extractor,
+    transform: nn.Module,
+    *,
+    features_dir: Path | None,
+    device: torch.device,
+    precision: str = "float32",
+) -> Whitening:
+    """Axes of all regions of the images `indices`, by scikit-learn's IncrementalPCA.
+
+    The regions stream past; neither they nor the maps are kept. The first process fits, the
+    others wait for the file.
+
+    Raises:
+        KitError: `transform` has no regions, or there are fewer regions than channels.
+    """
+    if not isinstance(transform, RMACTransform):
+        raise KitError(
+            "PCA-TRANSFORM",
+            f"main.use_pca whitens the regions of RMACTransform, and main.transform_class is "
+            f"{type(transform).__name__}",
+            "Set main.transform_class = @RMACTransform or main.use_pca = False",
+        )
+    made_from = origin(dataset, indices, extractor, transform, precision)
+    size = batch_size_for(extractor, device)
+    batches = [indices[start : start + size] for start in range(0, len(indices), size)]
+
+    def fit() -> dict[str, NDArray]:
+        regions = _Regions(transform)
+        return _fit(run(dataset, batches, extractor, regions, device, precision))
+
+    if features_dir is None:
+        return _whitening(fit())
+    path = features_dir / folder_name(dataset, extractor, made_from) / "whitening.npz"
+    if distributed.is_main():
+        if path.exists():
+            console.print(f"Reusing {path}", markup=False)
+        else:
+            fitted = fit()
+            with whole_file(path) as temporary:
+                record = np.array(json.dumps(made_from))
+                np.savez(temporary, allow_pickle=False, made_from=record, **fitted)
+    distributed.barrier()
+    with np.load(path) as stored:
+        return _whitening(stored)
+
+
+class _Regions(nn.Module):
+    """Every region of every image as one row (rows, C)."""
+
+    def __init__(self, transform: RMACTransform) -> None:
+        super().__init__()
+        self.transform = transform
+
+    def forward(self, maps: Tensor) -> Tensor:
+        scales = self.transform.pooled(maps)
+        return torch.cat([regions.movedim(1, 3).flatten(0, 2) for regions in scales])
+
+
+def _fit(regions: Iterator[Tensor]) -> dict[str, NDArray]:
+    from sklearn.decomposition import IncrementalPCA
+
+    pca = None
+    waiting: list[NDArray[np.float32]] = []
+    for rows in regions:
+        waiting.append(rows.cpu().numpy())
+        channels = rows.shape[1]
+        # The first part must have a row for each axis; larger parts waste less on each.
+        if sum(map(len, waiting)) < 8 * channels:
+            continue
+        pca = pca or IncrementalPCA(channels)
+        pca.partial_fit(np.concatenate(waiting))
+        waiting = []
+    if waiting:
+        rest = np.concatenate(waiting)
+        if pca is None and len(rest) < rest.shape[1]:
+            raise KitError(
+                "PCA-REGIONS",
+                f"{len(rest)} regions are too few to fit {rest.shape[1]} axes to",
+                "Raise main.dataset_size",
+            )
+        pca = pca or IncrementalPCA(rest.shape[1])
+        pca.partial_fit(rest)
+    assert pca is not None
+    return {
+        "components": pca.components_,
+        "mean": pca.mean_,
+        "explained_variance": pca.explained_variance_,
+    }
+
+
+def _whitening(fitted: dict[str, NDArray]) -> Whitening:
+    parts = ("components", "mean", "explained_variance")
+    return Whitening(*(torch.from_numpy(fitted[part]) for part in parts))

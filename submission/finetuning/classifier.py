@@ -1,0 +1,55 @@
+"""What fine-tuning trains: an extractor that learns vectors, and one linear head a factor."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from submission.features.aggregation import AggregatedFeatureExtractor
+from submission.features.backbones import Backbone
+
+
+class FactorClassifier(nn.Module):
+    """Images (N, 3, H, W) to the logits of every factor's values, side by side (N, sum of sizes).
+
+    Args:
+        extractor: Gives the features (N, feature_dims).
+        factor_sizes: Number of values of each factor.
+    """
+
+    def __init__(self, extractor: AggregatedFeatureExtractor, factor_sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.extractor = extractor
+        self.factor_sizes = list(factor_sizes)
+        self.heads = nn.ModuleList(nn.Linear(extractor.feature_dims, n) for n in factor_sizes)
+
+    @property
+    def backbone(self) -> Backbone:
+        return self.extractor.extractor
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.extractor(images)
+        return torch.cat([head(features) for head in self.heads], 1)
+
+    def losses(self, logits: Tensor, factors: Tensor) -> Tensor:
+        """Cross entropy of each factor (factors,), the mean over the batch."""
+        parts = zip(logits.split(self.factor_sizes, 1), factors.T, strict=True)
+        return torch.stack([functional.cross_entropy(*part) for part in parts])
+
+    def hits(self, logits: Tensor, factors: Tensor) -> Tensor:
+        """How many of the batch have their likeliest value right, by factor (factors,)."""
+        parts = zip(logits.split(self.factor_sizes, 1), factors.T, strict=True)
+        return torch.stack([(part.argmax(1) == values).sum() for part, values in parts])
+
+    def set_backbone_learning(self, learning: bool) -> None:
+        """Whether the backbone's weights get gradients; see also `train`."""
+        self.backbone.requires_grad_(learning)
+
+    def train(self, mode: bool = True) -> "FactorClassifier":
+        """A backbone that does not learn keeps its batch norms' statistics too."""
+        super().train(mode)
+        backbone = self.backbone
+        if not any(weight.requires_grad for weight in backbone.parameters()):
+            backbone.eval()
+        return self

@@ -1,0 +1,66 @@
+"""Images with their factors as labels, of one dataset or of several one after the other."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.random import RandomState
+from numpy.typing import NDArray
+
+from evaluation.common.errors import KitError
+from evaluation.data.ground_truth import ImageGrid
+from submission.features.batches import reader_of
+from submission.features.extraction import select_images
+
+
+class LabelledImages:
+    """Datasets of the same factors, numbered through.
+
+    Raises:
+        KitError: the factors differ.
+    """
+
+    def __init__(self, grids: Sequence[ImageGrid]) -> None:
+        self.factor_names = grids[0].factor_names
+        self.factor_sizes = grids[0].factor_sizes
+        for grid in grids:
+            if grid.factor_sizes != self.factor_sizes:
+                raise KitError(
+                    "FINETUNE-FACTORS",
+                    f"{grids[0].name} has factors of sizes {self.factor_sizes}, {grid.name} of "
+                    f"{grid.factor_sizes}",
+                    "Give main.dataset_name datasets of the same layout",
+                )
+        self._grid = grids[0]
+        self._readers = [reader_of(grid.images) for grid in grids]
+
+    def images(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Images (n, 64, 64, 3) of the numbers (n,)."""
+        places, rows = np.divmod(numbers, len(self._grid))
+        batch = np.empty((len(numbers), *self._grid.images.shape[1:]), np.uint8)
+        for place, read in enumerate(self._readers):
+            batch[places == place] = read(rows[places == place])
+        return batch
+
+    def factors(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Factor values (n, factors) of the numbers (n,)."""
+        return self._grid.factors_of(numbers % len(self._grid))
+
+    def split(
+        self, dataset_size: int, sequential: bool, test_ratio: float, seed: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Numbers to train on and to hold out.
+
+        Of what `extraction.select_images` takes of each dataset the part `test_ratio`, rounded down
+        and drawn anew for each, is held out.
+        """
+        total = len(self._grid)
+        chosen = select_images(total, dataset_size, sequential, seed)
+        held = int(len(chosen) * test_ratio)
+        random_state = RandomState(seed)
+        orders = [
+            place * total + random_state.permutation(chosen) for place in range(len(self._readers))
+        ]
+        return (
+            np.concatenate([order[held:] for order in orders]),
+            np.concatenate([order[:held] for order in orders]),
+        )

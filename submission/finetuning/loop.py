@@ -1,0 +1,201 @@
+"""Trains the classifier of fine-tuning: the loop, top to bottom.
+
+What an epoch draws comes from streams seeded by the run's seed and the epoch's number, so a job
+that was killed goes on from its last whole epoch to the weights that it would have had.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gin
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from evaluation.common import gin_config
+from evaluation.common.terminal import console, progress
+from submission.features.batches import image_batches
+from submission.finetuning.classifier import FactorClassifier
+from submission.finetuning.labelled import LabelledImages
+from submission.runtime import checkpoints, distributed
+from submission.runtime.curves import recording
+from submission.runtime.optimizers import OptimizerName, make_optimizer
+
+
+@gin.configurable("train")
+@dataclass(frozen=True)
+class FineTuning:
+    """How the extractor is fine-tuned.
+
+    Args:
+        lr: Learning rate of the aggregation and the heads.
+        weight_decay: Decoupled from the gradient in radam, added to it in adam and rmsprop.
+        unfreeze_extractor_epoch: Epoch, from 0, with which the backbone begins to learn; before
+            it, and for ever if it never comes, its weights and its batch norms stand still.
+        extractor_lr: Learning rate of the backbone.
+        log_interval: Batches between the losses that the progress bar shows.
+    """
+
+    epochs: int = 20
+    optimizer_name: OptimizerName = "radam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    unfreeze_extractor_epoch: int = 0
+    extractor_lr: float = 1e-4
+    log_interval: int = 50
+
+    def __post_init__(self) -> None:
+        gin_config.check_range("train.epochs", self.epochs, 1)
+        gin_config.check_range("train.log_interval", self.log_interval, 1)
+        for name in ("lr", "weight_decay", "extractor_lr"):
+            gin_config.check_range(f"train.{name}", getattr(self, name), 0)
+
+
+def tune(
+    classifier: FactorClassifier,
+    images: LabelledImages,
+    learned: NDArray[np.int64],
+    held_out: NDArray[np.int64],
+    tuning: FineTuning,
+    *,
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+    precision: str,
+    folder: Path,
+    made_from: dict[str, Any],
+) -> None:
+    """Trains `classifier` in place, from where an earlier run of the same training stopped.
+
+    Args:
+        learned, held_out: Numbers of the images to train on, and to measure accuracy on.
+        folder: Gets checkpoint.pt, stats.csv and tensorboard/ after every epoch.
+    """
+    # As the original: an epoch is repeated to the bit on a GPU as well.
+    torch.backends.cudnn.deterministic = True
+    path = folder / "checkpoint.pt"
+    state = checkpoints.load(path, made_from)
+    rows: list[dict[str, float]] = [] if state is None else state["rows"]
+
+    classifier.to(device).to(memory_format=torch.channels_last)
+    classifier.set_backbone_learning(False)
+    optimizer = make_optimizer(
+        tuning.optimizer_name,
+        [weight for weight in classifier.parameters() if weight.requires_grad],
+        tuning.lr,
+        weight_decay=tuning.weight_decay,
+    )
+    if 0 <= tuning.unfreeze_extractor_epoch < len(rows):
+        _unfreeze(classifier, optimizer, tuning.extractor_lr)
+    model = distributed.data_parallel(classifier)
+    if state is not None:
+        console.print(f"Reusing {len(rows)} of {tuning.epochs} epochs from {path}", markup=False)
+        classifier.load_state_dict(state["classifier"])
+        optimizer.load_state_dict(state["optimizer"])
+
+    epoch_images = len(learned) + len(held_out)
+    total, done = tuning.epochs * epoch_images, len(rows) * epoch_images
+    with recording(folder, rows) as record, progress("Fine-tuning", total, done) as advance:
+        for epoch in range(len(rows), tuning.epochs):
+            if epoch == tuning.unfreeze_extractor_epoch:
+                _unfreeze(classifier, optimizer, tuning.extractor_lr)
+                model = distributed.data_parallel(classifier)
+            classifier.train()
+            sums, note = torch.zeros(len(images.factor_sizes), device=device), ""
+            batches = _shuffled(learned, batch_size, seed, epoch)
+            for position, (own, factors) in enumerate(_with_labels(images, batches, device)):
+                with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                    own_logits = model(own)
+                logits = distributed.gather_rows(own_logits.float(), len(factors))
+                losses = classifier.losses(logits, factors)
+                optimizer.zero_grad()
+                losses.sum().backward()
+                optimizer.step()
+                sums += losses.detach() * len(factors)
+                if position % tuning.log_interval == 0:
+                    note = _note(epoch, images.factor_names, losses)
+                advance(len(factors), note)
+            row = _row("loss", images.factor_names, sums / len(learned))
+            if len(held_out):
+                row |= _measure(classifier, images, held_out, batch_size, device, precision)
+                advance(len(held_out), note)
+            rows.append(row)
+            record()
+            if distributed.is_main():
+                checkpoints.save(
+                    path,
+                    made_from,
+                    rows=rows,
+                    classifier=classifier.state_dict(),
+                    optimizer=optimizer.state_dict(),
+                )
+    if len(held_out) and rows:
+        found = (f"{name} {rows[-1][f'accuracy_{name}']:.3f}" for name in images.factor_names)
+        console.print(f"Accuracy on held-out images: {', '.join(found)}")
+
+
+def _shuffled(
+    numbers: NDArray[np.int64], batch_size: int, seed: int, epoch: int
+) -> list[NDArray[np.int64]]:
+    """The batches of an epoch, the same in every process."""
+    order = np.random.RandomState(distributed.seed_epoch(seed, epoch)).permutation(numbers)
+    # A single image has no variance for batch norm.
+    return [batch for batch in _in_batches(order, batch_size) if len(batch) > 1]
+
+
+def _in_batches(numbers: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+    return [numbers[start : start + batch_size] for start in range(0, len(numbers), batch_size)]
+
+
+def _with_labels(
+    images: LabelledImages, batches: Sequence[NDArray[np.int64]], device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Of each batch this process's share of the images, and all its labels (n, factors)."""
+    own = [batch[distributed.share(len(batch))] for batch in batches]
+    for batch, pictures in zip(batches, image_batches(images.images, own, device), strict=True):
+        yield pictures, torch.from_numpy(images.factors(batch)).to(device)
+
+
+@torch.no_grad()
+def _measure(
+    classifier: FactorClassifier,
+    images: LabelledImages,
+    numbers: NDArray[np.int64],
+    batch_size: int,
+    device: torch.device,
+    precision: str,
+) -> dict[str, float]:
+    """Loss and accuracy of each factor on images that were not learned from."""
+    classifier.eval()
+    sums = torch.zeros(2, len(images.factor_sizes), device=device, dtype=torch.float64)
+    own = _in_batches(numbers[distributed.share(len(numbers))], batch_size)
+    for batch, pictures in zip(own, image_batches(images.images, own, device), strict=True):
+        factors = torch.from_numpy(images.factors(batch)).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            logits = classifier(pictures)
+        sums[0] += classifier.losses(logits.float(), factors) * len(batch)
+        sums[1] += classifier.hits(logits, factors)
+    losses, hits = distributed.sum_over_processes(sums) / len(numbers)
+    row = _row("held_out_loss", images.factor_names, losses)
+    for name, accuracy in zip(images.factor_names, hits, strict=True):
+        row[f"accuracy_{name}"] = float(accuracy)
+    return row
+
+
+def _unfreeze(classifier: FactorClassifier, optimizer: torch.optim.Optimizer, lr: float) -> None:
+    classifier.set_backbone_learning(True)
+    optimizer.add_param_group({"params": classifier.backbone.parameters(), "lr": lr})
+
+
+def _row(kind: str, names: Sequence[str], losses: Tensor) -> dict[str, float]:
+    by_factor = {f"{kind}_{name}": float(loss) for name, loss in zip(names, losses, strict=True)}
+    return {kind: float(losses.sum()), **by_factor}
+
+
+def _note(epoch: int, names: Sequence[str], losses: Tensor) -> str:
+    """What stands beside the progress bar."""
+    by_factor = (f"{name} {loss:.3f}" for name, loss in zip(names, losses.tolist(), strict=True))
+    return f"epoch {epoch + 1}, losses: {', '.join(by_factor)}"

@@ -1,0 +1,139 @@
+"""Stage 2's fine-tuning: from a config to the weights of an extractor in their place.
+
+The extractor learns the factors of datasets whose labels are known (arXiv 2002.12356); `loop` is
+how.
+"""
+
+import hashlib
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gin
+import torch
+
+from evaluation.common import gin_config
+from evaluation.common.environment import output_path
+from evaluation.common.errors import KitError
+from evaluation.common.files import sha256_of, whole_file, write_json
+from evaluation.common.terminal import console
+from evaluation.data import open_dataset
+from submission.config import Main, save_config
+from submission.features.aggregation import AggregatedFeatureExtractor
+from submission.features.backbones import Backbone
+from submission.features.extraction import digest_of
+from submission.features.extractors import checkpoint_path, get_feature_extractor
+from submission.finetuning.classifier import FactorClassifier
+from submission.finetuning.labelled import LabelledImages
+from submission.finetuning.loop import FineTuning, tune
+from submission.runtime import checkpoints, distributed
+
+SCOPE = "finetune"
+"""gin scope in which fine-tuning looks names up, so that one config may serve it and `train`."""
+
+
+def finetune(experiment: str, *, device: torch.device, precision: str) -> None:
+    """Fine-tunes the extractor of the config in force, and files it where training finds it.
+
+    The curves and the last epoch's state land in `$AICROWD_OUTPUT_PATH/<experiment>/finetuning/`,
+    the extractor's weights in `extractors.checkpoint_path`, with a record beside them. Weights
+    that were made from the same are used again, and those of another fine-tuning kept under
+    another name; a config that says nothing about fine-tuning (no binding of `train`) asks for
+    none.
+
+    Raises:
+        KitError: the datasets' factors differ, or there are weights in the place of ours that the
+            kit did not make.
+    """
+    if not gin_config.sets("train"):
+        console.print("Nothing to fine-tune: the config sets nothing of `train`")
+        return
+    with gin.config_scope(SCOPE):
+        main, tuning = Main(), FineTuning()
+        torch.manual_seed(main.seed)
+        extractor = get_feature_extractor(tuned=False)
+        if isinstance(extractor, Backbone):
+            extractor = AggregatedFeatureExtractor(extractor)
+    names = [main.dataset_name] if isinstance(main.dataset_name, str) else main.dataset_name
+    grids = [open_dataset(name) for name in names]
+    images = LabelledImages(grids)
+    classifier = FactorClassifier(extractor, images.factor_sizes)
+    learned, held_out = images.split(
+        main.dataset_size, main.sequential_dataset, main.test_ratio, main.seed
+    )
+    made_from = {
+        "datasets": [grid.fingerprint for grid in grids],
+        "images": hashlib.sha256(learned.tobytes() + held_out.tobytes()).hexdigest(),
+        "start": digest_of(classifier),
+        "train": asdict(tuning),
+        "batch_size": main.batch_size,
+        "seed": main.seed,
+        "precision": precision,
+        "torch": str(torch.__version__),
+    }
+    path = checkpoint_path(extractor)
+    if _is_made_from(path, made_from):
+        console.print(f"Reusing {path}", markup=False)
+        return
+    folder = output_path() / experiment / "finetuning"
+    if distributed.is_main():
+        save_config(folder)
+    tune(
+        classifier,
+        images,
+        learned,
+        held_out,
+        tuning,
+        batch_size=main.batch_size,
+        seed=main.seed,
+        device=device,
+        precision=precision,
+        folder=folder,
+        made_from=made_from,
+    )
+    if distributed.is_main():
+        _keep(extractor, path, made_from)
+    distributed.barrier()
+
+
+def _is_made_from(path: Path, made_from: dict[str, Any]) -> bool:
+    """Whether the weights at `path` are those that fine-tuning from the same ended with.
+
+    Raises:
+        KitError: the file there is not of this kit's making, and would be lost.
+    """
+    if not path.exists():
+        return False
+    record = path.with_suffix(".json")
+    content = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    if content.get("sha256") != sha256_of(path):
+        raise KitError(
+            "FINETUNE-FOREIGN",
+            f"{path} is in the place of the fine-tuned weights, and this kit did not make it",
+            "Move it away, or set AggregatedFeatureExtractor.model_id to file ours under a "
+            "name of its own",
+        )
+    return bool(content["made_from"] == made_from)
+
+
+def _keep(extractor: AggregatedFeatureExtractor, path: Path, made_from: dict[str, Any]) -> None:
+    if path.exists():
+        _set_aside(path)
+    state = {name: weight.cpu().contiguous() for name, weight in extractor.state_dict().items()}
+    with whole_file(path) as temporary:
+        checkpoints.write(temporary, state)
+        # Before the weights get their name: weights without a record would count as foreign.
+        record = {"made_from": made_from, "sha256": sha256_of(temporary)}
+        write_json(path.with_suffix(".json"), {**record, "config": gin_config.effective()})
+    console.print(f"Wrote {path}", markup=False)
+
+
+def _set_aside(path: Path) -> None:
+    """Renames weights of another fine-tuning: hours of work, and another experiment's extractor."""
+    kept = path.with_stem(f"{path.stem}.{sha256_of(path)[:8]}")
+    # The record first and as a copy: weights without a record would count as foreign.
+    shutil.copyfile(path.with_suffix(".json"), kept.with_suffix(".json"))
+    path.rename(kept)
+    console.print(f"Keeping the weights of another fine-tuning as {kept}", markup=False)

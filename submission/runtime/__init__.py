@@ -1,0 +1,1 @@
+"""How training runs: processes, checkpoints, curves, optimisers, compiled steps."""

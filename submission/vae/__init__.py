@@ -1,0 +1,1 @@
+"""The VAE on features: its model, losses, schedules and training."""

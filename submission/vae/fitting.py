@@ -1,0 +1,172 @@
+"""Fits the VAE to a table of features: the training loop, top to bottom.
+
+What an epoch draws (the order of rows, noise, dropout) comes from streams seeded by the run's seed
+and the epoch's number, so a training that was interrupted goes on as if it had not been.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from evaluation.common.terminal import console, progress
+from submission.runtime import checkpoints, distributed, onednn
+from submission.runtime.compiling import compiled_if_long
+from submission.runtime.curves import recording
+from submission.runtime.optimizers import make_optimizer
+from submission.vae.model import VAE
+from submission.vae.rows import Rows
+from submission.vae.settings import VAETraining
+
+CHECKPOINT = "checkpoint.pt"
+
+
+def fit(
+    vae: VAE,
+    training: VAETraining,
+    features: NDArray[np.float32],
+    *,
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+    precision: str,
+    folder: Path,
+    made_from: dict[str, Any],
+) -> None:
+    """Trains `vae` on `features` (N, *feature_shape), from where an earlier run of it stopped.
+
+    Args:
+        precision: "bf16" runs the networks in bfloat16; weights, latents and losses stay float32.
+        folder: Gets checkpoint.pt, stats.csv and tensorboard/ after every epoch.
+        made_from: What decides the outcome; a checkpoint with the same is of the same training.
+    """
+    path = folder / CHECKPOINT
+    state = checkpoints.load(path, made_from)
+    rows: list[dict[str, float]] = [] if state is None else state["rows"]
+    if state is not None:
+        console.print(f"Reusing {len(rows)} of {training.epochs} epochs from {path}", markup=False)
+        vae.load_state_dict(state["vae"])
+    if len(rows) == training.epochs:
+        return
+
+    model = distributed.data_parallel(vae.to(device))
+    optimizer = make_optimizer(
+        training.optimizer_name, vae.parameters(), training.lr, beta1=training.adam_beta1
+    )
+    if state is not None:
+        optimizer.load_state_dict(state["optimizer"])
+    table = Rows(features, device)
+    total, done = training.epochs * len(table), len(rows) * len(table)
+    losses_of_batch = partial(compiled_if_long(batch_losses, total, device), model, vae)
+    with recording(folder, rows) as record, progress("Training the VAE", total, done) as advance:
+        for epoch in range(len(rows), training.epochs):
+            weights, lr = training.loss_weights_at(epoch), training.lr_at(epoch)
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            sums = train_epoch(
+                vae,
+                optimizer,
+                losses_of_batch,
+                batches(table, batch_size, training.latent_dims, seed, epoch),
+                weights,
+                clip_gradients=training.clip_gradients,
+                precision=precision,
+                advance=partial(advance, note=_note(rows, epoch, weights["KLD"])),
+            )
+            means = {name: float(loss) / len(table) for name, loss in sums.items()}
+            weighted = {f"weighted_{name}": weights.get(name, 1.0) * means[name] for name in means}
+            total_loss = sum(weighted.values())
+            rows.append(
+                {**means, **weighted, "total_loss": total_loss, "beta": weights["KLD"], "lr": lr}
+            )
+            record()
+            if distributed.is_main():
+                checkpoints.save(
+                    path,
+                    made_from,
+                    rows=rows,
+                    vae=vae.state_dict(),
+                    optimizer=optimizer.state_dict(),
+                )
+
+
+def batches(
+    table: Rows, batch_size: int, latent_dims: int, seed: int, epoch: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Features (n, ...) and noise (n, latent_dims) of an epoch, the same in every process."""
+    generator = torch.Generator(table.device).manual_seed(distributed.seed_epoch(seed, epoch))
+    order = torch.randperm(len(table), generator=generator, device=table.device)
+    for numbers in order.split(batch_size):
+        if len(numbers) == 1:
+            continue  # A single row has no variance for batch norm.
+        shape = (len(numbers), latent_dims)
+        yield table[numbers], torch.randn(shape, generator=generator, device=table.device)
+
+
+def train_epoch(
+    vae: VAE,
+    optimizer: torch.optim.Optimizer,
+    losses_of_batch: Callable[[Tensor, Tensor], dict[str, Tensor]],
+    epoch: Iterable[tuple[Tensor, Tensor]],
+    weights: Mapping[str, float],
+    *,
+    clip_gradients: float | None,
+    precision: str,
+    advance: Callable[[int], None],
+) -> dict[str, Tensor]:
+    """Takes a step a batch; returns the sums over rows of the losses, by name.
+
+    Args:
+        losses_of_batch: `batch_losses` of `vae`, compiled or not.
+        epoch: Features (n, *feature_shape) and noise (n, latent_dims).
+        weights: Of the losses, 1 where not given.
+    """
+    vae.train()
+    sums: dict[str, Tensor] = {}
+    for features, noise in epoch:
+        with in_precision(precision, features.device):
+            losses = losses_of_batch(features, noise)
+        weighted = [weights.get(name, 1.0) * loss for name, loss in losses.items()]
+        optimizer.zero_grad()
+        torch.stack(weighted).sum().backward()
+        if clip_gradients is not None:
+            nn.utils.clip_grad_value_(vae.parameters(), clip_gradients)
+        optimizer.step()
+        for name, loss in losses.items():
+            # Added up where it is: to ask for the number would make a GPU wait for each batch.
+            sums[name] = sums.get(name, 0) + loss.detach() * len(features)
+        advance(len(features))
+    return sums
+
+
+def batch_losses(model: nn.Module, vae: VAE, features: Tensor, noise: Tensor) -> dict[str, Tensor]:
+    """The losses of a batch by name.
+
+    Args:
+        model: `vae`, or what wraps it to run on several devices, each its share of the rows.
+    """
+    count = len(features)
+    own = distributed.share(count)
+    outputs = [distributed.gather_rows(rows, count) for rows in model(features[own], noise[own])]
+    return vae.losses(features, *outputs)
+
+
+def in_precision(precision: str, device: torch.device) -> AbstractContextManager:
+    """What a forward pass on `device` runs under, with "float32" or "bf16"."""
+    if precision == "bf16":
+        return torch.autocast(device.type, torch.bfloat16)
+    return onednn.linear_layers(device)
+
+
+def _note(rows: list[dict[str, float]], epoch: int, beta: float) -> str:
+    """What stands beside the progress bar: the losses are those of the epoch before."""
+    note = f"epoch {epoch + 1}, beta {beta:.4g}"
+    if rows:
+        note += "".join(f", {name} {rows[-1][name]:.4g}" for name in rows[-1] if name.isupper())
+    return note

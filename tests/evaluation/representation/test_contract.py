@@ -1,0 +1,38 @@
+"""What counts as the same codes."""
+
+import numpy as np
+import pytest
+
+from evaluation.representation.contract import differ
+
+CODES = np.random.RandomState(0).normal(size=(16, 4)) * [1, 100, 1e-6, 1]
+
+
+def test_floating_point_noise_is_no_difference() -> None:
+    assert differ(CODES, CODES.astype(np.float32)) is None
+    assert differ(CODES, CODES * (1 + 1e-6)) is None
+
+
+@pytest.mark.parametrize("dim", [0, 1, 3])
+def test_a_small_part_of_one_dim_is_a_difference(dim: int) -> None:
+    other = CODES.copy()
+    other[5, dim] += 0.01 * np.abs(CODES[:, dim]).max()
+    assert differ(CODES, other) == pytest.approx(abs(other - CODES).max())
+
+
+def test_large_codes_in_float32_are_compared_as_others_are() -> None:
+    codes = (CODES * 1e20).astype(np.float32)
+    assert differ(codes, codes) is None
+    assert differ(codes, codes[::-1]) is not None
+
+
+def test_a_dead_dim_may_be_all_noise() -> None:
+    other = CODES.copy()
+    other[:, 2] = -other[:, 2]
+    assert differ(CODES, other) is None
+
+
+def test_bf16_allows_its_own_noise_and_no_more() -> None:
+    assert differ(CODES, CODES * 1.02, "bf16") is None
+    assert differ(CODES, CODES * 1.02, "float32") is not None
+    assert differ(CODES, CODES * 1.5, "bf16") is not None

@@ -1,0 +1,49 @@
+"""oneDNN's linear layers against PyTorch's, and both against double precision."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from submission.runtime import onednn
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(256, 512, 256), (1, 128, 70)])
+def test_values_and_gradients_are_those_of_pytorch(
+    rows: int, inputs: int, outputs: int, bias: bool
+) -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(inputs, outputs, bias=bias)
+    features, gradient = torch.randn(rows, inputs), torch.randn(rows, outputs)
+
+    def run(dtype: torch.dtype) -> list[Tensor]:
+        module = copy.deepcopy(layer).to(dtype)
+        leaf = features.to(dtype, copy=True).requires_grad_()
+        output = module(leaf)
+        output.backward(gradient.to(dtype))
+        return [output.detach(), leaf.grad, *(weight.grad for weight in module.parameters())]
+
+    exact, theirs = run(torch.float64), run(torch.float32)
+    with onednn.linear_layers(torch.device("cpu")):
+        ours = run(torch.float32)
+    for truth, usual, found in zip(exact, theirs, ours, strict=True):
+        torch.testing.assert_close(found, usual, rtol=1e-4, atol=1e-4)
+        assert (found - truth).abs().sum() <= 2 * (usual - truth).abs().sum()
+
+
+def test_which_layers_take_it() -> None:
+    def name_of(rows: Tensor, layer: nn.Linear) -> str:
+        return type(layer(rows).grad_fn).__name__
+
+    large, small = nn.Linear(128, 64), nn.Linear(8, 8)
+    with onednn.linear_layers(torch.device("cpu")):
+        assert name_of(torch.rand(2, 128), large) == "_LinearBackward"
+        # Not worth the way, no rows in this process's share, and not a batch of vectors.
+        assert name_of(torch.rand(2, 8), small) != "_LinearBackward"
+        assert name_of(torch.rand(0, 128), large) != "_LinearBackward"
+        assert name_of(torch.rand(2, 3, 128), large) != "_LinearBackward"
+    assert name_of(torch.rand(2, 128), large) != "_LinearBackward"
+    with onednn.linear_layers(torch.device("cuda")):
+        assert name_of(torch.rand(2, 128), large) != "_LinearBackward"
