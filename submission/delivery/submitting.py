@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from evaluation.common import environment
-from evaluation.common.environment import REPOSITORY
+from evaluation.common.environment import checkout
 from evaluation.common.terminal import console
 from submission.delivery import bundle, checks
 
@@ -68,19 +68,20 @@ def _add_destination(parser: argparse.ArgumentParser) -> None:
 
 
 def _bundle(arguments: argparse.Namespace) -> int:
+    root = checkout()
     if arguments.experiment:
-        bundle.make(REPOSITORY, arguments.experiment)
-    bundle.verify(REPOSITORY)
+        bundle.make(root, arguments.experiment)
+    bundle.verify(root)
     return 0
 
 
 def _deliver(arguments: argparse.Namespace) -> int:  # noqa: ARG001
-    console.print(f"The bundled representation is now in {bundle.deliver(REPOSITORY)}")
+    console.print(f"The bundled representation is now in {bundle.deliver(checkout())}")
     return 0
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    report = checks.check(REPOSITORY, arguments.tag, arguments.remote)
+    report = checks.check(checkout(), arguments.tag, arguments.remote)
     if arguments.json:
         print(json.dumps(report.as_json(), indent=2))
     else:
@@ -91,7 +92,7 @@ def _check(arguments: argparse.Namespace) -> int:
 def _package(arguments: argparse.Namespace) -> int:
     from submission.delivery.packaging import package
 
-    package(REPOSITORY, arguments.archive)
+    package(checkout(), arguments.archive)
     console.print(f"The submission is in {arguments.archive}")
     return 0
 
@@ -99,4 +100,4 @@ def _package(arguments: argparse.Namespace) -> int:
 def _submit(arguments: argparse.Namespace) -> int:
     from submission.delivery.packaging import submit
 
-    return submit(REPOSITORY, arguments.tag, arguments.remote, arguments.dry_run)
+    return submit(checkout(), arguments.tag, arguments.remote, arguments.dry_run)
