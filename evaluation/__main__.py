@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.common import devices, environment
-from evaluation.common.errors import BAD_INPUT, NOT_EQUAL, KitError, run_command
+from evaluation.common.errors import BAD_INPUT, NOT_EQUAL, KitError, require, run_command
 from evaluation.common.files import write_json
 from evaluation.common.flags import limits_from, positive
 from evaluation.metrics import CHALLENGE, METRICS
@@ -173,6 +173,7 @@ def _metrics(given: Sequence[str] | None, config: Path | None) -> tuple[str, ...
 
 def _require_references(names: Sequence[str], every: bool) -> None:
     """Refuses metrics that disentanglement_lib lacks: any, or all, where some of them will do."""
+    require("disentanglement_lib")
     lacking = [name for name in names if METRICS[name].reference is None]
     if lacking and (every or len(lacking) == len(names)):
         raise KitError(

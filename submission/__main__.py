@@ -10,7 +10,7 @@ from pathlib import Path
 
 from evaluation.common import environment
 from evaluation.common.devices import Placement, pick_device
-from evaluation.common.errors import run_command
+from evaluation.common.errors import require, run_command
 from evaluation.common.flags import positive
 from submission.delivery import submitting
 
@@ -137,6 +137,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _run_on_devices(arguments: argparse.Namespace, step: Callable[[Placement], None]) -> int:
     """Loads the config and runs `step`, in as many processes as were asked for."""
+    require("torchvision")  # of the extra that brings all that training needs
     environment.use_huge_pages()
     from submission import config
     from submission.runtime import distributed
