@@ -23,7 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.faults.processes import Ended, Process, Task, run
+from tests.faults.processes import Ended, Process, Task
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 DISK_CODES = ("OUTPUT-UNWRITABLE", "FEATURES-DISK")
@@ -112,8 +112,10 @@ class Campaign:
         """Runs the phase, which must succeed with the results of the undisturbed run."""
         ended = self.run(self._phases[name].task, folder)
         assert ended.status == 0, f"{fault}: {ended}"
-        assert_same(self.undisturbed(name).results, self._results(name, folder), f"{fault}: {ended}")
-        COUNTS[f"{name}: {fault.split(',')[0]}: survived"] += 1
+        assert_same(
+            self.undisturbed(name).results, self._results(name, folder), f"{fault}: {ended}"
+        )
+        COUNTS[f"{name}: {fault.split(',', maxsplit=1)[0]}: survived"] += 1
         return ended
 
     def interrupt(self, name: str, folder: Path, number: int, moment: float) -> Ended:
@@ -225,9 +227,7 @@ def refusal(ended: Ended) -> str:
 
 def assert_same(expected: dict[str, str], found: dict[str, str], why: str) -> None:
     differing = [
-        path
-        for path in expected.keys() | found.keys()
-        if expected.get(path) != found.get(path)
+        path for path in expected.keys() | found.keys() if expected.get(path) != found.get(path)
     ]
     assert not differing, f"{differing} differ: {why}"
 

@@ -67,9 +67,7 @@ class Process:
             self._process.kill()
             self._process.join()
             raise TimeoutError(f"still running after {seconds:g} s: {self._errors.read_text()}")
-        texts = [
-            path.read_text() if path.exists() else "" for path in (self._output, self._errors)
-        ]
+        texts = [path.read_text() if path.exists() else "" for path in (self._output, self._errors)]
         return Ended(self._process.exitcode or 0, *texts)
 
 
@@ -99,9 +97,7 @@ def _start_server() -> None:
         os.environ["OMP_NUM_THREADS"] = before
 
 
-def _run(
-    task: Task, folder: Path, environment: dict[str, str], output: Path, errors: Path
-) -> None:
+def _run(task: Task, folder: Path, environment: dict[str, str], output: Path, errors: Path) -> None:
     import torch
 
     for path, descriptor in ((output, 1), (errors, 2)):

@@ -40,7 +40,11 @@ train_vae.epochs = 6
 """
 TUNED = "get_feature_extractor.model_name = 'AggResNet-50'"
 TRANSFORMED = "main.transform_class = @IdentityTransform"
-WHITENED = ("get_feature_extractor.model_name = 'ResNet-50'", "main.use_pca = True")
+WHITENED = (
+    "get_feature_extractor.model_name = 'ResNet-50'",
+    "main.use_pca = True",
+    "main.dataset_size = 60",
+)
 
 
 def prepare(folder: Path) -> None:
@@ -55,7 +59,9 @@ def prepare(folder: Path) -> None:
 def verb(folder: Path, name: str, bindings: tuple[str, ...]) -> None:
     options = [part for binding in bindings for part in ("--binding", binding)]
     features = ["--features-dir", folder / "features"]
-    command("submission", [name, folder / "config.gin", "x", *features, "--device", "cpu", *options])
+    command(
+        "submission", [name, folder / "config.gin", "x", *features, "--device", "cpu", *options]
+    )
 
 
 def bundle(folder: Path, experiment: str) -> None:
@@ -69,7 +75,9 @@ def bundle(folder: Path, experiment: str) -> None:
     run_command(make_and_package)
 
 
-def phase(name: str, verb_name: str, results: tuple[str, ...], after: str | None = None, *more: str):
+def phase(
+    name: str, verb_name: str, results: tuple[str, ...], after: str | None = None, *more: str
+):
     bindings = (TUNED, TRANSFORMED, *more)
     other = (*bindings, "main.seed = 2")
     return Phase(
