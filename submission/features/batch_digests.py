@@ -109,4 +109,4 @@ class BatchDigests:
 
 def missing(digests: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Which batches (batches,) have no digest."""
-    return ~digests.any(1)
+    return np.asarray(~digests.any(1))

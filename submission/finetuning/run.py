@@ -5,7 +5,6 @@ how.
 """
 
 import hashlib
-import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +24,11 @@ from submission.config import Main, save_config
 from submission.features.aggregation import AggregatedFeatureExtractor
 from submission.features.backbones import Backbone
 from submission.features.extraction import digest_of
-from submission.features.extractors import checkpoint_path, get_feature_extractor
+from submission.features.extractors import (
+    checkpoint_path,
+    get_feature_extractor,
+    weights_record,
+)
 from submission.finetuning.classifier import FactorClassifier
 from submission.finetuning.labelled import LabelledImages
 from submission.finetuning.loop import FineTuning, tune
@@ -106,16 +109,17 @@ def _is_made_from(path: Path, made_from: dict[str, Any]) -> bool:
     """
     if not path.exists():
         return False
-    record = path.with_suffix(".json")
-    content = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-    if content.get("sha256") != sha256_of(path):
+    record = weights_record(path)
+    if record is None or record["sha256"] != sha256_of(path):
+        beside = path.with_suffix(".json").name
         raise KitError(
             "FINETUNE-FOREIGN",
-            f"{path} is in the place of the fine-tuned weights, and this kit did not make it",
-            "Move it away, or set AggregatedFeatureExtractor.model_id to file ours under a "
-            "name of its own",
+            f"{path} is not the file that its record, {beside}, describes: one of them is "
+            "damaged, or this kit did not write it",
+            "Move it away and run the same command again, or set "
+            "AggregatedFeatureExtractor.model_id to file ours under a name of its own",
         )
-    return bool(content["made_from"] == made_from)
+    return bool(record["made_from"] == made_from)
 
 
 def _keep(extractor: AggregatedFeatureExtractor, path: Path, made_from: dict[str, Any]) -> None:
