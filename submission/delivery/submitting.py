@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evaluation.common import environment
 from evaluation.common.environment import REPOSITORY
+from evaluation.common.files import readable_size, sha256_of
 from evaluation.common.terminal import console
 from submission.delivery import bundle, checks
 
@@ -70,7 +71,11 @@ def _add_destination(parser: argparse.ArgumentParser) -> None:
 def _bundle(arguments: argparse.Namespace) -> int:
     if arguments.experiment:
         bundle.make(REPOSITORY, arguments.experiment)
-    bundle.verify(REPOSITORY)
+    for name, digest in bundle.verify(REPOSITORY).items():
+        path = REPOSITORY / bundle.FOLDER / name
+        size = readable_size(path.stat().st_size)
+        console.print(f"Bundled {path} ({size}, SHA-256 {digest})", markup=False)
+    console.print("Next: .venv/bin/python -m submission check")
     return 0
 
 
@@ -92,7 +97,9 @@ def _package(arguments: argparse.Namespace) -> int:
     from submission.delivery.packaging import package
 
     package(REPOSITORY, arguments.archive)
-    console.print(f"The submission is in {arguments.archive}")
+    size = readable_size(arguments.archive.stat().st_size)
+    digest = sha256_of(arguments.archive)
+    console.print(f"Packaged {arguments.archive} ({size}, SHA-256 {digest})", markup=False)
     return 0
 
 

@@ -11,7 +11,6 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from evaluation.common.devices import Placement
 from evaluation.common.errors import KitError
-from evaluation.common.files import free_bytes, locked, readable_size, write_json
+from evaluation.common.files import free_bytes, readable_size, write_json
 from evaluation.common.terminal import console
 from submission.features.batch_digests import BatchDigests, missing
 from submission.runtime import distributed
@@ -42,7 +41,7 @@ def table_on_disk(
     """
     table = _Table(path, made_from, shape, batch_size)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path.parent, path.parent.name) if distributed.is_main() else nullcontext():
+    with distributed.only_group(path.parent):
         if distributed.is_main():
             table.open()
         distributed.barrier()

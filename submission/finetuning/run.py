@@ -17,7 +17,7 @@ from evaluation.common import gin_config
 from evaluation.common.devices import Placement
 from evaluation.common.environment import output_path
 from evaluation.common.errors import KitError
-from evaluation.common.files import sha256_of, whole_file, write_json
+from evaluation.common.files import locked, sha256_of, whole_file, write_json
 from evaluation.common.terminal import console
 from evaluation.data import open_dataset
 from submission.config import Main, save_config
@@ -82,23 +82,25 @@ def finetune(experiment: str, placement: Placement) -> None:
         console.print(f"Reusing {path}", markup=False)
         return
     folder = output_path() / experiment / "finetuning"
-    if distributed.is_main():
-        save_config(folder)
-    tune(
-        classifier,
-        images,
-        learned,
-        held_out,
-        tuning,
-        batch_size=main.batch_size,
-        seed=main.seed,
-        placement=placement,
-        folder=folder,
-        made_from=made_from,
-    )
-    if distributed.is_main():
-        _keep(extractor, path, made_from)
-    distributed.barrier()
+    folder.mkdir(parents=True, exist_ok=True)
+    with distributed.only_group(folder):
+        if distributed.is_main():
+            save_config(folder)
+        tune(
+            classifier,
+            images,
+            learned,
+            held_out,
+            tuning,
+            batch_size=main.batch_size,
+            seed=main.seed,
+            placement=placement,
+            folder=folder,
+            made_from=made_from,
+        )
+        if distributed.is_main():
+            _keep(extractor, path, made_from)
+        distributed.barrier()
 
 
 def _is_made_from(path: Path, made_from: dict[str, Any]) -> bool:
@@ -123,14 +125,20 @@ def _is_made_from(path: Path, made_from: dict[str, Any]) -> bool:
 
 
 def _keep(extractor: AggregatedFeatureExtractor, path: Path, made_from: dict[str, Any]) -> None:
-    if path.exists():
-        _set_aside(path)
-    state = {name: weight.cpu().contiguous() for name, weight in extractor.state_dict().items()}
-    with whole_file(path) as temporary:
-        checkpoints.write(temporary, state)
-        # Before the weights get their name: weights without a record would count as foreign.
-        record = {"made_from": made_from, "sha256": sha256_of(temporary)}
-        write_json(path.with_suffix(".json"), {**record, "config": gin_config.effective()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.parent, path.name):
+        if _is_made_from(path, made_from):  # another experiment's run has just written the same
+            return
+        if path.exists():
+            _set_aside(path)
+        weights = extractor.state_dict()
+        with whole_file(path) as temporary:
+            checkpoints.write(
+                temporary, {name: weight.cpu().contiguous() for name, weight in weights.items()}
+            )
+            # Before the weights get their name: weights without a record would count as foreign.
+            record = {"made_from": made_from, "sha256": sha256_of(temporary)}
+            write_json(path.with_suffix(".json"), {**record, "config": gin_config.effective()})
     console.print(f"Wrote {path}", markup=False)
 
 
