@@ -66,6 +66,16 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def readable_size(number_of_bytes: float) -> str:
+    """A size for people to read: "812 B", "20 kB", "1.3 MB", "2.1 GB"; 1 kB is 1000 bytes."""
+    size, unit = float(number_of_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if round(size) < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}"
+
+
 @contextmanager
 def locked(folder: Path, name: str) -> Iterator[None]:
     """One process at a time; the system lets go when the process ends, however it ends."""
