@@ -7,6 +7,8 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
+from evaluation.data.blocks import StoredImages
+
 
 class GroundTruthData(Protocol):
     """What a metric asks of a dataset: the interface of disentanglement_lib.
@@ -116,7 +118,7 @@ class ImageGrid(FactorGrid):
 
     Args:
         name: Name of the dataset.
-        images: uint8 (N, 64, 64, 3), usually memory-mapped, in the order of the grid.
+        images: uint8 (N, 64, 64, 3), usually in a file, in the order of the grid.
         factor_sizes: Number of values of each factor; their product is N.
         factor_names: One name a factor.
         fingerprint: Hexadecimal digest that changes when the images do; caches are keyed by it.
@@ -125,7 +127,7 @@ class ImageGrid(FactorGrid):
     def __init__(
         self,
         name: str,
-        images: NDArray[np.uint8],
+        images: NDArray[np.uint8] | StoredImages,
         factor_sizes: Sequence[int],
         factor_names: Sequence[str],
         fingerprint: str,
@@ -142,4 +144,8 @@ class ImageGrid(FactorGrid):
 
     def observations_at(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Images (n, 64, 64, 3) as float32 in [0, 1]."""
-        return self.images[indices].astype(np.float32) / np.float32(255)
+        return self.images_at(indices).astype(np.float32) / np.float32(255)
+
+    def images_at(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Images (n, 64, 64, 3) as they are stored, with values from 0 to 255."""
+        return self.images[indices]

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError
-from evaluation.common.files import free_bytes, locked, write_json
+from evaluation.common.files import free_bytes, locked, reserve, write_json
 from evaluation.common.terminal import console
 from submission.runtime import distributed
 
@@ -99,9 +99,7 @@ def _start(partial: Path, marks: Path, shape: Sequence[int], batches: int, path:
             "Give --features-dir a folder with more room, or set a smaller main.dataset_size",
         )
     np.lib.format.open_memmap(partial, "w+", np.float32, tuple(shape))
-    with partial.open("rb+") as stream:
-        # Reserved now, since a disk that fills up under a memory map kills the process.
-        os.posix_fallocate(stream.fileno(), 0, partial.stat().st_size)
+    reserve(partial)
     marks.write_bytes(bytes(batches))
 
 
