@@ -103,6 +103,22 @@ class IndexGrid(FactorGrid):
 
     Handed to a metric with a representation that looks codes up by number, it gives the metric the
     draws and the codes it would have had from images, and no image is encoded twice.
+
+    Example:
+        >>> grid = IndexGrid((2, 3))
+        >>> len(grid), grid.num_factors, grid.factors_num_values
+        (6, 2, [2, 3])
+        >>> grid.factors_of(np.array([0, 4]))
+        array([[0, 0],
+               [1, 1]])
+        >>> grid.indices_of(np.array([[1, 1]]))
+        array([4])
+        >>> factors, numbers = grid.sample(2, RandomState(0))
+        >>> factors
+        array([[0, 1],
+               [1, 0]])
+        >>> numbers
+        array([1, 3])
     """
 
     @property
@@ -122,6 +138,16 @@ class ImageGrid(FactorGrid):
         factor_sizes: Number of values of each factor; their product is N.
         factor_names: One name a factor.
         fingerprint: Hexadecimal digest that changes when the images do; caches are keyed by it.
+
+    Example:
+        >>> images = np.full((6, 64, 64, 3), 255, np.uint8)
+        >>> grid = ImageGrid("white", images, (2, 3), ("color", "shape"), fingerprint="0")
+        >>> grid.observation_shape
+        [64, 64, 3]
+        >>> float(grid.observations_at(np.array([4])).mean())
+        1.0
+        >>> grid.images_at(np.array([4, 5])).shape
+        (2, 64, 64, 3)
     """
 
     def __init__(
