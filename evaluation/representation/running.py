@@ -16,7 +16,6 @@ from evaluation.representation.loading import PLAIN
 from evaluation.representation.staging import copy_aside
 from evaluation.representation.supervisor import Worker
 
-
 _NEEDS = {"torchscript": "torch", "dill": "dill", "savedmodel": "tensorflow"}
 """The package that runs each kind."""
 

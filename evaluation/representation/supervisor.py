@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from evaluation.common import environment
 from evaluation.common.errors import KitError
+from evaluation.common.images import IMAGE_SHAPE
 from evaluation.representation import processes
-from evaluation.representation.limits import ANSWER_BATCH, IMAGE_SHAPE, Limits
+from evaluation.representation.limits import ANSWER_BATCH, Limits
 from evaluation.representation.loading import PLAIN
 
 _WATCH_SECONDS = 0.05

@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from evaluation.common.images import IMAGE_SHAPE
 from evaluation.representation import sandbox
-from evaluation.representation.limits import IMAGE_SHAPE
 
 _REFUSED_BY_SANDBOX = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENETUNREACH}
 
