@@ -11,13 +11,20 @@ import json
 import mmap
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from evaluation.representation import sandbox
+from evaluation.representation import memory_group, sandbox
 from evaluation.representation.limits import IMAGE_SHAPE
 
-_REFUSED_BY_SANDBOX = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENETUNREACH}
+_REFUSED_BY_SANDBOX = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENETUNREACH,
+    errno.ENOENT,  # nothing else is there to be seen
+}
 
 
 def main() -> None:
@@ -25,14 +32,18 @@ def main() -> None:
     requests = os.fdopen(order["requests"], "rb")
     answers = os.fdopen(order["answers"], "wb")
     images = mmap.mmap(order["images"], 0)
-    _answer(answers, missing=sandbox.enter(Path(order["work"])))
+    if order["group"] is not None:
+        with suppress(OSError):  # then its memory is counted from outside only
+            memory_group.join(Path(order["group"]))
+    work, path, device = Path(order["work"]), Path(order["path"]), order["device"]
+    _answer(answers, missing=sandbox.enter(work, path, device, order["grader"]))
 
     import numpy as np
 
     from evaluation.representation.loading import load
 
     try:
-        forms = load(order["kind"], Path(order["path"]), order["device"], order["precision"])
+        forms = load(order["kind"], path, device, order["precision"])
     except Exception as error:
         _answer(answers, **_refusal(error, "REPRESENTATION-LOAD", "does not load"))
         return

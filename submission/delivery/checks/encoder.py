@@ -79,5 +79,5 @@ def _cost(representation: Representation) -> Cost:
         device=representation.device,
         dims=codes.shape[1],
         milliseconds_per_image=round(1000 * seconds / len(images), 3),
-        mib=used.resident_bytes >> 20,
+        mib=used.memory_bytes >> 20,
     )
