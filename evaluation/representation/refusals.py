@@ -1,4 +1,4 @@
-"""What to do about each refusal that a worker, or the watch over it, may end in."""
+"""The refusals that a worker, or the watch over it, may end in, and what to do about each."""
 
 REMEDIES = {
     "REPRESENTATION-LOAD": "Export it anew and load it once yourself before handing it in",
@@ -9,8 +9,6 @@ REMEDIES = {
     "REPRESENTATION-FORBIDDEN": "Keep all that it needs in its own file: a representation can read "
     "no other, may not write outside its temporary folder, and may not open sockets, hold shared "
     "memory or look into other processes",
-    "REPRESENTATION-FILES": "Keep all that it needs in its weights and buffers, and let forward "
-    "neither save nor read a file",
     "REPRESENTATION-SHAPE": "Return one row of numbers for each image: (n, dims)",
     "REPRESENTATION-SPARSE": "Return a dense tensor: add .to_dense() to what forward returns",
     "REPRESENTATION-GRAD": "Return a tensor without gradient: add .detach() to what forward "
@@ -25,3 +23,12 @@ REMEDIES = {
     "REPRESENTATION-PROCESSES": "Start fewer, or raise --max-processes or --max-threads",
     "REPRESENTATION-DIED": "Load and run it once yourself to see why",
 }
+
+
+class RefusalError(Exception):
+    """A problem with the representation, found by the worker: a code of REMEDIES, and words."""
+
+    def __init__(self, code: str, problem: str) -> None:
+        super().__init__(code, problem)
+        self.code = code
+        self.problem = problem

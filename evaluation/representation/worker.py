@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from evaluation.representation import memory_group, sandbox
 from evaluation.representation.limits import IMAGE_SHAPE
+from evaluation.representation.refusals import RefusalError
 
 _REFUSED_BY_SANDBOX = {
     errno.EACCES,
@@ -69,8 +70,6 @@ def _answer(answers: BinaryIO, payload: bytes = b"", **content: Any) -> None:
 
 
 def _refusal(error: Exception, code: str, problem: str) -> dict[str, Any]:
-    from evaluation.representation.loading import RefusalError
-
     if isinstance(error, RefusalError):
         return {"code": error.code, "problem": error.problem}
     # TorchScript puts the cause in the last line of a long trace.
@@ -78,9 +77,16 @@ def _refusal(error: Exception, code: str, problem: str) -> dict[str, Any]:
     problem += f", with {type(error).__name__}" + (f": {message[-1]}" if message else "")
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         code = "REPRESENTATION-MEMORY"
-    elif isinstance(error, OSError) and error.errno in _REFUSED_BY_SANDBOX:
+    elif _is_of_sandbox(error):
         code = "REPRESENTATION-FORBIDDEN"
     return {"code": code, "problem": problem}
+
+
+def _is_of_sandbox(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _REFUSED_BY_SANDBOX
+    # What C++ raises has the system's words only.
+    return any(os.strerror(number) in str(error) for number in (errno.EACCES, errno.EROFS))
 
 
 if __name__ == "__main__":
