@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError
-from evaluation.common.files import free_bytes, locked, reserve, whole_file
+from evaluation.common.files import free_bytes, locked, readable_size, reserve, whole_file
 from evaluation.common.images import IMAGE_SHAPE
-from evaluation.common.terminal import console, progress, size_text
+from evaluation.common.terminal import console, progress
 from evaluation.data.blocks import (
     CHUNK,
     IMAGE_BYTES,
@@ -232,7 +232,7 @@ def fresh_file(path: Path, size: int) -> Iterator[Path]:
     if size > room:
         raise KitError(
             "DATA-DISK-FULL",
-            f"{path} needs {size_text(size)} and its disk has {size_text(room)} free",
+            f"{path} needs {readable_size(size)} and its disk has {readable_size(room)} free",
             "Free some space, or name a folder on another disk with --data-root",
         )
     with whole_file(path) as temporary:

@@ -92,5 +92,5 @@ def _cost(representation: Representation) -> Cost:
         dims=codes.shape[1],
         milliseconds_per_image=round(1000 * statistics.median(seconds) / len(images), 3),
         batches=len(seconds),
-        memory_bytes=used.resident_bytes,
+        memory_bytes=used.memory_bytes,
     )
