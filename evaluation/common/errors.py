@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
+from evaluation.common.escaping import visible
 from evaluation.common.extras import EXTRA_OF, KIT
 
 BAD_INPUT = 2
@@ -34,7 +35,7 @@ class KitError(Exception):
 
     def __str__(self) -> str:
         line = f"error[{self.code}]: {self.problem}. {self.remedy}."
-        return " ".join(line.split())
+        return visible(" ".join(line.split()))
 
 
 def missing_extra(module: str) -> KitError:

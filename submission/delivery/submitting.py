@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evaluation.common import environment
 from evaluation.common.environment import checkout
+from evaluation.common.files import readable_size, sha256_of
 from evaluation.common.terminal import console
 from submission.delivery import bundle, checks
 
@@ -71,7 +72,11 @@ def _bundle(arguments: argparse.Namespace) -> int:
     root = checkout()
     if arguments.experiment:
         bundle.make(root, arguments.experiment)
-    bundle.verify(root)
+    for name, digest in bundle.verify(root).items():
+        path = root / bundle.FOLDER / name
+        size = readable_size(path.stat().st_size)
+        console.print(f"Bundled {path} ({size}, SHA-256 {digest})", markup=False)
+    console.print("Next: .venv/bin/python -m submission check")
     return 0
 
 
@@ -93,7 +98,9 @@ def _package(arguments: argparse.Namespace) -> int:
     from submission.delivery.packaging import package
 
     package(checkout(), arguments.archive)
-    console.print(f"The submission is in {arguments.archive}")
+    size = readable_size(arguments.archive.stat().st_size)
+    digest = sha256_of(arguments.archive)
+    console.print(f"Packaged {arguments.archive} ({size}, SHA-256 {digest})", markup=False)
     return 0
 
 
