@@ -147,8 +147,10 @@ def requirements_of(extra: str) -> list[Requirement]:
     """What an extra brings, with what it brings through other extras."""
     found = []
     for requirement in map(Requirement, EXTRAS[extra]):
-        inner = [requirements_of(other) for other in requirement.extras]
-        found += sum(inner, []) if requirement.name == KIT else [requirement]
+        if requirement.name == KIT:
+            found += [inner for other in requirement.extras for inner in requirements_of(other)]
+        else:
+            found.append(requirement)
     return found
 
 
