@@ -13,7 +13,7 @@ from pathlib import Path
 import dill
 import pytest
 
-from submission.delivery import packaging
+from submission.delivery import packaging, submitting
 from submission.delivery.checks import repository
 from tests.checkouts import bundle_encoder, git, kit, make_checkout, write_encoder
 
@@ -202,4 +202,4 @@ def test_a_remote_that_git_does_not_know_is_an_error(checkout: Path) -> None:
     ],
 )
 def test_the_address_to_watch(url: str) -> None:
-    assert packaging.address(url) == "https://gitlab.aicrowd.com/jane/kit/issues"
+    assert submitting.address(url) == "https://gitlab.aicrowd.com/jane/kit/issues"
