@@ -35,7 +35,7 @@ def call(name, *arguments):
         raise OSError(name)
 
 said, keeper = os.dup(1), os.getpid()
-missing = sandbox.enter(work, outside / "copy", "cpu", os.getppid())
+missing = sandbox.enter(work, outside / "copy", "cpu", os.getppid(), capped=False)
 kept, private_segment = outside / "kept", 0
 os.write(said, json.dumps({
     "missing": missing,
