@@ -84,9 +84,7 @@ def test_the_same_submission_gives_the_same_bytes(good: Path, tmp_path: Path) ->
     assert (tmp_path / "first.tar.gz").read_bytes() == (tmp_path / "second.tar.gz").read_bytes()
 
 
-def test_a_submission_arrives_with_its_encoder(
-    checkout: Path, remote: Path, tmp_path: Path
-) -> None:
+def test_a_submission_arrives_with_its_encoder(checkout: Path, remote: Path) -> None:
     before = git(checkout, "rev-parse", "HEAD")
     status, output = submit(checkout)
     assert status == 0, output
@@ -111,7 +109,7 @@ def test_a_submission_arrives_with_its_encoder(
 
 
 def test_a_large_encoder_goes_through_git_lfs(checkout: Path, remote: Path, tmp_path: Path) -> None:
-    write_encoder(tmp_path / "large/representation/pytorch_model.pt", dims=6000)
+    write_encoder(tmp_path / "large/representation/pytorch_model.pt", hidden=5000)
     bundle_encoder(checkout, tmp_path, "large")
     assert (checkout / ENCODER).stat().st_size > repository.LARGE_BYTES
     status, output = submit(checkout)
