@@ -198,5 +198,10 @@ def _require_seeds(seed: int, seeds: int) -> None:
         )
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """What the console script of the installed kit calls."""
     run_command(main)
+
+
+if __name__ == "__main__":
+    command()

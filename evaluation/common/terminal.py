@@ -34,16 +34,6 @@ class _RateColumn(ProgressColumn):
         return Text(_pace(task.speed or 0.0))
 
 
-def size_text(size: int) -> str:
-    """A number of bytes in the unit that fits it: `0 bytes`, `22.4 kB`, `12.7 GB`."""
-    if size < 1000:
-        return f"{size} bytes"
-    number, units = float(size), ["kB", "MB", "GB", "TB"]
-    while (number := number / 1000) >= 999.95 and len(units) > 1:
-        units.pop(0)
-    return f"{number:,.1f} {units[0]}"
-
-
 def _pace(rate: float) -> str:
     return f"{rate:,.0f}/s" if rate >= 1 else ""
 

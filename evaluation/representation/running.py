@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.code_store import first_nonfinite_row
-from evaluation.common.errors import KitError
+from evaluation.common.errors import KitError, require
 from evaluation.representation.finding import Found
 from evaluation.representation.limits import ENCODING_BATCH, Limits
 from evaluation.representation.loading import PLAIN
 from evaluation.representation.staging import copy_aside
 from evaluation.representation.supervisor import Worker
+
+_NEEDS = {"torchscript": "torch", "dill": "dill", "savedmodel": "tensorflow"}
+"""The package that runs each kind."""
 
 
 class Representation:
@@ -47,6 +50,7 @@ class Representation:
         self._exit = ExitStack()
 
     def __enter__(self) -> "Representation":
+        require(_NEEDS[self.found.kind])
         with ExitStack() as stack:
             stage = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="representation-")))
             copy, self.sha256 = copy_aside(self.found.path, stage, self.limits)
