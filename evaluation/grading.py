@@ -194,7 +194,10 @@ def open_codes(
     codes are kept in the file `store`.
     """
     if found.kind == "codes":
-        yield OpenedCodes(given_table(read_codes(found.path, data)), _digest(found, protocol))
+        yield OpenedCodes(
+            given_table(read_codes(found.path, data, protocol.limits.dims)),
+            _digest(found, protocol),
+        )
         return
     probe = data.images_at(_some(np.arange(len(data)), contract.PROBE_IMAGES))
     with Representation(
@@ -226,7 +229,7 @@ def open_codes(
 
 def _digest(found: Found, protocol: Protocol) -> str:
     if found.kind == "codes":
-        return digest_of_codes(found.path)
+        return digest_of_codes(found.path, protocol.limits.dims)
     return digest_of(found.path, protocol.limits)
 
 
