@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.code_store import first_nonfinite_row
+from evaluation.common.devices import Precision
 from evaluation.common.errors import KitError
 from evaluation.representation.finding import Found
 from evaluation.representation.limits import ENCODING_BATCH, Limits
-from evaluation.representation.loading import PLAIN
+from evaluation.representation.loading import BF16, PLAIN
 from evaluation.representation.staging import copy_aside
 from evaluation.representation.supervisor import Worker
 
@@ -74,6 +75,11 @@ class Representation:
         trace: TracebackType | None,
     ) -> None:
         self._exit.close()
+
+    @property
+    def used_precision(self) -> Precision:
+        """What codes are computed in: bf16 may have been asked for and not be had."""
+        return "bf16" if self.form == BF16 else "float32"
 
     @property
     def forms(self) -> list[str]:
