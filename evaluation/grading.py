@@ -172,16 +172,18 @@ def grade_untrained(found: Found, data: ImageGrid, protocol: Protocol, store: Pa
         KitError: it cannot be graded.
     """
     console.print(f"Grading the untrained {found.path} on {data.name}", markup=False)
-    grid = IndexGrid(data.factor_sizes)
+    grid = IndexGrid.of(data)
     with open_codes(found, data, protocol, store) as opened:
         evaluations = _evaluate_seeds(protocol, FAST, grid, opened.codes)
     return Untrained(evaluations, opened.sha256)
 
 
 @cache
-def _grade_noise(protocol: Protocol, factor_sizes: tuple[int, ...], dim: int) -> list[Evaluation]:
+def _grade_noise(
+    protocol: Protocol, sizes: tuple[int, ...], hidden: tuple[int, ...], dim: int
+) -> list[Evaluation]:
     """What noise scores with each seed, once for all representations of as many dims."""
-    grid = IndexGrid(factor_sizes)
+    grid = IndexGrid(sizes, hidden)
     return _evaluate_seeds(protocol, FAST, grid, noise_table(len(grid), dim, protocol.seed))
 
 
@@ -202,7 +204,7 @@ def open_codes(
         return
     probe = data.images_at(_some(np.arange(len(data)), contract.PROBE_IMAGES))
     with Representation(
-        found, protocol.device, protocol.precision, protocol.limits
+        found, protocol.device, protocol.precision, protocol.limits, data.image_format
     ) as representation:
         if representation.missing_isolation:
             phrases = "; ".join(representation.missing_isolation)
@@ -249,10 +251,10 @@ def _some(rows: NDArray[np.int64], number: int) -> NDArray[np.int64]:
 def _report(
     codes: CodeTable, data: ImageGrid, protocol: Protocol, untrained: Untrained | None
 ) -> dict[str, Any]:
-    grid = IndexGrid(data.factor_sizes)
+    grid = IndexGrid.of(data)
     evaluations = _evaluate_seeds(protocol, protocol.engine, grid, codes)
     graded = evaluations[0]
-    baselines = {"noise": _grade_noise(protocol, data.factor_sizes, codes.dim)}
+    baselines = {"noise": _grade_noise(protocol, grid.all_sizes, grid.hidden, codes.dim)}
     if untrained is not None:
         baselines["untrained"] = untrained.evaluations
     report: dict[str, Any] = {

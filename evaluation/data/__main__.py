@@ -10,7 +10,7 @@ from evaluation.common.errors import BAD_INPUT, KitError, run_command
 from evaluation.common.files import whole_file
 from evaluation.common.terminal import console
 from evaluation.data import DATASETS, find_dataset, open_dataset
-from evaluation.data.blocks import StoredImages
+from evaluation.data.storage.blocks import StoredImages
 
 _COLUMNS = 10
 
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _render(names: Sequence[str], root: Path, npz: bool) -> None:
-    from evaluation.data.mpi3d import write_npz
+    from evaluation.data.sets.mpi3d import write_npz
 
     can_be = [name for name, dataset in DATASETS.items() if dataset.rendered]
     for name in names:
@@ -86,7 +86,7 @@ def _render(names: Sequence[str], root: Path, npz: bool) -> None:
 
 
 def _verify(names: Sequence[str], root: Path) -> int:
-    from evaluation.data.verifying import verify
+    from evaluation.data.storage.verifying import verify
 
     for name in names:
         find_dataset(name)

@@ -35,7 +35,7 @@ def differ(codes: NDArray, other: NDArray, precision: str = "float32") -> float 
     return float(difference.max()) if (difference > allowed).any() else None
 
 
-def violations(representation: Representation, images: NDArray[np.uint8]) -> Iterator[KitError]:
+def violations(representation: Representation, images: NDArray) -> Iterator[KitError]:
     """What the representation does wrong on PROBE_IMAGES different images, one after another.
 
     Raises:
@@ -66,7 +66,7 @@ def violations(representation: Representation, images: NDArray[np.uint8]) -> Ite
 
 
 def drift(
-    representation: Representation, images: NDArray[np.uint8], codes: NDArray
+    representation: Representation, images: NDArray, codes: NDArray
 ) -> Iterator[KitError]:
     """Whether images are encoded as they were earlier, when they got `codes`."""
     difference = differ(codes, representation.encode(images), representation.used_precision)

@@ -14,11 +14,11 @@ from evaluation.representation.loading import BF16, OPTIMISED, PLAIN
 from evaluation.representation.running import Representation
 
 
-def use_fastest_form(representation: Representation, images: NDArray[np.uint8]) -> None:
+def use_fastest_form(representation: Representation, images: NDArray) -> None:
     """Sets the form in which the representation runs; a line says if a faster one is left out.
 
     Args:
-        images: At most `representation.batch` of them, (n, 64, 64, 3).
+        images: At most `representation.batch` of them, (n, height, width, channels).
 
     Raises:
         KitError: as `Representation.encode`, of the form that was handed in.
@@ -41,7 +41,7 @@ _NAMES = {BF16: "form in bf16", OPTIMISED: "form for fast inference"}
 
 
 def _fault_of(
-    form: str, representation: Representation, images: NDArray[np.uint8], codes: NDArray
+    form: str, representation: Representation, images: NDArray, codes: NDArray
 ) -> str | None:
     """Why the form cannot be used; if it can, it is set."""
     if form not in representation.forms:

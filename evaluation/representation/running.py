@@ -3,12 +3,12 @@
 from contextlib import ExitStack
 from types import TracebackType
 
-import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.code_store import first_nonfinite_row
 from evaluation.common.devices import Precision
 from evaluation.common.errors import KitError, require
+from evaluation.common.images import CHALLENGE, ImageFormat
 from evaluation.representation.finding import Found
 from evaluation.representation.limits import ENCODING_BATCH, Limits
 from evaluation.representation.loading import BF16, PLAIN
@@ -31,6 +31,7 @@ class Representation:
         device: "cpu" or "cuda".
         precision: "float32", or "bf16" for the fast form of TorchScript.
         limits: What it may use.
+        images: The format of the images that it will be given.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class Representation:
         device: str = "cpu",
         precision: str = "float32",
         limits: Limits | None = None,
+        images: ImageFormat = CHALLENGE,
     ) -> None:
         self.found = found
         self.device = device
         self.precision = precision
         self.limits = limits or Limits()
+        self.images = images
         self.form = PLAIN
         self.dim: int | None = None
         self.batch = ENCODING_BATCH[device]
@@ -66,6 +69,7 @@ class Representation:
                         device=self.device,
                         precision=self.precision,
                         batch=self.batch,
+                        images=self.images,
                     ),
                     self.limits,
                 )
@@ -101,8 +105,8 @@ class Representation:
         """The most that it used so far, as its worker was watched."""
         return self._worker.used
 
-    def encode(self, images: NDArray[np.uint8]) -> NDArray:
-        """Codes (n, dims) of at most `batch` images (n, 64, 64, 3).
+    def encode(self, images: NDArray) -> NDArray:
+        """Codes (n, dims) of at most `batch` images (n, height, width, channels) of its format.
 
         Raises:
             KitError: it failed, broke a limit, or returned something else than finite codes; it is

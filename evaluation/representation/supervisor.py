@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from evaluation.common import environment
 from evaluation.common.errors import KitError
 from evaluation.common.escaping import visible
-from evaluation.common.images import IMAGE_SHAPE
+from evaluation.common.images import ImageFormat
 from evaluation.representation import memory_group, processes
 from evaluation.representation.limits import Limits
 from evaluation.representation.loading import PLAIN
@@ -48,6 +48,7 @@ class Order:
         device: "cpu" or "cuda".
         precision: "float32" or "bf16".
         batch: Most images a request.
+        images: Their format.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class Order:
     device: str
     precision: str
     batch: int
+    images: ImageFormat
 
 
 class Worker:
@@ -80,10 +82,11 @@ class Worker:
 
     def __enter__(self) -> "Worker":
         memory = os.memfd_create("images", os.MFD_ALLOW_SEALING)
-        os.ftruncate(memory, self._order.batch * int(np.prod(IMAGE_SHAPE)))
+        os.ftruncate(memory, self._order.batch * self._order.images.nbytes)
         _seal_size(memory)
         self._mapped = mmap.mmap(memory, 0)
-        self.pixels = np.frombuffer(self._mapped, dtype=np.uint8).reshape(-1, *IMAGE_SHAPE)
+        shape, dtype = self._order.images
+        self.pixels = np.frombuffer(self._mapped, dtype).reshape(-1, *shape)
         their_requests, self._requests = os.pipe()
         self._answers, their_answers = os.pipe()
         theirs = {"requests": their_requests, "answers": their_answers, "images": memory}
@@ -126,6 +129,7 @@ class Worker:
             "work": str(self._order.work),
             "device": self._order.device,
             "precision": self._order.precision,
+            "format": self._order.images,
             "grader": os.getpid(),
             "group": None if self._group is None else str(self._group.folder),
         }
@@ -251,7 +255,11 @@ class Worker:
     def _refusal(self, code: str, problem: str) -> KitError:
         # All else may follow from the end that a breach led to.
         code, problem = self._watch.breach or (code, problem)
-        return KitError(code, f"{self._order.shown} {self._clean(problem)}", REMEDIES[code])
+        remedy = REMEDIES[code].format(
+            channels_first=", ".join(map(str, self._order.images.channels_first)),
+            channels_last=", ".join(map(str, self._order.images.shape)),
+        )
+        return KitError(code, f"{self._order.shown} {self._clean(problem)}", remedy)
 
     @staticmethod
     def _clean(text: str) -> str:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from evaluation.common.errors import BAD_INPUT, KitError
 from evaluation.data import mpi3d, records, simulated, stored, verifying
 from evaluation.data.__main__ import main
-from evaluation.data.blocks import BLOCK, IMAGE_BYTES, StoredImages
-from evaluation.data.looks import LOOKS
+from evaluation.data.storage.blocks import BLOCK, IMAGE_BYTES, StoredImages
+from evaluation.data.simulated.looks import LOOKS
 
 COUNT = 144
 MADE_FROM = {"seed": 0}

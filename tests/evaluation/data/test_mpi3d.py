@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError
 from evaluation.data import mpi3d, open_dataset
-from evaluation.data.blocks import StoredImages
+from evaluation.data.storage.blocks import StoredImages
 
 SMALL = 144
 SIZES = (2, 2, 2, 3, 3, 2, 1)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from evaluation.data import open_dataset, simulated
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.data.looks import BACKGROUND_COLORS, LOOKS, OBJECT_COLORS, compose
-from evaluation.data.mpi3d import FACTOR_NAMES, LAYOUTS
+from evaluation.data.simulated.looks import BACKGROUND_COLORS, LOOKS, OBJECT_COLORS, compose
+from evaluation.data.sets.mpi3d import FACTOR_NAMES, LAYOUTS
 
 
 @pytest.fixture(params=["toy", "realistic", "real"])

@@ -20,7 +20,7 @@ from evaluation.common.devices import Placement
 from evaluation.common.environment import REPOSITORY
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.data.stored import open_given
+from evaluation.data.storage.stored import open_given
 from submission.features import extraction
 from submission.features.aggregation import (
     AggregatedFeatureExtractor,

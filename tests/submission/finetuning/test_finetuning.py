@@ -17,7 +17,7 @@ from torch.nn import functional
 from evaluation.common.devices import Placement
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.data.stored import open_given
+from evaluation.data.storage.stored import open_given
 from submission import config
 from submission.features.aggregation import AggregatedFeatureExtractor
 from submission.features.backbones import Backbone, build_network

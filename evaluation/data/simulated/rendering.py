@@ -19,9 +19,9 @@ from evaluation.common.files import sha256_of
 from evaluation.common.terminal import progress
 from evaluation.data import raycast
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.data.looks import BACKGROUND_COLORS, LOOKS, OBJECT_COLORS, Look, compose, soften
-from evaluation.data.mpi3d import FACTOR_NAMES
-from evaluation.data.stored import open_made
+from evaluation.data.simulated.looks import BACKGROUND_COLORS, LOOKS, OBJECT_COLORS, Look, compose, soften
+from evaluation.data.sets.mpi3d import FACTOR_NAMES
+from evaluation.data.storage.stored import open_made
 
 SHAPES = ("cone", "cube", "cylinder", "hexagonal", "pyramid", "sphere")  # as raycast numbers them
 SIZES = {"small": 0.19, "large": 0.3}

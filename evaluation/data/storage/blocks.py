@@ -16,21 +16,58 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError
-from evaluation.common.images import IMAGE_SHAPE
 
-IMAGE_BYTES = math.prod(IMAGE_SHAPE)
+_BLOCK_BYTES = 192 * 1024
+"""Little more than Linux reads ahead for one image."""
 
-BLOCK = 16
-"""Images a block: 192 KiB, little more than Linux reads ahead for one image."""
-
-CHUNK = 64 * BLOCK
-"""Images that a pass over all of them reads at once: 12 MB."""
+_BLOCKS_A_CHUNK = 64
 
 _DIGEST_BYTES = 16
 """Of SHA-256, which processors compute faster than anything else in `hashlib`."""
 
 Mend = Callable[[int], Path]
 """Given a block that is not what its digest says, gives a file in which it is, or raises."""
+
+
+class ArrayInFile(NamedTuple):
+    """Images in a file, one after another in the order of memory.
+
+    Args:
+        offset: Where in the file the first begins.
+        shape: Of all of them: (N, height, width, channels).
+        dtype: Name of their type, "uint8" or "float32".
+    """
+
+    offset: int
+    shape: tuple[int, int, int, int]
+    dtype: str
+
+    @property
+    def image_bytes(self) -> int:
+        return math.prod(self.shape[1:]) * np.dtype(self.dtype).itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.shape[0] * self.image_bytes
+
+    @property
+    def block(self) -> int:
+        """Images that share a digest."""
+        return max(1, _BLOCK_BYTES // self.image_bytes)
+
+    @property
+    def chunk(self) -> int:
+        """Images, whole blocks of them, that a pass over all of them reads at once: 12 MB."""
+        return self.block * _BLOCKS_A_CHUNK
+
+    def images_of(self, first: int, last: int) -> str:
+        """The numbers of the images in the blocks from first to last, in words."""
+        end = min((last + 1) * self.block, self.shape[0]) - 1
+        return f"images {first * self.block} to {end}"
+
+    def starts(self) -> range:
+        """The number of the first image of each chunk."""
+        return range(0, self.shape[0], self.chunk)
 
 
 class Digests(NamedTuple):
@@ -45,48 +82,50 @@ class Digests(NamedTuple):
     blocks: bytes
 
 
-def digests_of(chunks: Iterable[NDArray[np.uint8]]) -> Digests:
-    """The digests of images in chunks (n, 64, 64, 3), of whole blocks but for the last."""
+def digests_of(chunks: Iterable[NDArray], block: int) -> Digests:
+    """The digests of images in chunks (n, height, width, channels), of whole blocks but the last.
+
+    Args:
+        block: Images a block.
+    """
     whole = hashlib.sha256()
     blocks = []
     for chunk in chunks:
         whole.update(chunk.data)
-        blocks += [_digest(chunk[start : start + BLOCK]) for start in range(0, len(chunk), BLOCK)]
+        blocks += [_digest(chunk[start : start + block]) for start in range(0, len(chunk), block)]
     return Digests(whole.hexdigest(), b"".join(blocks))
 
 
 class StoredImages:
-    """Images uint8 (N, 64, 64, 3) in a file, to be indexed like an array along the first axis.
+    """Images (N, height, width, channels) in a file, indexed like an array along the first axis.
 
     After a change of the file that its status tells, every block is compared anew. A change that
     leaves size and times as they are is found by the next process only.
 
     Args:
         path: The file.
-        offset: Where in it the images begin.
-        count: Number of images, N.
+        array: Where in it the images lie.
         digests: The `Digests.blocks` of what they must be.
         mend: What to do about a block that is not.
     """
 
-    dtype = np.dtype(np.uint8)
-
-    def __init__(self, path: Path, offset: int, count: int, digests: bytes, mend: Mend) -> None:
-        self.shape = (count, *IMAGE_SHAPE)
-        self.nbytes = count * IMAGE_BYTES
-        self._offset = offset
+    def __init__(self, path: Path, array: ArrayInFile, digests: bytes, mend: Mend) -> None:
+        self.array = array
+        self.shape = array.shape
+        self.dtype = np.dtype(array.dtype)
+        self.nbytes = array.nbytes
         self._digests = digests
         self._mend = mend
         self._mending = threading.Lock()
         self._files: list[IO[bytes]] = []
-        self._good = np.zeros(-(-count // BLOCK), dtype=bool)
+        self._good = np.zeros(-(-len(self) // array.block), dtype=bool)
         self._open(path)
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: Any) -> NDArray[np.uint8]:
-        """Image (64, 64, 3) of a number, or images (n, 64, 64, 3) of numbers, a mask or a slice.
+    def __getitem__(self, rows: Any) -> NDArray:
+        """Image (height, width, channels) of a number; images of numbers, a mask or a slice.
 
         Raises:
             IndexError: there is no such image.
@@ -105,20 +144,23 @@ class StoredImages:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
         return self[:].astype(dtype or self.dtype, copy=False)
 
-    def chunks(self) -> Iterator[NDArray[np.uint8]]:
-        """All images in order, `CHUNK` at a time."""
-        for start in range(0, len(self), CHUNK):
-            yield self[start : start + CHUNK]
+    def chunks(self) -> Iterator[NDArray]:
+        """All images in order, `ArrayInFile.chunk` at a time."""
+        for start in self.array.starts():
+            yield self[start : start + self.array.chunk]
 
     def is_good(self, block: int) -> bool:
         """Whether the file holds, at this moment, what the block's digest says."""
-        start = block * BLOCK
-        images = np.empty((min(BLOCK, len(self) - start), *IMAGE_SHAPE), np.uint8)
-        return self._fill(images, start) and self._matches(block, images)
+        start = block * self.array.block
+        content = self._empty(min(self.array.block, len(self) - start))
+        return self._fill(content, start) and self._matches(block, content)
 
     @property
     def num_blocks(self) -> int:
         return len(self._good)
+
+    def _empty(self, count: int) -> NDArray:
+        return np.empty((count, *self.shape[1:]), self.dtype)
 
     def _open(self, path: Path) -> None:
         self.path = path
@@ -131,28 +173,39 @@ class StoredImages:
         status = os.fstat(self._files[-1].fileno())
         return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
-    def _read(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def _read(self, numbers: NDArray[np.int64]) -> NDArray:
         if (status := self._current_status()) != self._status:
             self._status = status
             self._good[:] = False
-        images = np.empty((len(numbers), *IMAGE_SHAPE), np.uint8)
-        blocks = numbers // BLOCK
-        order = np.argsort(blocks, kind="stable")
-        for rows in np.split(order, np.flatnonzero(np.diff(blocks[order])) + 1):
-            if len(rows):
-                self._read_from_block(int(blocks[rows[0]]), numbers[rows], rows, images)
+        images = self._empty(len(numbers))
+        blocks = numbers // self.array.block
+        if not self._good[blocks].all() or not self._fill_each(images, numbers):
+            order = np.argsort(blocks, kind="stable")
+            for rows in np.split(order, np.flatnonzero(np.diff(blocks[order])) + 1):
+                if len(rows):
+                    self._read_from_block(int(blocks[rows[0]]), numbers[rows], rows, images)
         return images
 
+    def _fill_each(self, images: NDArray, numbers: NDArray[np.int64]) -> bool:
+        """Reads the images of the numbers, a run of neighbours at once; False where one ends."""
+        ends = np.flatnonzero(np.diff(numbers) != 1) + 1
+        starts = [0, *ends.tolist()] if len(numbers) else []
+        firsts = numbers[starts].tolist()
+        for start, end, first in zip(starts, [*starts[1:], len(numbers)], firsts, strict=True):
+            if not self._fill(images[start:end], first):
+                return False
+        return True
+
     def _read_from_block(
-        self, block: int, numbers: NDArray[np.int64], rows: NDArray, images: NDArray[np.uint8]
+        self, block: int, numbers: NDArray[np.int64], rows: NDArray, images: NDArray
     ) -> None:
         """Sets `images[rows]` to the images of the numbers, which all lie in `block`."""
         if self._good[block]:
             if all(self._fill(images[row], int(n)) for row, n in zip(rows, numbers, strict=True)):
                 return
             self._good[block] = False
-        start = block * BLOCK
-        content = np.empty((min(BLOCK, len(self) - start), *IMAGE_SHAPE), np.uint8)
+        start = block * self.array.block
+        content = self._empty(min(self.array.block, len(self) - start))
         if not (self._fill(content, start) and self._matches(block, content)):
             with self._mending:
                 if not self.is_good(block):
@@ -162,13 +215,13 @@ class StoredImages:
         images[rows] = content[numbers - start]
         self._good[block] = True
 
-    def _matches(self, block: int, images: NDArray[np.uint8]) -> bool:
+    def _matches(self, block: int, images: NDArray) -> bool:
         place = block * _DIGEST_BYTES
         return _digest(images) == self._digests[place : place + _DIGEST_BYTES]
 
-    def _fill(self, images: NDArray[np.uint8], number: int) -> bool:
+    def _fill(self, images: NDArray, number: int) -> bool:
         """Reads images from `number` on; False where the file ends before."""
-        place = self._offset + number * IMAGE_BYTES
+        place = self.array.offset + number * self.array.image_bytes
         try:
             return os.preadv(self._files[-1].fileno(), [images.data], place) == images.nbytes
         except OSError as error:
@@ -177,11 +230,6 @@ class StoredImages:
                 f"{self.path} cannot be read ({error})",
                 "Check its permissions and disk",
             ) from error
-
-
-def images_of(first: int, last: int, count: int) -> str:
-    """The numbers of the images, of `count`, in the blocks from first to last, in words."""
-    return f"images {first * BLOCK} to {min((last + 1) * BLOCK, count) - 1}"
 
 
 def changing(path: Path) -> KitError:
@@ -193,5 +241,5 @@ def changing(path: Path) -> KitError:
     )
 
 
-def _digest(images: NDArray[np.uint8]) -> bytes:
+def _digest(images: NDArray) -> bytes:
     return hashlib.sha256(images.data).digest()[:_DIGEST_BYTES]

@@ -21,10 +21,10 @@ from evaluation.common.files import locked
 from evaluation.common.images import IMAGE_SHAPE
 from evaluation.common.npy import read_header
 from evaluation.common.terminal import console, progress
-from evaluation.data.blocks import CHUNK, IMAGE_BYTES, StoredImages
+from evaluation.data.storage.blocks import CHUNK, IMAGE_BYTES, StoredImages
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.data.records import place_to_write
-from evaluation.data.stored import fresh_file, open_given, open_made
+from evaluation.data.storage.records import place_to_write
+from evaluation.data.storage.stored import fresh_file, open_given, open_made
 
 FACTOR_NAMES = (
     "object_color",
