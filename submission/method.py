@@ -1,4 +1,7 @@
-"""What a config describes: images, extractor, transform and VAE, put together but not trained."""
+"""What a config describes: images, extractor, transform and VAE, ready to be trained.
+
+The extractor has its weights and the transform its whitening; the VAE's weights are fresh.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from evaluation.common.devices import Placement
 from evaluation.common.environment import dataset_name
 from evaluation.data import open_dataset
 from evaluation.data.ground_truth import ImageGrid
@@ -48,12 +52,15 @@ class Method:
         return feature_shape(self.extractor, self.transform)
 
 
-def build(features_dir: Path, device: torch.device, precision: str, tuned: bool = True) -> Method:
-    """Builds what the config in force describes, for `$AICROWD_DATASET_NAME`.
+def prepare(features_dir: Path, placement: Placement, tuned: bool = True) -> Method:
+    """Makes everything that training needs of the config in force, for `$AICROWD_DATASET_NAME`.
+
+    With `main.use_pca` this runs the extractor on all images, to fit the whitening's axes, unless
+    they are cached.
 
     Args:
         features_dir: Folder of cached features, if the config has them cached.
-        device, precision: Of extraction, as in `extraction.extract`.
+        placement: Of the extractor, while the axes are fitted.
         tuned: Whether a fine-tuned extractor has its weights, or those that tuning starts from.
 
     Raises:
@@ -73,12 +80,11 @@ def build(features_dir: Path, device: torch.device, precision: str, tuned: bool 
             extractor,
             transform,
             features_dir=cached_in,
-            device=device,
-            precision=precision,
+            placement=placement,
         )
     training = VAETraining()
     vae = training.build(feature_shape(extractor, transform))
-    features_origin = origin(dataset, indices, extractor, transform, precision)
+    features_origin = origin(dataset, indices, extractor, transform, placement.precision)
     made_from = {**features_origin, "config": _config_used()}
     return Method(main, cached_in, dataset, indices, extractor, transform, training, vae, made_from)
 

@@ -1,9 +1,36 @@
-"""Which processor work runs on, and how much of it there is."""
+"""Which processor work runs on, in which precision, and how much of it there is."""
 
 import os
+from dataclasses import dataclass
+from typing import Literal
 
 from evaluation.common import environment
 from evaluation.common.errors import KitError
+
+Precision = Literal["float32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where networks run, and in what they compute.
+
+    Args:
+        device: "cpu", "cuda" or "cuda:N", as torch takes it and `pick_device` gives it.
+        precision: "bf16" computes products and convolutions in bfloat16; weights, losses and
+            results stay float32.
+    """
+
+    device: str = "cpu"
+    precision: Precision = "float32"
+
+    @property
+    def kind(self) -> str:
+        """The device without its number: "cpu" or "cuda"."""
+        return self.device.partition(":")[0]
+
+    @property
+    def in_bf16(self) -> bool:
+        return self.precision == "bf16"
 
 
 def cores() -> int:

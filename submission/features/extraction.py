@@ -16,6 +16,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from evaluation.common.devices import Placement, Precision
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import progress
 from evaluation.data.ground_truth import ImageGrid
@@ -53,8 +54,7 @@ def extract(
     transform: FeatureTransform | None,
     *,
     features_dir: Path | None,
-    device: torch.device,
-    precision: str = "float32",
+    placement: Placement,
 ) -> NDArray[np.float32]:
     """The features of the images `indices`, in that order: (len(indices), D).
 
@@ -63,7 +63,7 @@ def extract(
     Args:
         features_dir: Folder of cached tables, the same for all processes; with None the table is
             made in memory.
-        precision: "bf16" runs the networks, not the transform, in bfloat16.
+        placement: Of the networks; the transform computes in float32.
 
     Returns:
         An array in memory, or a file that is mapped to memory for reading.
@@ -73,16 +73,16 @@ def extract(
     """
     whole = nn.Sequential(extractor, transform or nn.Identity())
     shape = (len(indices), *output_shape(whole, _IMAGE))
-    batch_size = batch_size_for(extractor, device)
+    batch_size = batch_size_for(extractor, placement)
 
     def compute(batches: Sequence[slice]) -> Iterator[NDArray[np.float32]]:
         chosen = [indices[batch] for batch in batches]
-        for features in run(dataset, chosen, extractor, transform, device, precision):
+        for features in run(dataset, chosen, extractor, transform, placement):
             yield features.float().cpu().numpy()
 
     if features_dir is None:
-        return table_in_memory(shape, batch_size, compute, device)
-    made_from = origin(dataset, indices, extractor, transform, precision)
+        return table_in_memory(shape, batch_size, compute, placement)
+    made_from = origin(dataset, indices, extractor, transform, placement.precision)
     path = features_dir / folder_name(dataset, extractor, made_from) / "features.npy"
     return table_on_disk(path, made_from, shape, batch_size, compute)
 
@@ -92,25 +92,24 @@ def run(
     batches: Sequence[NDArray[np.int64]],
     extractor: Extractor,
     transform: nn.Module | None,
-    device: torch.device,
-    precision: str,
+    placement: Placement,
 ) -> Iterator[Tensor]:
-    """Yields the features of each batch of indices, on `device`."""
-    fast = accelerated(extractor, device, precision)
-    network = nn.Sequential(fast, transform or nn.Identity()).eval().to(device)
+    """Yields the features of each batch of indices, on the device."""
+    fast = accelerated(extractor, placement)
+    network = nn.Sequential(fast, transform or nn.Identity()).eval().to(placement.device)
     total = sum(map(len, batches))
     with progress(f"Extracting {dataset.name}", total) as advance:
-        for images in image_batches(reader_of(dataset.images), batches, device):
+        for images in image_batches(reader_of(dataset.images), batches, placement):
             with torch.inference_mode():
                 features = network(images)
             yield features
             advance(len(images))
 
 
-def batch_size_for(extractor: Extractor, device: torch.device) -> int:
+def batch_size_for(extractor: Extractor, placement: Placement) -> int:
     height, width = extractor.interpolation_size
     larger = max(1, height * width // (64 * 64))
-    return max(4, _IMAGES_A_BATCH[device.type] // larger)
+    return max(4, _IMAGES_A_BATCH[placement.kind] // larger)
 
 
 def origin(
@@ -118,7 +117,7 @@ def origin(
     indices: NDArray[np.int64],
     extractor: Extractor,
     transform: nn.Module | None,
-    precision: str,
+    precision: Precision,
 ) -> dict[str, str]:
     """Everything that features depend on: digests, precision and PyTorch's version."""
     return {

@@ -8,34 +8,33 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.optimization import fuse, matches_module_pattern
 
-from evaluation.representation.packed_torchscript import DTYPES
+from evaluation.common.devices import Placement
 from submission.features.aggregation import AggregatedFeatureExtractor, Extractor
 from submission.features.backbones import Backbone
 
 
-def accelerated(extractor: Extractor, device: torch.device, precision: str) -> nn.Module:
-    """A copy for inference on `device`: batch norms folded into convolutions, bfloat16 if asked.
+def accelerated(extractor: Extractor, placement: Placement) -> nn.Module:
+    """A copy for inference: batch norms folded into convolutions, bfloat16 if asked.
 
     Images and their normalisation stay in float32, and so does what comes out.
     """
-    dtype = DTYPES[precision]
     fast = copy.deepcopy(extractor).eval()
     for module in list(fast.modules()):
         if isinstance(module, Backbone):
-            module.features = nn.Sequential(_InPrecision(module.features, device, dtype))
+            module.features = nn.Sequential(_InPrecision(module.features, placement))
         if isinstance(module, AggregatedFeatureExtractor):
-            module.aggregator = nn.Sequential(_InPrecision(module.aggregator, device, dtype))
+            module.aggregator = nn.Sequential(_InPrecision(module.aggregator, placement))
     return fast
 
 
 class _InPrecision(nn.Module):
-    def __init__(self, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, network: nn.Module, placement: Placement) -> None:
         super().__init__()
         self.network = cast(GraphModule, fuse(network))
-        self.network.to(dtype).to(memory_format=torch.channels_last)
-        if device.type == "cpu" and torch.backends.mkldnn.is_available():
+        self.dtype = torch.bfloat16 if placement.in_bf16 else torch.float32
+        self.network.to(self.dtype).to(memory_format=torch.channels_last)
+        if placement.kind == "cpu" and torch.backends.mkldnn.is_available():
             _pack_convolutions(self.network)
-        self.dtype = dtype
 
     def forward(self, maps: Tensor) -> Tensor:
         maps = maps.to(dtype=self.dtype, memory_format=torch.channels_last)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from evaluation.common.devices import Placement
 from evaluation.common.errors import KitError
 from evaluation.common.files import free_bytes, locked, write_json
 from evaluation.common.terminal import console
@@ -62,9 +63,9 @@ def table_on_disk(
 
 
 def table_in_memory(
-    shape: Sequence[int], batch_size: int, compute: Compute, device: torch.device
+    shape: Sequence[int], batch_size: int, compute: Compute, placement: Placement
 ) -> NDArray[np.float32]:
-    """The same rows in memory; processes exchange theirs by way of `device`."""
+    """The same rows in memory; processes exchange theirs by way of the device."""
     table = np.zeros(shape, np.float32)
     batches = _batches(shape[0], batch_size)
     own = batches[distributed.share(len(batches))]
@@ -72,7 +73,8 @@ def table_in_memory(
         table[batch] = rows
     if distributed.world_size() == 1:
         return table
-    return distributed.sum_over_processes(torch.from_numpy(table).to(device)).cpu().numpy()
+    own_rows = torch.from_numpy(table).to(placement.device)
+    return distributed.sum_over_processes(own_rows).cpu().numpy()
 
 
 def _batches(total: int, batch_size: int) -> list[slice]:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from evaluation.common.devices import Placement
 from evaluation.common.errors import KitError
 from evaluation.common.files import whole_file
 from evaluation.common.terminal import console
@@ -25,8 +26,7 @@ def fit_whitening(
     transform: nn.Module,
     *,
     features_dir: Path | None,
-    device: torch.device,
-    precision: str = "float32",
+    placement: Placement,
 ) -> Whitening:
     """Axes of all regions of the images `indices`, by scikit-learn's IncrementalPCA.
 
@@ -43,13 +43,13 @@ def fit_whitening(
             f"{type(transform).__name__}",
             "Set main.transform_class = @RMACTransform or main.use_pca = False",
         )
-    made_from = origin(dataset, indices, extractor, transform, precision)
-    size = batch_size_for(extractor, device)
+    made_from = origin(dataset, indices, extractor, transform, placement.precision)
+    size = batch_size_for(extractor, placement)
     batches = [indices[start : start + size] for start in range(0, len(indices), size)]
 
     def fit() -> dict[str, NDArray]:
         regions = _Regions(transform)
-        return _fit(run(dataset, batches, extractor, regions, device, precision))
+        return _fit(run(dataset, batches, extractor, regions, placement))
 
     if features_dir is None:
         return _whitening(fit())

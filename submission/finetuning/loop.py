@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from evaluation.common import gin_config
+from evaluation.common.devices import Placement
 from evaluation.common.terminal import console, progress
 from submission.features.batches import image_batches
 from submission.finetuning.classifier import FactorClassifier
@@ -63,8 +64,7 @@ def tune(
     *,
     batch_size: int,
     seed: int,
-    device: torch.device,
-    precision: str,
+    placement: Placement,
     folder: Path,
     made_from: dict[str, Any],
 ) -> None:
@@ -80,7 +80,7 @@ def tune(
     state = checkpoints.load(path, made_from)
     rows: list[dict[str, float]] = [] if state is None else state["rows"]
 
-    classifier.to(device).to(memory_format=torch.channels_last)
+    classifier.to(placement.device).to(memory_format=torch.channels_last)
     classifier.set_backbone_learning(False)
     optimizer = make_optimizer(
         tuning.optimizer_name,
@@ -104,10 +104,10 @@ def tune(
                 _unfreeze(classifier, optimizer, tuning.extractor_lr)
                 model = distributed.data_parallel(classifier)
             classifier.train()
-            sums, note = torch.zeros(len(images.factor_sizes), device=device), ""
+            sums, note = torch.zeros(len(images.factor_sizes), device=placement.device), ""
             batches = _shuffled(learned, batch_size, seed, epoch)
-            for position, (own, factors) in enumerate(_with_labels(images, batches, device)):
-                with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            for position, (own, factors) in enumerate(_with_labels(images, batches, placement)):
+                with torch.autocast(placement.kind, torch.bfloat16, enabled=placement.in_bf16):
                     own_logits = model(own)
                 logits = distributed.gather_rows(own_logits.float(), len(factors))
                 losses = classifier.losses(logits, factors)
@@ -120,7 +120,7 @@ def tune(
                 advance(len(factors), note)
             row = _row("loss", images.factor_names, sums / len(learned))
             if len(held_out):
-                row |= _measure(classifier, images, held_out, batch_size, device, precision)
+                row |= _measure(classifier, images, held_out, batch_size, placement)
                 advance(len(held_out), note)
             rows.append(row)
             record()
@@ -151,12 +151,12 @@ def _in_batches(numbers: NDArray[np.int64], batch_size: int) -> list[NDArray[np.
 
 
 def _with_labels(
-    images: LabelledImages, batches: Sequence[NDArray[np.int64]], device: torch.device
+    images: LabelledImages, batches: Sequence[NDArray[np.int64]], placement: Placement
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Of each batch this process's share of the images, and all its labels (n, factors)."""
     own = [batch[distributed.share(len(batch))] for batch in batches]
-    for batch, pictures in zip(batches, image_batches(images.images, own, device), strict=True):
-        yield pictures, torch.from_numpy(images.factors(batch)).to(device)
+    for batch, pictures in zip(batches, image_batches(images.images, own, placement), strict=True):
+        yield pictures, torch.from_numpy(images.factors(batch)).to(placement.device)
 
 
 @torch.no_grad()
@@ -165,16 +165,15 @@ def _measure(
     images: LabelledImages,
     numbers: NDArray[np.int64],
     batch_size: int,
-    device: torch.device,
-    precision: str,
+    placement: Placement,
 ) -> dict[str, float]:
     """Loss and accuracy of each factor on images that were not learned from."""
     classifier.eval()
-    sums = torch.zeros(2, len(images.factor_sizes), device=device, dtype=torch.float64)
+    sums = torch.zeros(2, len(images.factor_sizes), device=placement.device, dtype=torch.float64)
     own = _in_batches(numbers[distributed.share(len(numbers))], batch_size)
-    for batch, pictures in zip(own, image_batches(images.images, own, device), strict=True):
-        factors = torch.from_numpy(images.factors(batch)).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+    for batch, pictures in zip(own, image_batches(images.images, own, placement), strict=True):
+        factors = torch.from_numpy(images.factors(batch)).to(placement.device)
+        with torch.autocast(placement.kind, torch.bfloat16, enabled=placement.in_bf16):
             logits = classifier(pictures)
         sums[0] += classifier.losses(logits.float(), factors) * len(batch)
         sums[1] += classifier.hits(logits, factors)

@@ -15,6 +15,7 @@ import gin
 import torch
 
 from evaluation.common import gin_config
+from evaluation.common.devices import Placement
 from evaluation.common.environment import output_path
 from evaluation.common.errors import KitError
 from evaluation.common.files import sha256_of, whole_file, write_json
@@ -34,7 +35,7 @@ SCOPE = "finetune"
 """gin scope in which fine-tuning looks names up, so that one config may serve it and `train`."""
 
 
-def finetune(experiment: str, *, device: torch.device, precision: str) -> None:
+def finetune(experiment: str, placement: Placement) -> None:
     """Fine-tunes the extractor of the config in force, and files it where training finds it.
 
     The curves and the last epoch's state land in `$AICROWD_OUTPUT_PATH/<experiment>/finetuning/`,
@@ -70,7 +71,7 @@ def finetune(experiment: str, *, device: torch.device, precision: str) -> None:
         "train": asdict(tuning),
         "batch_size": main.batch_size,
         "seed": main.seed,
-        "precision": precision,
+        "precision": placement.precision,
         "torch": str(torch.__version__),
     }
     path = checkpoint_path(extractor)
@@ -88,8 +89,7 @@ def finetune(experiment: str, *, device: torch.device, precision: str) -> None:
         tuning,
         batch_size=main.batch_size,
         seed=main.seed,
-        device=device,
-        precision=precision,
+        placement=placement,
         folder=folder,
         made_from=made_from,
     )

@@ -5,6 +5,7 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
+from evaluation.common.devices import Placement
 from evaluation.common.terminal import console
 from submission.runtime import distributed
 
@@ -16,7 +17,7 @@ SAMPLES_WORTH_IT = 4_000_000
 
 
 def compiled_if_long(
-    function: Callable[P, R], samples: int, device: torch.device
+    function: Callable[P, R], samples: int, placement: Placement
 ) -> Callable[P, R]:
     """`function`, compiled where that pays: one process, on a CPU, for millions of samples.
 
@@ -26,7 +27,7 @@ def compiled_if_long(
     Args:
         samples: Rows of all epochs together.
     """
-    if device.type != "cpu" or distributed.world_size() > 1 or samples < SAMPLES_WORTH_IT:
+    if placement.kind != "cpu" or distributed.world_size() > 1 or samples < SAMPLES_WORTH_IT:
         return function
     try:
         torch.compile(torch.neg)(torch.zeros(1))

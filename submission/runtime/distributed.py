@@ -11,6 +11,7 @@ processes that DistributedDataParallel takes of the gradients is then the gradie
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from evaluation.common.devices import Placement
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import console
 
@@ -58,22 +60,22 @@ def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
 
 
 @contextmanager
-def process_group(device: str, precision: str) -> Iterator[torch.device]:
-    """Joins the processes that torchrun started, if it did, and yields this process's device.
+def process_group(placement: Placement) -> Iterator[Placement]:
+    """Joins the processes that torchrun started, if it did, and yields this process's placement.
 
     Only the first process speaks on the console.
     """
     # "float32" promises float32: no TF32 in convolutions and products.
-    torch.backends.cudnn.allow_tf32 = precision != "float32"
-    torch.backends.cuda.matmul.allow_tf32 = precision != "float32"
+    torch.backends.cudnn.allow_tf32 = placement.in_bf16
+    torch.backends.cuda.matmul.allow_tf32 = placement.in_bf16
     if not is_launched():
-        yield torch.device(device)
+        yield placement
         return
-    own = torch.device(device)
-    if own.type == "cuda":
-        own = torch.device("cuda", distributed.get_node_local_rank())
-        torch.cuda.set_device(own)
-    backend = "nccl" if own.type == "cuda" else "gloo"
+    own, backend = placement, "gloo"
+    if placement.kind == "cuda":
+        own = replace(placement, device=f"cuda:{distributed.get_node_local_rank()}")
+        torch.cuda.set_device(own.device)
+        backend = "nccl"
     distributed.init_process_group(backend, timeout=_PATIENCE)
     console.quiet = not is_main()
     yield own

@@ -14,13 +14,15 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from evaluation.common.devices import Placement
+
 _SMALLEST_WEIGHT = 8192
 """The way through Python costs more than smaller products take."""
 
 
-def linear_layers(device: torch.device) -> AbstractContextManager:
-    """While it lasts, linear layers on vectors take oneDNN where `device` has it."""
-    has_it = device.type == "cpu" and torch.backends.mkldnn.is_available()
+def linear_layers(placement: Placement) -> AbstractContextManager:
+    """While it lasts, linear layers on vectors take oneDNN where the device has it."""
+    has_it = placement.kind == "cpu" and torch.backends.mkldnn.is_available()
     return _LinearByOneDNN() if has_it else nullcontext()
 
 

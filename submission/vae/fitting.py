@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from evaluation.common.devices import Placement
 from evaluation.common.terminal import console, progress
 from submission.runtime import checkpoints, distributed, onednn
 from submission.runtime.compiling import compiled_if_long
@@ -34,15 +35,14 @@ def fit(
     *,
     batch_size: int,
     seed: int,
-    device: torch.device,
-    precision: str,
+    placement: Placement,
     folder: Path,
     made_from: dict[str, Any],
 ) -> None:
     """Trains `vae` on `features` (N, *feature_shape), from where an earlier run of it stopped.
 
     Args:
-        precision: "bf16" runs the networks in bfloat16; weights, latents and losses stay float32.
+        placement: Of the networks; latents stay float32 as well.
         folder: Gets checkpoint.pt, stats.csv and tensorboard/ after every epoch.
         made_from: What decides the outcome; a checkpoint with the same is of the same training.
     """
@@ -55,15 +55,15 @@ def fit(
     if len(rows) == training.epochs:
         return
 
-    model = distributed.data_parallel(vae.to(device))
+    model = distributed.data_parallel(vae.to(placement.device))
     optimizer = make_optimizer(
         training.optimizer_name, vae.parameters(), training.lr, beta1=training.adam_beta1
     )
     if state is not None:
         optimizer.load_state_dict(state["optimizer"])
-    table = Rows(features, device)
+    table = Rows(features, placement)
     total, done = training.epochs * len(table), len(rows) * len(table)
-    losses_of_batch = partial(compiled_if_long(batch_losses, total, device), model, vae)
+    losses_of_batch = partial(compiled_if_long(batch_losses, total, placement), model, vae)
     with recording(folder, rows) as record, progress("Training the VAE", total, done) as advance:
         for epoch in range(len(rows), training.epochs):
             weights, lr = training.loss_weights_at(epoch), training.lr_at(epoch)
@@ -76,7 +76,7 @@ def fit(
                 batches(table, batch_size, training.latent_dims, seed, epoch),
                 weights,
                 clip_gradients=training.clip_gradients,
-                precision=precision,
+                placement=placement,
                 advance=partial(advance, note=_note(rows, epoch, weights["KLD"])),
             )
             means = {name: float(loss) / len(table) for name, loss in sums.items()}
@@ -117,7 +117,7 @@ def train_epoch(
     weights: Mapping[str, float],
     *,
     clip_gradients: float | None,
-    precision: str,
+    placement: Placement,
     advance: Callable[[int], None],
 ) -> dict[str, Tensor]:
     """Takes a step a batch; returns the sums over rows of the losses, by name.
@@ -130,7 +130,7 @@ def train_epoch(
     vae.train()
     sums: dict[str, Tensor] = {}
     for features, noise in epoch:
-        with in_precision(precision, features.device):
+        with in_precision(placement):
             losses = losses_of_batch(features, noise)
         weighted = [weights.get(name, 1.0) * loss for name, loss in losses.items()]
         optimizer.zero_grad()
@@ -157,11 +157,11 @@ def batch_losses(model: nn.Module, vae: VAE, features: Tensor, noise: Tensor) ->
     return vae.losses(features, *outputs)
 
 
-def in_precision(precision: str, device: torch.device) -> AbstractContextManager:
-    """What a forward pass on `device` runs under, with "float32" or "bf16"."""
-    if precision == "bf16":
-        return torch.autocast(device.type, torch.bfloat16)
-    return onednn.linear_layers(device)
+def in_precision(placement: Placement) -> AbstractContextManager:
+    """What a forward pass runs under."""
+    if placement.in_bf16:
+        return torch.autocast(placement.kind, torch.bfloat16)
+    return onednn.linear_layers(placement)
 
 
 def _note(rows: list[dict[str, float]], epoch: int, beta: float) -> str:

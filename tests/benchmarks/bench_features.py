@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from evaluation.common import environment
+from evaluation.common.devices import Placement, Precision
 from evaluation.data.ground_truth import ImageGrid
 from submission.features.aggregation import MaximumTransform
 from submission.features.backbones import Backbone, build_network
@@ -52,7 +53,7 @@ def plain_loop(path: Path) -> tuple[np.ndarray, float]:
     return table, time.perf_counter() - start
 
 
-def our_loop(path: Path, precision: str) -> tuple[np.ndarray, float]:
+def our_loop(path: Path, precision: Precision) -> tuple[np.ndarray, float]:
     grid, backbone = grid_of(path), fresh_backbone()
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
@@ -62,8 +63,7 @@ def our_loop(path: Path, precision: str) -> tuple[np.ndarray, float]:
             backbone,
             MaximumTransform(),
             features_dir=Path(folder),
-            device=torch.device("cpu"),
-            precision=precision,
+            placement=Placement("cpu", precision),
         )
         return table, time.perf_counter() - start
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from evaluation.common import environment
+from evaluation.common.devices import Placement, Precision
 from evaluation.data.ground_truth import ImageGrid
 from submission.features.aggregation import AggregatedFeatureExtractor
 from submission.features.backbones import Backbone, build_network
@@ -77,7 +78,7 @@ def plain_epoch(path: Path, batch_size: int) -> float:
     return time.perf_counter() - start
 
 
-def our_epoch(path: Path, batch_size: int, precision: str) -> float:
+def our_epoch(path: Path, batch_size: int, precision: Precision) -> float:
     grid = grid_of(path)
     folder = Path(tempfile.mkdtemp(dir=path.parent))
     classifier = classifier_for(grid)
@@ -90,8 +91,7 @@ def our_epoch(path: Path, batch_size: int, precision: str) -> float:
         FineTuning(epochs=1, weight_decay=0.01, extractor_lr=1e-3),
         batch_size=batch_size,
         seed=1,
-        device=torch.device("cpu"),
-        precision=precision,
+        placement=Placement("cpu", precision),
         folder=folder,
         made_from={"benchmark": str(folder)},
     )

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from evaluation.common.devices import Placement, Precision
 from submission.runtime.compiling import SAMPLES_WORTH_IT, compiled_if_long
 from submission.runtime.optimizers import make_optimizer
 from submission.vae.fitting import batch_losses, batches, train_epoch
@@ -85,12 +86,12 @@ def plain_epoch(features: np.ndarray) -> Callable[[], None]:
     return run
 
 
-def kit_epoch(features: np.ndarray, precision: str) -> Callable[[], None]:
+def kit_epoch(features: np.ndarray, precision: Precision) -> Callable[[], None]:
     vae, training = new_vae()
     optimizer = make_optimizer(training.optimizer_name, vae.parameters(), 1e-3, beta1=0.9)
-    device = torch.device("cpu")
-    table = Rows(features, device)
-    compiled = compiled_if_long(batch_losses, SAMPLES_WORTH_IT, device)
+    placement = Placement("cpu", precision)
+    table = Rows(features, placement)
+    compiled = compiled_if_long(batch_losses, SAMPLES_WORTH_IT, placement)
 
     def run() -> None:
         train_epoch(
@@ -100,7 +101,7 @@ def kit_epoch(features: np.ndarray, precision: str) -> Callable[[], None]:
             batches(table, BATCH_SIZE, LATENTS, seed=1, epoch=0),
             {"KLD": BETA},
             clip_gradients=None,
-            precision=precision,
+            placement=placement,
             advance=lambda _: None,
         )
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
+from evaluation.common.devices import Placement
 from submission.__main__ import main
 from submission.runtime.optimizers import FusedRAdam, make_optimizer
 from submission.vae.fitting import CHECKPOINT, batches, fit
@@ -26,7 +27,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning"),
 ]
 
-CPU = torch.device("cpu")
+CPU = Placement("cpu")
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_it_learns_what_decides_the_features(run_fit: Callable) -> None:
 
 def test_bf16_follows_float32(run_fit: Callable, tmp_path: Path) -> None:
     _, rows = run_fit(epochs=3)
-    vae, rounded = run_fit(epochs=3, precision="bf16", folder=tmp_path / "bf16")
+    vae, rounded = run_fit(epochs=3, placement=Placement("cpu", "bf16"), folder=tmp_path / "bf16")
     for row, other in zip(rows, rounded, strict=True):
         assert other["total_loss"] == pytest.approx(row["total_loss"], rel=0.02)
     assert rows != rounded
@@ -209,8 +210,7 @@ def test_memory_does_not_grow_with_the_table(
         np.load(tmp_path / "features.npy", mmap_mode="r"),
         batch_size=2000,
         seed=1,
-        device=CPU,
-        precision="float32",
+        placement=CPU,
         folder=tmp_path,
         made_from={},
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import IncrementalPCA
 from torch import nn
 
+from evaluation.common.devices import Placement
 from evaluation.common.environment import REPOSITORY
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
@@ -33,7 +34,8 @@ from submission.features.whitening import fit_whitening
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-CPU = torch.device("cpu")
+CPU = Placement("cpu")
+BF16 = Placement("cpu", "bf16")
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ def test_the_table_holds_the_features_of_each_image(
         backbone,
         transform,
         features_dir=tmp_path if cached else None,
-        device=CPU,
+        placement=CPU,
     )
     whole = nn.Sequential(backbone, transform or nn.Identity())
     assert table.dtype == np.float32
@@ -97,9 +99,9 @@ def test_learned_aggregation_and_bfloat16(grid: ImageGrid, backbone: Backbone) -
     ).eval()
     indices = np.arange(40)
     expected = plainly(extractor, grid, indices)
-    options = {"features_dir": None, "device": CPU}
+    options = {"features_dir": None, "placement": CPU}
     plain = extract(grid, indices, extractor, IdentityTransform(), **options)
-    rough = extract(grid, indices, extractor, IdentityTransform(), precision="bf16", **options)
+    rough = extract(grid, indices, extractor, IdentityTransform(), **options | {"placement": BF16})
     np.testing.assert_allclose(plain, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(rough, expected, atol=0.02)
     assert not np.array_equal(rough, plain)
@@ -114,7 +116,7 @@ def test_batches_leave_no_trace(
     for images in (7, 150):
         monkeypatch.setattr(extraction, "_IMAGES_A_BATCH", {"cpu": images})
         tables.append(
-            extract(grid, indices, backbone, AverageTransform(), features_dir=None, device=CPU)
+            extract(grid, indices, backbone, AverageTransform(), features_dir=None, placement=CPU)
         )
     np.testing.assert_allclose(*tables, rtol=1e-5, atol=1e-6)
 
@@ -133,7 +135,7 @@ def test_a_table_is_used_again_until_something_it_depends_on_changes(
             "extractor": backbone,
             "transform": RMACTransform(config="1-2-G"),
             "features_dir": tmp_path,
-            "device": CPU,
+            "placement": CPU,
             **changes,
         }
         before = len(list(tmp_path.glob("*/features.npy")))
@@ -151,7 +153,7 @@ def test_a_table_is_used_again_until_something_it_depends_on_changes(
     assert made_new(extractor=Backbone("VGG11", network, (20, 16), stage=2).eval())
     assert made_new(transform=RMACTransform(config="1-3-G"))
     assert made_new(transform=RMACTransform(config="1-2-G", l2_normalize=False))
-    assert made_new(precision="bf16")
+    assert made_new(placement=BF16)
     with torch.no_grad():
         backbone.features[0].weight[0, 0, 0, 0] += 1e-3
     assert made_new()
@@ -174,7 +176,7 @@ def test_a_disk_without_room_is_noticed_before(
 ) -> None:
     monkeypatch.setattr("submission.features.tables.free_bytes", lambda _: 1000)
     with pytest.raises(KitError, match="FEATURES-DISK"):
-        extract(grid, np.arange(20), backbone, None, features_dir=tmp_path, device=CPU)
+        extract(grid, np.arange(20), backbone, None, features_dir=tmp_path, placement=CPU)
 
 
 def test_a_transform_that_does_not_fit_writes_nothing(
@@ -187,7 +189,7 @@ def test_a_transform_that_does_not_fit_writes_nothing(
             backbone,
             RMACTransform(config="9"),
             features_dir=tmp_path,
-            device=CPU,
+            placement=CPU,
         )
     assert list(tmp_path.iterdir()) == []
 
@@ -196,7 +198,7 @@ def test_whitening_equals_scikit_learns_on_all_regions(
     grid: ImageGrid, backbone: Backbone, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     transform = RMACTransform(config="1-3-G")
-    arguments = {"features_dir": tmp_path, "device": CPU}
+    arguments = {"features_dir": tmp_path, "placement": CPU}
     whitening = fit_whitening(grid, np.arange(50), backbone, transform, **arguments)
 
     images = torch.from_numpy(grid.images[:50] / np.float32(255)).permute(0, 3, 1, 2)
@@ -232,7 +234,7 @@ def test_memory_does_not_grow_with_the_dataset(
     grid = ImageGrid("many", images, (count,), ("number",), "fingerprint")
     backbone = Backbone("VGG11", network, (8, 8), stage=1).eval()
     before = resident_bytes()
-    table = extract(grid, np.arange(count), backbone, None, features_dir=tmp_path, device=CPU)
+    table = extract(grid, np.arange(count), backbone, None, features_dir=tmp_path, placement=CPU)
     assert table.nbytes > 300e6
     assert resident_bytes() - before < 100e6
 
@@ -241,21 +243,21 @@ EXTRACTION = textwrap.dedent("""
     import sys
     import numpy as np, torch
     from pathlib import Path
+    from evaluation.common.devices import Placement
     from evaluation.data.ground_truth import ImageGrid
-    from submission import distributed
-    from submission.features import extraction
-from submission.features.aggregation import MaximumTransform
+    from submission.features.aggregation import MaximumTransform
     from submission.features.backbones import Backbone, build_network
-    from submission.features import extract
+    from submission.features.extraction import extract
+    from submission.runtime import distributed
 
     torch.set_num_threads(1)
     images = np.load(sys.argv[1], mmap_mode="r")
     grid = ImageGrid("many", images, (len(images),), ("number",), "fingerprint")
     torch.manual_seed(0)
     backbone = Backbone("VGG11", build_network("VGG11"), (32, 32), stage=1).eval()
-    with distributed.process_group("cpu", "float32") as device:
+    with distributed.process_group(Placement("cpu")) as own:
         extract(grid, np.arange(len(grid)), backbone, MaximumTransform(),
-                features_dir=Path(sys.argv[2]), device=device)
+                features_dir=Path(sys.argv[2]), placement=own)
 """)
 
 

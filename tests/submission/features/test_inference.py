@@ -4,11 +4,13 @@ import pytest
 import torch
 from torch import nn
 
+from evaluation.common.devices import Placement
 from submission.features.aggregation import AggregatedFeatureExtractor
 from submission.features.backbones import Backbone, build_network
 from submission.features.inference import accelerated
 
-CPU = torch.device("cpu")
+CPU = Placement("cpu")
+BF16 = Placement("cpu", "bf16")
 
 
 def randomised(module: nn.Module) -> nn.Module:
@@ -36,15 +38,13 @@ def test_maps_are_those_of_the_network(name: str, size: int, stage: int | None) 
     torch.manual_seed(0)
     backbone = randomised(Backbone(name, build_network(name), (size, size), stage))
     images = torch.rand(3, 3, size, size)
-    fast = {
-        precision: accelerated(backbone, CPU, precision).eval() for precision in ("float32", "bf16")
-    }
+    fast, fast_bf16 = (accelerated(backbone, placement).eval() for placement in (CPU, BF16))
     with torch.inference_mode():
         maps = backbone(images)
         for _ in range(2):
-            torch.testing.assert_close(fast["float32"](images), maps, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(fast["float32"](images[:1]), maps[:1], rtol=1e-4, atol=1e-4)
-        rough = fast["bf16"](images)
+            torch.testing.assert_close(fast(images), maps, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(fast(images[:1]), maps[:1], rtol=1e-4, atol=1e-4)
+        rough = fast_bf16(images)
     assert rough.dtype == torch.float32
     assert 0 < (rough - maps).abs().max() < 0.05 * maps.abs().max()
 
@@ -66,7 +66,7 @@ def test_a_relu_that_others_see_too_stays_where_it_is() -> None:
     backbone.features = nn.Sequential(Forked())
     images = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
-        maps = accelerated(backbone, CPU, "float32")(images)
+        maps = accelerated(backbone, CPU)(images)
     torch.testing.assert_close(maps, backbone(images), rtol=1e-4, atol=1e-4)
 
 
@@ -78,7 +78,7 @@ def test_the_extractor_itself_is_left_as_it_was() -> None:
     images = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
         expected = extractor(images)
-        found = accelerated(extractor, CPU, "float32").eval()(images)
+        found = accelerated(extractor, CPU).eval()(images)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert extractor.state_dict().keys() == before.keys()
     assert all(torch.equal(tensor, before[n]) for n, tensor in extractor.state_dict().items())

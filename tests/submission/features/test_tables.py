@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
+from evaluation.common.devices import Placement
 from submission.features.tables import table_in_memory, table_on_disk
 
 SHAPE = (1000, 3)
@@ -77,5 +77,5 @@ def test_a_table_whose_record_is_missing_is_not_used(tmp_path: Path) -> None:
 
 
 def test_a_table_in_memory_holds_the_same() -> None:
-    found = table_in_memory(SHAPE, 7, Computation(), torch.device("cpu"))
+    found = table_in_memory(SHAPE, 7, Computation(), Placement("cpu"))
     np.testing.assert_array_equal(found, ROWS)

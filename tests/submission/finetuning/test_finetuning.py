@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from evaluation.common.devices import Placement
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
 from submission import config
@@ -27,7 +28,7 @@ from submission.runtime import checkpoints
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-CPU = torch.device("cpu")
+CPU = Placement("cpu")
 
 
 def stripes(name: str, shift: int, seed: int) -> ImageGrid:
@@ -76,7 +77,7 @@ def run_tune(
 
     def run(
         folder: Path = tmp_path,
-        precision: str = "float32",
+        placement: Placement = CPU,
         made_from: str = "test",
         **options: Any,
     ) -> tuple[FactorClassifier, list[dict[str, float]]]:
@@ -90,8 +91,7 @@ def run_tune(
             FineTuning(**options),
             batch_size=6,
             seed=1,
-            device=CPU,
-            precision=precision,
+            placement=placement,
             folder=folder,
             made_from={"name": made_from},
         )
@@ -173,7 +173,7 @@ def test_it_learns_and_says_how_well(run_tune, images, tmp_path, capsys) -> None
 
 def test_bfloat16_stays_near(run_tune, tmp_path) -> None:
     _, rows = run_tune(tmp_path / "a", epochs=3, lr=1e-2)
-    _, rough = run_tune(tmp_path / "b", epochs=3, lr=1e-2, precision="bf16")
+    _, rough = run_tune(tmp_path / "b", epochs=3, lr=1e-2, placement=Placement("cpu", "bf16"))
     assert rough != rows
     assert rough[-1]["loss"] == pytest.approx(rows[-1]["loss"], rel=0.1)
 
@@ -197,8 +197,7 @@ def test_memory_does_not_grow_with_the_dataset(
         FineTuning(epochs=1),
         batch_size=256,
         seed=1,
-        device=CPU,
-        precision="float32",
+        placement=CPU,
         folder=tmp_path,
         made_from={},
     )
@@ -365,7 +364,7 @@ def run_finetune(
         path = tmp_path / "tuning.gin"
         path.write_text(text)
         config.load(path)
-        finetune("x", device=CPU, precision="float32")
+        finetune("x", CPU)
 
     return run
 

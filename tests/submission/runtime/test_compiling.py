@@ -14,13 +14,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from evaluation.common.devices import Placement, Precision
 from evaluation.common.environment import REPOSITORY
 from submission.runtime import compiling
 from submission.vae.fitting import batch_losses, in_precision
 from submission.vae.model import VAE
 from submission.vae.settings import VAETraining
 
-CPU = torch.device("cpu")
+CPU = Placement("cpu")
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++ here")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -67,7 +68,7 @@ def always(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ],
 )
 def test_losses_and_gradients_are_the_eager_ones(
-    options: str, shape: tuple[int, ...], precision: str, tolerance: float
+    options: str, shape: tuple[int, ...], precision: Precision, tolerance: float
 ) -> None:
     gin.parse_config(options)
     torch.manual_seed(0)
@@ -76,7 +77,7 @@ def test_losses_and_gradients_are_the_eager_ones(
 
     def run(function: Callable[..., dict[str, Tensor]]) -> tuple[dict[str, Tensor], Tensor]:
         own = copy.deepcopy(vae).train()
-        with in_precision(precision, CPU):
+        with in_precision(Placement("cpu", precision)):
             losses = function(own, own, features, noise)
         torch.stack(list(losses.values())).sum().backward()
         gradients = [weight.grad.flatten() for weight in own.parameters()]
@@ -122,16 +123,16 @@ def test_an_interrupted_training_ends_at_the_same_weights(
 def test_short_trainings_and_other_devices_are_left_alone() -> None:
     worth_it = compiling.SAMPLES_WORTH_IT
     assert compiling.compiled_if_long(batch_losses, worth_it - 1, CPU) is batch_losses
-    cuda = torch.device("cuda")
+    cuda = Placement("cuda")
     assert compiling.compiled_if_long(batch_losses, worth_it, cuda) is batch_losses
 
 
 def test_without_a_compiler_training_goes_on(tmp_path: Path) -> None:
     program = """
-import torch
+from evaluation.common.devices import Placement
 from submission.runtime.compiling import SAMPLES_WORTH_IT, compiled_if_long
 def function(x): return x
-print(compiled_if_long(function, SAMPLES_WORTH_IT, torch.device("cpu")) is function)
+print(compiled_if_long(function, SAMPLES_WORTH_IT, Placement("cpu")) is function)
 """
     variables = {"CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
     output = subprocess.run(

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from evaluation.common.devices import Placement
 from submission.runtime import onednn
 
 
@@ -26,7 +27,7 @@ def test_values_and_gradients_are_those_of_pytorch(
         return [output.detach(), leaf.grad, *(weight.grad for weight in module.parameters())]
 
     exact, theirs = run(torch.float64), run(torch.float32)
-    with onednn.linear_layers(torch.device("cpu")):
+    with onednn.linear_layers(Placement("cpu")):
         ours = run(torch.float32)
     for truth, usual, found in zip(exact, theirs, ours, strict=True):
         torch.testing.assert_close(found, usual, rtol=1e-4, atol=1e-4)
@@ -38,12 +39,12 @@ def test_which_layers_take_it() -> None:
         return type(layer(rows).grad_fn).__name__
 
     large, small = nn.Linear(128, 64), nn.Linear(8, 8)
-    with onednn.linear_layers(torch.device("cpu")):
+    with onednn.linear_layers(Placement("cpu")):
         assert name_of(torch.rand(2, 128), large) == "_LinearBackward"
         # Not worth the way, no rows in this process's share, and not a batch of vectors.
         assert name_of(torch.rand(2, 8), small) != "_LinearBackward"
         assert name_of(torch.rand(0, 128), large) != "_LinearBackward"
         assert name_of(torch.rand(2, 3, 128), large) != "_LinearBackward"
     assert name_of(torch.rand(2, 128), large) != "_LinearBackward"
-    with onednn.linear_layers(torch.device("cuda")):
+    with onednn.linear_layers(Placement("cuda")):
         assert name_of(torch.rand(2, 128), large) != "_LinearBackward"
