@@ -44,7 +44,7 @@ class Found:
         if whole.parent.name == "representation" and experiment.name:
             named = experiment
         else:
-            named = whole.with_suffix("") if self.kind in _SUFFIXES.values() else whole
+            named = whole if self.kind == "savedmodel" else whole.with_suffix("")
         starts = reversed(range(1, len(named.parts)))
         return ["/".join(path.parts[start:]) for start in starts for path in (named, whole)]
 
@@ -110,15 +110,15 @@ def only(path: Path) -> Found:
     return found[0]
 
 
-def given_codes(path: Path) -> Found:
-    """A table of codes as what is to be graded.
-
-    Raises:
-        KitError: there is no such file.
-    """
-    if not path.is_file():
-        raise KitError("CODES-UNREADABLE", f"{path} is no file", "Give the path of a .npy file")
-    return Found(path, "codes")
+def given_codes(paths: Sequence[Path]) -> tuple[list[Found], list[KitError]]:
+    """Tables of codes as what is to be graded, and the refusals of those that are no files."""
+    found = [Found(path, "codes") for path in paths if path.is_file()]
+    refused = [
+        KitError("CODES-UNREADABLE", f"{path} is no file", "Give the path of a .npy file")
+        for path in paths
+        if not path.is_file()
+    ]
+    return found, refused
 
 
 def refuse_others(folder: Path, names: Container[str]) -> None:

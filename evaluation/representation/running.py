@@ -8,16 +8,20 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.code_store import first_nonfinite_row
+from evaluation.common.devices import Placement
 from evaluation.common.errors import KitError
 from evaluation.representation.finding import Found
+from evaluation.representation.finite import first_nonfinite_row
 from evaluation.representation.limits import ENCODING_BATCH, Limits
 from evaluation.representation.loading import PLAIN
 from evaluation.representation.staging import copy_aside
 from evaluation.representation.supervisor import Worker
 
 
-class Representation:
+CPU = Placement()
+
+
+class RunningRepresentation:
     """A representation that runs, for the time of a `with` block.
 
     What is run is a private copy, whose hash `sha256` is. Its form is PLAIN until somebody sets
@@ -25,28 +29,25 @@ class Representation:
 
     Args:
         found: Where it is.
-        device: "cpu" or "cuda".
-        precision: "float32", or "bf16" for the fast form of TorchScript.
+        placement: Where; bf16 is for the fast form of TorchScript.
         limits: What it may use.
     """
 
     def __init__(
         self,
         found: Found,
-        device: str = "cpu",
-        precision: str = "float32",
+        placement: Placement = CPU,
         limits: Limits | None = None,
     ) -> None:
         self.found = found
-        self.device = device
-        self.precision = precision
+        self.placement = placement
         self.limits = limits or Limits()
         self.form = PLAIN
         self.dim: int | None = None
-        self.batch = ENCODING_BATCH[device]
+        self.batch = ENCODING_BATCH[placement.kind]
         self._exit = ExitStack()
 
-    def __enter__(self) -> "Representation":
+    def __enter__(self) -> "RunningRepresentation":
         with ExitStack() as stack:
             stage = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="representation-")))
             copy, self.sha256 = copy_aside(self.found.path, stage, self.limits)
@@ -58,8 +59,8 @@ class Representation:
                     self.found.kind,
                     work,
                     str(self.found.path),
-                    self.device,
-                    self.precision,
+                    self.placement.device,
+                    self.placement.precision,
                     self.batch,
                     self.limits,
                 )

@@ -24,7 +24,7 @@ from evaluation.data import open_dataset
 from evaluation.data.ground_truth import ImageGrid
 from evaluation.representation.finding import Found
 from evaluation.representation.loading import OPTIMISED
-from evaluation.representation.running import Representation
+from evaluation.representation.running import RunningRepresentation
 
 ROUNDS = 5
 DRAWN = 10_000 + 15_000 * 64 + 15_000 + 15_000 + 10_000 + 10_000
@@ -88,7 +88,7 @@ def main() -> None:
         export(path, data.images[rows[:64]])
         ways = {f"plain loop, batches of {n}": plain_loop(data, path, n) for n in (16, 64)}
         found = Found(path, "torchscript")
-        with Representation(found) as exact, Representation(found, precision="bf16") as rough:
+        with RunningRepresentation(found) as exact, RunningRepresentation(found, precision="bf16") as rough:
             for representation in (exact, rough):
                 # Set, not tried by `contract.use_fastest_form`: bf16 rounds away more of random
                 # weights' codes than that allows.

@@ -13,7 +13,7 @@ from evaluation.common import devices
 from evaluation.common.errors import KitError
 from evaluation.representation import contract, finding, processes
 from evaluation.representation.limits import IMAGE_SHAPE
-from evaluation.representation.running import Representation
+from evaluation.representation.running import RunningRepresentation
 from submission.delivery import bundle
 
 MPI3D_IMAGES = 1_036_800
@@ -54,7 +54,7 @@ def problems(root: Path, costs: list[Cost]) -> Iterator[KitError]:
         graded_on.append("cuda")
     for device in graded_on:
         try:
-            with Representation(found, device) as representation:
+            with RunningRepresentation(found, device) as representation:
                 yield from contract.violations(representation, probes(contract.PROBE_IMAGES))
                 costs.append(_cost(representation))
         except KitError as error:
@@ -68,7 +68,7 @@ def probes(number: int) -> NDArray[np.uint8]:
     return images
 
 
-def _cost(representation: Representation) -> Cost:
+def _cost(representation: RunningRepresentation) -> Cost:
     images = probes(representation.batch)
     representation.encode(images)  # the first batch of a size is slower
     start = time.perf_counter()
