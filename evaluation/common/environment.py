@@ -4,6 +4,7 @@ Values set from outside win; the defaults keep everything under `scratch/` of th
 """
 
 import os
+import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -63,12 +64,24 @@ def use_huge_pages() -> None:
     os.environ.setdefault(HUGE_PAGES, "1")
 
 
+def _added_package_folders() -> list[Path]:
+    """Those that Python does not find by itself: a PYTHONPATH's, and a user's own."""
+    own = {Path(sys.prefix), Path(sys.base_prefix)}
+    return [folder for folder in package_folders() if not own & set(folder.parents)]
+
+
+def package_folders() -> list[Path]:
+    """Folders of installed packages that this process knows beside Python's own."""
+    named = ("site-packages", "dist-packages")
+    return [Path(entry) for entry in sys.path if entry.rstrip(os.sep).endswith(named)]
+
+
 def of_worker(work: Path) -> dict[str, str]:
     """The whole environment of a process that runs what a participant made: no secret gets in."""
     kept = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
-        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPATH": os.pathsep.join(map(str, [REPOSITORY, *_added_package_folders()])),
         "PYTHONDONTWRITEBYTECODE": "1",
         "HOME": str(work),
         "TMPDIR": str(work),

@@ -5,6 +5,8 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
+from evaluation.common.escaping import visible
+
 BAD_INPUT = 2
 """Exit status of a command that refused its input."""
 
@@ -31,7 +33,7 @@ class KitError(Exception):
 
     def __str__(self) -> str:
         line = f"error[{self.code}]: {self.problem}. {self.remedy}."
-        return " ".join(line.split())
+        return visible(" ".join(line.split()))
 
 
 def run_command(command: Callable[[Sequence[str] | None], int]) -> None:

@@ -1,8 +1,6 @@
 """What a participant handed in, as something that gives codes."""
 
-import tempfile
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -14,8 +12,9 @@ from evaluation.representation.finding import Found
 from evaluation.representation.finite import first_nonfinite_row
 from evaluation.representation.limits import ENCODING_BATCH, Limits
 from evaluation.representation.loading import PLAIN
-from evaluation.representation.staging import copy_aside
-from evaluation.representation.supervisor import Worker
+from evaluation.representation.staging import copy_aside, private_folder
+from evaluation.representation.supervisor import Order, Worker
+from evaluation.representation.watching import Use
 
 
 CPU = Placement()
@@ -49,19 +48,21 @@ class RunningRepresentation:
 
     def __enter__(self) -> "RunningRepresentation":
         with ExitStack() as stack:
-            stage = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="representation-")))
+            stage = stack.enter_context(private_folder())
             copy, self.sha256 = copy_aside(self.found.path, stage, self.limits)
             work = stage / "work"
             work.mkdir()
             self._worker = stack.enter_context(
                 Worker(
-                    copy,
-                    self.found.kind,
-                    work,
-                    str(self.found.path),
-                    self.placement.device,
-                    self.placement.precision,
-                    self.batch,
+                    Order(
+                        path=copy,
+                        kind=self.found.kind,
+                        work=work,
+                        shown=str(self.found.path),
+                        device=self.placement.device,
+                        precision=self.placement.precision,
+                        batch=self.batch,
+                    ),
                     self.limits,
                 )
             )
@@ -85,6 +86,11 @@ class RunningRepresentation:
     def missing_isolation(self) -> list[str]:
         """What of the sandbox could not be had here, a phrase each."""
         return self._worker.missing
+
+    @property
+    def used(self) -> Use:
+        """The most that it used so far, as its worker was watched."""
+        return self._worker.used
 
     def encode(self, images: NDArray[np.uint8]) -> NDArray:
         """Codes (n, dims) of at most `batch` images (n, 64, 64, 3).

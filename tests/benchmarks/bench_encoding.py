@@ -88,7 +88,7 @@ def main() -> None:
         export(path, data.images[rows[:64]])
         ways = {f"plain loop, batches of {n}": plain_loop(data, path, n) for n in (16, 64)}
         found = Found(path, "torchscript")
-        with RunningRepresentation(found) as exact, RunningRepresentation(found, precision="bf16") as rough:
+        with RunningRepresentation(found) as exact, RunningRepresentation(found, IN_BF16) as rough:
             for representation in (exact, rough):
                 # Set, not tried by `contract.use_fastest_form`: bf16 rounds away more of random
                 # weights' codes than that allows.

@@ -54,7 +54,7 @@ def problems(root: Path, costs: list[Cost]) -> Iterator[KitError]:
         graded_on.append("cuda")
     for device in graded_on:
         try:
-            with RunningRepresentation(found, device) as representation:
+            with RunningRepresentation(found, devices.Placement(device)) as representation:
                 yield from contract.violations(representation, probes(contract.PROBE_IMAGES))
                 costs.append(_cost(representation))
         except KitError as error:
@@ -76,8 +76,8 @@ def _cost(representation: RunningRepresentation) -> Cost:
     seconds = time.perf_counter() - start
     used = processes.usage(processes.descendants(os.getpid()))
     return Cost(
-        device=representation.device,
+        device=representation.placement.device,
         dims=codes.shape[1],
         milliseconds_per_image=round(1000 * seconds / len(images), 3),
-        mib=used.resident_bytes >> 20,
+        mib=used.memory_bytes >> 20,
     )

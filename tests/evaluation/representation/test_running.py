@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from evaluation.common.devices import Placement, Precision
 from evaluation.common.errors import KitError
 from evaluation.common.files import sha256_of
 from evaluation.representation import contract, processes
@@ -69,8 +70,9 @@ def test_torchscript_gives_the_codes_of_the_module(tmp_path: Path) -> None:
 def test_the_fast_form_is_taken_where_it_gives_the_same_codes(tmp_path: Path) -> None:
     convolutions = torch.nn.Sequential(*network()[:5], torch.nn.Flatten()).eval()
     found = traced(convolutions, tmp_path / "model.pt")
-    for precision in ("float32", "bf16"):
-        with RunningRepresentation(found, precision=precision) as representation:
+    precisions: tuple[Precision, ...] = ("float32", "bf16")
+    for precision in precisions:
+        with RunningRepresentation(found, Placement(precision=precision)) as representation:
             exact = representation.encode(IMAGES)
             contract.use_fastest_form(representation, IMAGES)
             assert representation.form == OPTIMISED
@@ -83,7 +85,7 @@ def test_the_fast_form_is_taken_where_it_gives_the_same_codes(tmp_path: Path) ->
 def test_bf16_is_refused_where_it_cannot_be_had(tmp_path: Path) -> None:
     dilled("def represent(images):\n  return images.mean((2, 3))")(tmp_path)
     with (
-        RunningRepresentation(find(tmp_path)[0], precision="bf16") as representation,
+        RunningRepresentation(find(tmp_path)[0], Placement(precision="bf16")) as representation,
         pytest.raises(KitError, match="PRECISION-BF16"),
     ):
         contract.use_fastest_form(representation, IMAGES)

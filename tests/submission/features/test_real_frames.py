@@ -23,7 +23,7 @@ def encoder(tmp_path_factory):
     backbone = Backbone("VGG11", vgg11_bn(), (64, 64))
     path = tmp_path_factory.mktemp("real") / "representation" / "pytorch_model.pt"
     export(nn.Sequential(backbone, AverageTransform(), nn.Linear(512, 18)), path)
-    with RunningRepresentation(find(path)[0], "cpu", "float32", Limits()) as representation:
+    with RunningRepresentation(find(path)[0]) as representation:
         yield representation
 
 
