@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="+",
         metavar="FILE.npy",
-        help="tables of codes, one row an image"
+        help="tables of codes, one row an image",
     )
     add = made.add_argument
     add("--dataset", default=environment.dataset_name(), metavar="NAME", help="data to grade on")
@@ -52,13 +52,14 @@ def parser() -> argparse.ArgumentParser:
         "--metrics",
         type=lambda text: [name.strip() for name in text.split(",")],
         metavar="A,B",
-        help=f"some of {', '.join(METRICS)} (default: the challenge's five)",
+        help=f"all, or some of {', '.join(METRICS)} (default: the challenge's five)",
     )
     add("--config", type=Path, metavar="FILE.gin", help="gin file with get_eval_metrics.metrics")
     add(
         "--engine",
         dest="implementation",
-        choices=("fast", "disentanglement_lib"), default="fast",
+        choices=("fast", "disentanglement_lib"),
+        default="fast",
         help="whose metrics",
     )
     add("--verify", action="store_true", help="run both engines; exit 3 if they differ")
@@ -68,7 +69,11 @@ def parser() -> argparse.ArgumentParser:
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to encode")
     add("--precision", choices=("float32", "bf16"), default="float32", help="how to encode")
     add("--allow-unstable", action="store_true", help="grade codes that vary for the same image")
-    add("--strict", action="store_true", help="refuse what this machine cannot isolate, and programs")
+    add(
+        "--strict",
+        action="store_true",
+        help="refuse what this machine cannot isolate, and programs",
+    )
     add(
         "--allow-kinds",
         type=_kinds,
@@ -127,9 +132,7 @@ def _kinds(text: str) -> tuple[str, ...]:
     kinds = tuple(name.strip() for name in text.split(","))
     for kind in kinds:
         if kind not in RUNS_ANYTHING:
-            raise argparse.ArgumentTypeError(
-                f"{kind!r} is not one of {', '.join(RUNS_ANYTHING)}"
-            )
+            raise argparse.ArgumentTypeError(f"{kind!r} is not one of {', '.join(RUNS_ANYTHING)}")
     return kinds
 
 
@@ -158,10 +161,14 @@ def _metrics(given: Sequence[str] | None, config: Path | None) -> tuple[str, ...
         raise KitError(
             "METRIC-NONE", f"{config} names no metric", f"Choose from {', '.join(METRICS)}"
         )
+    if list(names) == ["all"]:
+        names = list(METRICS)
     for name in names:
         if name not in METRICS:
             raise KitError(
-                "METRIC-NAME", f"there is no metric {name!r}", f"Choose from {', '.join(METRICS)}"
+                "METRIC-NAME",
+                f"there is no metric {name!r}",
+                f"Choose from {', '.join(METRICS)}, or all by itself",
             )
     return tuple(name for name in METRICS if name in names)
 
@@ -186,5 +193,10 @@ def _require_seeds(seed: int, seeds: int) -> None:
         )
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """What the console script of the installed kit calls."""
     run_command(main)
+
+
+if __name__ == "__main__":
+    command()

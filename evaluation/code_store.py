@@ -110,9 +110,7 @@ class CodeStore:
             pass  # absent or damaged: what it held is encoded again
         return None
 
-    def keep(
-        self, indices: NDArray[np.int64], codes: NDArray, checked: NDArray[np.bool_]
-    ) -> None:
+    def keep(self, indices: NDArray[np.int64], codes: NDArray, checked: NDArray[np.bool_]) -> None:
         """Writes numbers (n,) and codes (n, dims) in place of what was there.
 
         Args:

@@ -81,7 +81,7 @@ def encode(
         _require_same(representation, sha256)
         _tell_isolation(representation.missing_isolation, rules.strict)
         rows = generator_for("probe", sha256, data.fingerprint).permutation(len(data))
-        probe = data.images[rows[: contract.PROBE_IMAGES]]
+        probe = data.images_at(rows[: contract.PROBE_IMAGES])
         violations = _tolerated(contract.violations(representation, probe), rules)
         contract.use_fastest_form(representation, probe)
         origin = {
@@ -108,7 +108,11 @@ def encode(
             wanted = np.zeros(len(data), dtype=bool)
             wanted[missing] = True
             for rows, codes in _in_batches(
-                representation, data, order[wanted[order]], [representation.batch], "Encoding images"
+                representation,
+                data,
+                order[wanted[order]],
+                [representation.batch],
+                "Encoding images",
             ):
                 table.put(rows, codes)
                 if time.monotonic() - store.kept_at > _SECONDS_BETWEEN_KEEPING:
@@ -153,7 +157,7 @@ def _changed(
     batches = _in_batches(representation, data, rows, sizes, "Encoding a sample again")
     again = np.concatenate([part for _, part in batches])
     yield from contract.changes(
-        representation, codes, again, lambda position: data.images[rows[position]]
+        representation, codes, again, lambda position: data.images_at(rows[[position]])[0]
     )
 
 
@@ -164,13 +168,13 @@ def _in_batches(
     sizes: list[int],
     doing: str,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray]]:
-    """Rows and their codes in batches of these sizes, of the last one when there is no other."""
+    """Rows and their codes, in batches of these sizes; the last size goes on to the end."""
     done = 0
     with progress(doing, len(rows)) as advance:
         while done < len(rows):
             batch = rows[done : done + sizes[0]]
             sizes = sizes[1:] or sizes
-            yield batch, representation.encode(data.images[batch])
+            yield batch, representation.encode(data.images_at(batch))
             done += len(batch)
             advance(len(batch))
 
@@ -193,7 +197,9 @@ def _tell_isolation(missing: list[str], strict: bool) -> None:
             f"This machine does not isolate what it grades: {'; '.join(missing)}",
             "Grade on Linux 6.12 or later with user namespaces and Landlock, or without --strict",
         )
-    console.print(f"This machine does not isolate what it grades: {'; '.join(missing)}", markup=False)
+    console.print(
+        f"This machine does not isolate what it grades: {'; '.join(missing)}", markup=False
+    )
 
 
 def _tolerated(violations: Iterator[KitError], rules: Rules) -> list[KitError]:

@@ -20,11 +20,7 @@ from evaluation.origin import versions
 SCHEMA_VERSION: Literal[1] = 1
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
-
-
-class Graded(_Part):
+class Graded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What was graded; `dim` is the number of dims of its codes."""
 
     path: str
@@ -33,14 +29,14 @@ class Graded(_Part):
     dim: int
 
 
-class Isolation(_Part):
+class Isolation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether the sandbox was whole, and what of it was missing, a phrase each."""
 
     complete: bool
     missing: list[str]
 
 
-class Used(_Part):
+class Used(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The most that a representation used while it encoded."""
 
     memory_bytes: int
@@ -50,7 +46,7 @@ class Used(_Part):
     threads: int
 
 
-class Rechecked(_Part):
+class Rechecked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The rows that a fresh worker encoded again, and what that took."""
 
     rows: int
@@ -58,14 +54,14 @@ class Rechecked(_Part):
     used: Used
 
 
-class Violation(_Part):
+class Violation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a representation did wrong and was graded all the same."""
 
     code: str
     problem: str
 
 
-class Spread(_Part):
+class Spread(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One metric over several sampling seeds: `interval` is the 95 % bootstrap of the mean."""
 
     scores: list[float]
@@ -75,7 +71,7 @@ class Spread(_Part):
     baselines: dict[str, float]
 
 
-class Verification(_Part):
+class Verification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One metric by both implementations; None where the reference fails."""
 
     fast: float
@@ -84,7 +80,7 @@ class Verification(_Part):
     within: bool
 
 
-class MadeFrom(_Part):
+class MadeFrom(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the scores depend on: scores made from the same are not made again."""
 
     representation: str
@@ -94,7 +90,7 @@ class MadeFrom(_Part):
     grader: str
 
 
-class Report(_Part):
+class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`scores.json`. Scores that are no number, which can be with strange codes, are None.
 
     The keys of `isolation`, `used`, `recheck` and `violations` are there where something was run;
@@ -128,7 +124,7 @@ class Report(_Part):
         return all(row.within for row in rows.values())
 
 
-class Summary(_Part):
+class Summary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`all_scores.json`: by name, the first seed's scores of each, and the lines of refusals."""
 
     schema_version: Literal[1] = SCHEMA_VERSION

@@ -64,9 +64,7 @@ def evaluate_seeds(
     rules: Rules, implementation: str, grid: IndexGrid, table: CodeTable
 ) -> list[Evaluation]:
     """`evaluate` once for each seed of the rules."""
-    return [
-        evaluate(rules.metrics, implementation, grid, table, seed) for seed in rules.all_seeds
-    ]
+    return [evaluate(rules.metrics, implementation, grid, table, seed) for seed in rules.all_seeds]
 
 
 def verify(

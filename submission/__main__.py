@@ -150,5 +150,10 @@ def _run_on_devices(arguments: argparse.Namespace, step: Callable[[Placement], N
     return 0
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """What the console script of the installed kit calls."""
     run_command(main)
+
+
+if __name__ == "__main__":
+    command()

@@ -32,9 +32,7 @@ def differ(codes: NDArray, other: NDArray, precision: str = "float32") -> float 
     return float(np.abs(codes.astype(np.float64) - other)[rows].max()) if len(rows) else None
 
 
-def differing_rows(
-    codes: NDArray, other: NDArray, precision: str = "float32"
-) -> NDArray[np.int64]:
+def differing_rows(codes: NDArray, other: NDArray, precision: str = "float32") -> NDArray[np.int64]:
     """Rows in which two arrays of codes (n, dims) differ by more than floating-point noise.
 
     In float32 noise is a little of the reach of a dim and, since rounding in a network reaches all
@@ -54,11 +52,13 @@ def differing_rows(
     return np.flatnonzero((np.abs(codes - other) > allowed).any(axis=1))
 
 
-def violations(representation: RunningRepresentation, images: NDArray[np.uint8]) -> Iterator[KitError]:
+def violations(
+    representation: RunningRepresentation, images: NDArray[np.uint8]
+) -> Iterator[KitError]:
     """What the representation does wrong on PROBE_IMAGES different images, one after another.
 
     Raises:
-        KitError: as `Representation.encode`.
+        KitError: as `RunningRepresentation.encode`.
     """
     first, others = images[:ANSWER_BATCH], images[ANSWER_BATCH:PROBE_IMAGES]
     codes = representation.encode(first)
@@ -144,7 +144,7 @@ def use_fastest_form(representation: RunningRepresentation, images: NDArray[np.u
     """Sets the optimised form where there is one that gives the codes of the plain form.
 
     Raises:
-        KitError: bf16 was asked for and cannot be had, or as `Representation.encode`.
+        KitError: bf16 was asked for and cannot be had, or as `RunningRepresentation.encode`.
     """
     codes = representation.encode(images)
     if OPTIMISED in representation.forms:

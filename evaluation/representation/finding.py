@@ -1,5 +1,6 @@
 """Where the challenge's contract, or a user's path, says that a representation is."""
 
+import errno
 import os
 import shlex
 from collections import Counter
@@ -112,12 +113,20 @@ def only(path: Path) -> Found:
 
 def given_codes(paths: Sequence[Path]) -> tuple[list[Found], list[KitError]]:
     """Tables of codes as what is to be graded, and the refusals of those that are no files."""
-    found = [Found(path, "codes") for path in paths if path.is_file()]
-    refused = [
-        KitError("CODES-UNREADABLE", f"{path} is no file", "Give the path of a .npy file")
-        for path in paths
-        if not path.is_file()
-    ]
+    found: list[Found] = []
+    refused: list[KitError] = []
+    for path in paths:
+        try:
+            _refuse_circle(path, "CODES-UNREADABLE")
+        except KitError as refusal:
+            refused.append(refusal)
+            continue
+        if path.is_file():
+            found.append(Found(path, "codes"))
+        else:
+            refused.append(
+                KitError("CODES-UNREADABLE", f"{path} is no file", "Give a table of codes")
+            )
     return found, refused
 
 
@@ -137,8 +146,26 @@ def refuse_others(folder: Path, names: Container[str]) -> None:
         )
 
 
+def _refuse_circle(path: Path, code: str) -> None:
+    """Refuses links that lead in a circle, which `is_file` and `is_dir` take for nothing.
+
+    Raises:
+        KitError: with the code `code`.
+    """
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise KitError(
+                code,
+                f"{path} is a link to itself, or leads through one",
+                "Make the link anew, or give the path of the file that was meant",
+            ) from None
+
+
 def _groups(path: Path) -> list[list[Found]]:
     """What `path` holds, or what each member of it holds where it is a folder of several."""
+    _refuse_circle(path, "REPRESENTATION-UNREADABLE")
     try:
         path.lstat()
         held = _held(path)

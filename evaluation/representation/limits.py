@@ -5,9 +5,6 @@ from dataclasses import dataclass
 
 from evaluation.common import flags
 
-IMAGE_SHAPE = (64, 64, 3)
-"""Height, width and channels of the challenge's images."""
-
 ANSWER_BATCH = 16
 """Images of a small batch: the smallest of disentanglement_lib's."""
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.devices import Placement
-from evaluation.common.errors import KitError
+from evaluation.common.errors import KitError, require
 from evaluation.representation.finding import Found
 from evaluation.representation.finite import first_nonfinite_row
 from evaluation.representation.limits import ENCODING_BATCH, Limits
@@ -15,6 +15,9 @@ from evaluation.representation.loading import PLAIN
 from evaluation.representation.staging import copy_aside, private_folder
 from evaluation.representation.supervisor import Order, Worker
 from evaluation.representation.watching import Use
+
+_NEEDS = {"torchscript": "torch", "dill": "dill", "savedmodel": "tensorflow"}
+"""The package that runs each kind."""
 
 
 CPU = Placement()
@@ -47,6 +50,7 @@ class RunningRepresentation:
         self._exit = ExitStack()
 
     def __enter__(self) -> "RunningRepresentation":
+        require(_NEEDS[self.found.kind])
         with ExitStack() as stack:
             stage = stack.enter_context(private_folder())
             copy, self.sha256 = copy_aside(self.found.path, stage, self.limits)

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from evaluation.common import environment
 from evaluation.common.errors import KitError
 from evaluation.common.escaping import visible
+from evaluation.common.images import IMAGE_SHAPE
 from evaluation.representation import memory_group, processes
-from evaluation.representation.limits import IMAGE_SHAPE, Limits
+from evaluation.representation.limits import Limits
 from evaluation.representation.loading import PLAIN
 from evaluation.representation.refusals import REMEDIES
 from evaluation.representation.watching import WATCH_SECONDS, Use, Watch

@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from evaluation.common.images import IMAGE_SHAPE
 from evaluation.representation import memory_group, sandbox
-from evaluation.representation.limits import IMAGE_SHAPE
 from evaluation.representation.refusals import RefusalError
 
 _REFUSED_BY_SANDBOX = {

@@ -12,7 +12,7 @@ from evaluation.common.errors import KitError
 from evaluation.common.files import sha256_of, whole_file
 from evaluation.common.terminal import console
 from submission.delivery import bundle, checks
-from submission.delivery.checks.repository import changed_bundle, large_files
+from submission.delivery.checks.repository import changed_bundle, large_files, needing_lfs
 from submission.delivery.git import git, has_remote, lines
 
 MANIFEST = "MANIFEST.json"
@@ -75,9 +75,11 @@ def submit(root: Path, tag: str, remote: str, dry_run: bool) -> int:
             git(root, *arguments)
 
     changed = changed_bundle(root)
-    # The filters alone: hooks of the user's own may be in the place of those of Git LFS.
-    order("lfs", "install", "--local", "--skip-repo")
     large = large_files(root, changed)
+    through_lfs = bool(needing_lfs(root))
+    if through_lfs:
+        # The filters alone: hooks of the user's own may be in the place of those of Git LFS.
+        order("lfs", "install", "--local", "--skip-repo")
     if large:
         order("lfs", "track", "--filename", *large)
         changed.append(".gitattributes")
@@ -87,7 +89,8 @@ def submit(root: Path, tag: str, remote: str, dry_run: bool) -> int:
     branch = git(root, "branch", "--show-current")
     order("tag", "--annotate", tag, "--message", f"Submission {tag}")
     try:
-        order("lfs", "push", remote, branch)
+        if through_lfs:
+            order("lfs", "push", remote, branch)
         order("push", "--atomic", remote, branch, f"refs/tags/{tag}")
     except BaseException:  # Ctrl-C while it is being pushed, too
         git(root, "tag", "--delete", tag)

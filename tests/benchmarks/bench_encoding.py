@@ -20,12 +20,14 @@ import torchvision
 from torch import nn
 
 from evaluation.common import environment
+from evaluation.common.devices import Placement
 from evaluation.data import open_dataset
 from evaluation.data.ground_truth import ImageGrid
 from evaluation.representation.finding import Found
 from evaluation.representation.loading import OPTIMISED
 from evaluation.representation.running import RunningRepresentation
 
+IN_BF16 = Placement(precision="bf16")
 ROUNDS = 5
 DRAWN = 10_000 + 15_000 * 64 + 15_000 + 15_000 + 10_000 + 10_000
 """Images that disentanglement_lib encodes for FactorVAE, DCI, SAP, MIG and IRS."""
@@ -94,11 +96,11 @@ def main() -> None:
                 # weights' codes than that allows.
                 representation.form = OPTIMISED
 
-                def run(rows: np.ndarray, into: Representation = representation) -> None:
+                def run(rows: np.ndarray, into: RunningRepresentation = representation) -> None:
                     for start in range(0, len(rows), into.batch):
                         into.encode(data.images[rows[start : start + into.batch]])
 
-                ways[f"grader, {representation.precision}"] = run
+                ways[f"grader, {representation.placement.precision}"] = run
             rates: dict[str, list[float]] = {name: [] for name in ways}
             for number in range(ROUNDS + 1):
                 for name, way in ways.items():

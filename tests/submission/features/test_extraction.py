@@ -218,6 +218,20 @@ def test_whitening_equals_scikit_learns_on_all_regions(
     again = fit_whitening(grid, np.arange(50), backbone, transform, **arguments)
     assert "Reusing" in capsys.readouterr().out
     assert torch.equal(again.components, whitening.components)
+    (path,) = tmp_path.glob("*/whitening.npz")
+    whole = path.read_bytes()
+    for damaged in (
+        b"",
+        whole[: len(whole) // 2],
+        bytes(len(whole)),
+        whole[:5000] + bytes(byte ^ 0xFF for byte in whole[5000:5004]) + whole[5004:],
+        whole.replace(b"random", b"other!"),
+    ):
+        path.write_bytes(damaged)
+        again = fit_whitening(grid, np.arange(50), backbone, transform, **arguments)
+        assert f"{path} is damaged: fitting it again" in capsys.readouterr().out
+        assert torch.equal(again.components, whitening.components)
+        assert path.read_bytes() == whole
     with pytest.raises(KitError, match=r"main\.transform_class is AverageTransform"):
         fit_whitening(grid, np.arange(50), backbone, AverageTransform(), **arguments)
     with pytest.raises(KitError, match="5 regions are too few"):

@@ -8,7 +8,6 @@ from torchvision.models import vgg11_bn
 
 from evaluation.common.environment import REPOSITORY
 from evaluation.representation.finding import find
-from evaluation.representation.limits import Limits
 from evaluation.representation.running import RunningRepresentation
 from submission.export import export
 from submission.features.aggregation import AverageTransform
