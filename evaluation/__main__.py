@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation.common import devices, environment
-from evaluation.common.errors import BAD_INPUT, NOT_EQUAL, KitError, run_command
+from evaluation.common.errors import BAD_INPUT, NOT_EQUAL, KitError, require, run_command
 from evaluation.common.flags import limits_from, positive
 from evaluation.metrics import CHALLENGE, METRICS
 from evaluation.representation import limits
@@ -36,8 +36,8 @@ def parser() -> argparse.ArgumentParser:
         "--codes",
         type=Path,
         nargs="+",
-        metavar="FILE.npy",
-        help="tables of codes, one row an image",
+        metavar="FILE",
+        help="tables of codes, one row an image: .npy, .npz or .pt",
     )
     add = made.add_argument
     add("--dataset", default=environment.dataset_name(), metavar="NAME", help="data to grade on")
@@ -101,10 +101,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from evaluation.data import open_dataset
     from evaluation.grading import grade_all
-    from evaluation.representation.finding import find_all, given_codes, only
+    from evaluation.representation.finding import all_given_codes, find_all, only
 
     founds, refused = (
-        given_codes(arguments.codes) if arguments.codes else find_all(arguments.representation)
+        all_given_codes(arguments.codes) if arguments.codes else find_all(arguments.representation)
     )
     baseline = only(arguments.baseline) if arguments.baseline else None
     rules = Rules(
@@ -175,6 +175,7 @@ def _metrics(given: Sequence[str] | None, config: Path | None) -> tuple[str, ...
 
 def _require_references(names: Sequence[str], every: bool) -> None:
     """Refuses metrics that disentanglement_lib lacks: any, or all, where some of them will do."""
+    require("disentanglement_lib")
     lacking = [name for name in names if METRICS[name].reference is None]
     if lacking and (every or len(lacking) == len(names)):
         raise KitError(

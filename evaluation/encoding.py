@@ -20,6 +20,7 @@ from evaluation.common.terminal import console, progress
 from evaluation.data.ground_truth import ImageGrid
 from evaluation.origin import versions
 from evaluation.representation import contract
+from evaluation.representation.fast_form import use_fastest_form
 from evaluation.representation.finding import Found
 from evaluation.representation.running import RunningRepresentation, Use
 from evaluation.rules import Rules
@@ -83,13 +84,13 @@ def encode(
         rows = generator_for("probe", sha256, data.fingerprint).permutation(len(data))
         probe = data.images_at(rows[: contract.PROBE_IMAGES])
         violations = _tolerated(contract.violations(representation, probe), rules)
-        contract.use_fastest_form(representation, probe)
+        use_fastest_form(representation, probe)
         origin = {
             "representation": sha256,
             "data": data.fingerprint,
             "form": representation.form,
             "device": rules.placement.device,
-            "precision": rules.placement.precision,
+            "precision": representation.used_precision,
             "isolation": representation.missing_isolation,
             "versions": versions(),
         }

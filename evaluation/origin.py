@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import platform
+from contextlib import suppress
 from pathlib import Path
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "torch", "disentanglement-lib")
@@ -10,11 +11,12 @@ _SOURCES = Path(__file__).resolve().parent
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a score may depend on."""
-    return {
-        "python": platform.python_version(),
-        **{package: importlib.metadata.version(package) for package in _PACKAGES},
-    }
+    """Versions of what a score may depend on, and is installed."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
 
 
 def source_digest(folder: Path = _SOURCES) -> str:

@@ -40,9 +40,10 @@ class Given:
 
     found: Found
     sha256: str
+    rules: Rules
 
     def codes_of(self, data: ImageGrid, draws: Draws, store: Path) -> Codes:  # noqa: ARG002
-        return Codes(CodeTable.given(read_codes(self.found.path, data)))
+        return Codes(CodeTable.given(read_codes(self.found.path, data, self.rules.limits.dims)))
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def open_subject(found: Found, rules: Rules) -> Subject:
         KitError: it cannot be read, or the rules refuse its kind.
     """
     if found.kind == "codes":
-        return Given(found, digest_of_codes(found.path))
+        return Given(found, digest_of_codes(found.path, rules.limits.dims), rules)
     if rules.strict and found.kind in RUNS_ANYTHING and found.kind not in rules.allowed_kinds:
         raise KitError(
             "STRICT-KIND",

@@ -6,14 +6,12 @@ breaks this). Differences as large as floating-point noise are allowed.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError
 from evaluation.representation.limits import ANSWER_BATCH
-from evaluation.representation.loading import OPTIMISED, PLAIN
 from evaluation.representation.running import RunningRepresentation
 
 PROBE_IMAGES = 2 * ANSWER_BATCH
@@ -99,7 +97,7 @@ def changes(
     Args:
         image_of: Gives the image of a row.
     """
-    precision = representation.placement.precision
+    precision = representation.used_precision
     rows = differing_rows(codes, again, precision)
     if len(rows) > _MOST_JUMPS or not all(
         _comes_back(representation, codes, row, image_of(row)) for row in rows
@@ -125,7 +123,7 @@ def _comes_back(
     for place in tried:
         other = codes.copy()
         other[row] = place
-        if not len(differing_rows(codes, other, representation.placement.precision)):
+        if not len(differing_rows(codes, other, representation.used_precision)):
             return True
     return False
 
@@ -138,26 +136,3 @@ def _not_repeatable(representation: RunningRepresentation, difference: float) ->
         "Return the posterior mean, not a sample, and keep no state between calls, or grade it all "
         "the same with --allow-unstable",
     )
-
-
-def use_fastest_form(representation: RunningRepresentation, images: NDArray[np.uint8]) -> None:
-    """Sets the optimised form where there is one that gives the codes of the plain form.
-
-    Raises:
-        KitError: bf16 was asked for and cannot be had, or as `RunningRepresentation.encode`.
-    """
-    codes = representation.encode(images)
-    if OPTIMISED in representation.forms:
-        representation.form = OPTIMISED
-        with suppress(KitError):  # an optimiser's failure is not the representation's
-            again = representation.encode(images)
-            if differ(codes, again, representation.placement.precision) is None:
-                return
-        representation.form = PLAIN
-    if representation.placement.precision == "bf16":
-        raise KitError(
-            "PRECISION-BF16",
-            f"{representation.found.path} has no form in bf16 that gives its codes; only "
-            "TorchScript in evaluation mode may have one",
-            "Grade it with --precision float32",
-        )

@@ -111,22 +111,27 @@ def only(path: Path) -> Found:
     return found[0]
 
 
-def given_codes(paths: Sequence[Path]) -> tuple[list[Found], list[KitError]]:
-    """Tables of codes as what is to be graded, and the refusals of those that are no files."""
+def given_codes(path: Path) -> Found:
+    """A table of codes as what is to be graded.
+
+    Raises:
+        KitError: there is no such file.
+    """
+    _refuse_circle(path, "CODES-UNREADABLE")
+    if not path.is_file():
+        raise KitError("CODES-UNREADABLE", f"{path} is no file", "Give a table of codes")
+    return Found(path, "codes")
+
+
+def all_given_codes(paths: Sequence[Path]) -> tuple[list[Found], list[KitError]]:
+    """What `given_codes` finds at several paths, and what it refuses, one by one."""
     found: list[Found] = []
     refused: list[KitError] = []
     for path in paths:
         try:
-            _refuse_circle(path, "CODES-UNREADABLE")
+            found.append(given_codes(path))
         except KitError as refusal:
             refused.append(refusal)
-            continue
-        if path.is_file():
-            found.append(Found(path, "codes"))
-        else:
-            refused.append(
-                KitError("CODES-UNREADABLE", f"{path} is no file", "Give a table of codes")
-            )
     return found, refused
 
 

@@ -6,12 +6,12 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.common.devices import Placement
+from evaluation.common.devices import Placement, Precision
 from evaluation.common.errors import KitError, require
 from evaluation.representation.finding import Found
 from evaluation.representation.finite import first_nonfinite_row
 from evaluation.representation.limits import ENCODING_BATCH, Limits
-from evaluation.representation.loading import PLAIN
+from evaluation.representation.loading import BF16, PLAIN
 from evaluation.representation.staging import copy_aside, private_folder
 from evaluation.representation.supervisor import Order, Worker
 from evaluation.representation.watching import Use
@@ -80,6 +80,11 @@ class RunningRepresentation:
         trace: TracebackType | None,
     ) -> None:
         self._exit.close()
+
+    @property
+    def used_precision(self) -> Precision:
+        """What codes are computed in: bf16 may have been asked for and not be had."""
+        return "bf16" if self.form == BF16 else "float32"
 
     @property
     def forms(self) -> list[str]:

@@ -26,12 +26,12 @@ from evaluation.codes import CodeTable, Draws
 from evaluation.common import environment
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid, IndexGrid
+from evaluation.representation.finding import Found, find
+from evaluation.representation.running import RunningRepresentation
 from evaluation.rules import Rules
 from evaluation.scores import Report, Summary, schema
 from evaluation.scoring import evaluate
 from evaluation.subjects import open_subject
-from evaluation.representation.finding import Found, find
-from evaluation.representation.running import RunningRepresentation
 from tests.evaluation.representation.bad_submissions import dilled
 
 PICKED = "images[:, :, 20:50:10, 20:50:10].reshape(len(images), -1)"

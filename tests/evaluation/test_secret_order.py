@@ -1,4 +1,4 @@
-"""Representations that keep state are refused, and what they know of an order tells them nothing."""
+"""Representations that keep state are refused, and knowing an order tells them nothing."""
 
 import multiprocessing
 from dataclasses import replace
@@ -214,9 +214,7 @@ def test_a_function_of_the_image_is_graded(name: str, small: ImageGrid, tmp_path
     assert report.recheck.rows == len(small)  # type: ignore[union-attr]
 
 
-def test_a_code_that_jumps_by_rounding_is_looked_at_again(
-    small: ImageGrid, tmp_path: Path
-) -> None:
+def test_a_code_that_jumps_by_rounding_is_looked_at_again(small: ImageGrid, tmp_path: Path) -> None:
     """One image lies at a jump, and rounding depends on the size of the batch."""
     target = small.images_at(np.array([77]))[0].transpose(2, 0, 1).astype(np.float32)
     total = float((target / np.float32(255)).sum(dtype=np.float64))

@@ -10,7 +10,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from evaluation.common.devices import Placement, Precision
 from evaluation.common.errors import KitError
 from evaluation.common.files import sha256_of
 from evaluation.representation import contract, processes
@@ -65,30 +64,6 @@ def test_torchscript_gives_the_codes_of_the_module(tmp_path: Path) -> None:
     np.testing.assert_array_equal(plain, eager(module, IMAGES))
     np.testing.assert_allclose(optimised, plain, atol=1e-5)
     assert plain.dtype == np.float32
-
-
-def test_the_fast_form_is_taken_where_it_gives_the_same_codes(tmp_path: Path) -> None:
-    convolutions = torch.nn.Sequential(*network()[:5], torch.nn.Flatten()).eval()
-    found = traced(convolutions, tmp_path / "model.pt")
-    precisions: tuple[Precision, ...] = ("float32", "bf16")
-    for precision in precisions:
-        with RunningRepresentation(found, Placement(precision=precision)) as representation:
-            exact = representation.encode(IMAGES)
-            contract.use_fastest_form(representation, IMAGES)
-            assert representation.form == OPTIMISED
-            codes = representation.encode(IMAGES)
-            np.testing.assert_allclose(codes, exact, atol=5e-2)
-            # bf16 must be seen to be bf16: its rounding shows in three digits.
-            assert (np.abs(codes - exact).max() > 1e-4) == (precision == "bf16")
-
-
-def test_bf16_is_refused_where_it_cannot_be_had(tmp_path: Path) -> None:
-    dilled("def represent(images):\n  return images.mean((2, 3))")(tmp_path)
-    with (
-        RunningRepresentation(find(tmp_path)[0], Placement(precision="bf16")) as representation,
-        pytest.raises(KitError, match="PRECISION-BF16"),
-    ):
-        contract.use_fastest_form(representation, IMAGES)
 
 
 def test_dill_sees_what_the_contract_says_and_nothing_of_ours(

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from evaluation.common.files import readable_size, sha256_of
-from submission.delivery import bundle, checks
+from submission.delivery import bundle, submitting
 from submission.delivery.checks import encoder, files, repository
 from tests.checkouts import bundle_encoder, git, kit, make_checkout, write_encoder
 
@@ -30,7 +30,7 @@ def checkout(good: Path, tmp_path: Path) -> Path:
     return shutil.copytree(good, tmp_path / "checkout", symlinks=True)
 
 
-def codes(root: Path, tag: str = checks.TAG, remote: str = checks.REMOTE) -> list[str]:
+def codes(root: Path, tag: str = submitting.TAG, remote: str = submitting.REMOTE) -> list[str]:
     """The codes of all that needs no encoder to run."""
     problems = [
         *files.problems(root, to_submit=False),
@@ -220,7 +220,7 @@ def test_a_small_encoder_takes_no_git_lfs_and_a_large_one_does(
 ) -> None:
     monkeypatch.setattr(repository, "has_lfs", lambda _: False)
     assert codes(checkout) == []
-    write_encoder(tmp_path / "large/representation/pytorch_model.pt", dims=6000)
+    write_encoder(tmp_path / "large/representation/pytorch_model.pt", hidden=5000)
     bundle_encoder(checkout, tmp_path, "large")
     assert codes(checkout) == ["LFS-MISSING"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import dill
 import pytest
 
-from submission.delivery import packaging
+from submission.delivery import packaging, submitting
 from submission.delivery.checks import repository
 from tests.checkouts import bundle_encoder, git, kit, make_checkout, write_encoder
 
@@ -109,7 +109,7 @@ def test_a_submission_arrives_with_its_encoder(checkout: Path, remote: Path) -> 
 
 
 def test_a_large_encoder_goes_through_git_lfs(checkout: Path, remote: Path, tmp_path: Path) -> None:
-    write_encoder(tmp_path / "large/representation/pytorch_model.pt", dims=6000)
+    write_encoder(tmp_path / "large/representation/pytorch_model.pt", hidden=5000)
     bundle_encoder(checkout, tmp_path, "large")
     assert (checkout / ENCODER).stat().st_size > repository.LARGE_BYTES
     status, output = submit(checkout)
@@ -202,4 +202,4 @@ def test_a_remote_that_git_does_not_know_is_an_error(checkout: Path) -> None:
     ],
 )
 def test_the_address_to_watch(url: str) -> None:
-    assert packaging.address(url) == "https://gitlab.aicrowd.com/jane/kit/issues"
+    assert submitting.address(url) == "https://gitlab.aicrowd.com/jane/kit/issues"
