@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
         "--metrics",
         type=lambda text: [name.strip() for name in text.split(",")],
         metavar="A,B",
-        help=f"some of {', '.join(METRICS)} (default: the challenge's five)",
+        help=f"all, or some of {', '.join(METRICS)} (default: the challenge's five)",
     )
     add("--config", type=Path, metavar="FILE.gin", help="gin file with get_eval_metrics.metrics")
     add("--engine", choices=("fast", "disentanglement_lib"), default="fast", help="whose metrics")
@@ -163,10 +163,14 @@ def _metrics(given: Sequence[str] | None, config: Path | None) -> tuple[str, ...
         raise KitError(
             "METRIC-NONE", f"{config} names no metric", f"Choose from {', '.join(METRICS)}"
         )
+    if list(names) == ["all"]:
+        names = list(METRICS)
     for name in names:
         if name not in METRICS:
             raise KitError(
-                "METRIC-NAME", f"there is no metric {name!r}", f"Choose from {', '.join(METRICS)}"
+                "METRIC-NAME",
+                f"there is no metric {name!r}",
+                f"Choose from {', '.join(METRICS)}, or all by itself",
             )
     return tuple(name for name in METRICS if name in names)
 
@@ -191,5 +195,10 @@ def _require_seeds(seed: int, seeds: int) -> None:
         )
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """What the console script of the installed kit calls."""
     run_command(main)
+
+
+if __name__ == "__main__":
+    command()

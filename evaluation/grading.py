@@ -196,7 +196,7 @@ def open_codes(
     if found.kind == "codes":
         yield OpenedCodes(given_table(read_codes(found.path, data)), _digest(found, protocol))
         return
-    probe = data.images[_some(np.arange(len(data)), contract.PROBE_IMAGES)]
+    probe = data.images_at(_some(np.arange(len(data)), contract.PROBE_IMAGES))
     with Representation(
         found, protocol.device, protocol.precision, protocol.limits
     ) as representation:
@@ -218,7 +218,7 @@ def open_codes(
         yield OpenedCodes(codes, representation.sha256)
         filled, content = codes.content
         rows = _some(np.arange(len(filled)), contract.PROBE_IMAGES)
-        again = data.images[filled[rows]]
+        again = data.images_at(filled[rows])
         _weigh(contract.drift(representation, again, content[rows]), protocol)
         if codes.seconds > 0:
             stored.keep(filled, content)

@@ -138,10 +138,13 @@ def _export(arguments: argparse.Namespace) -> int:
 def _run_on_devices(arguments: argparse.Namespace, step: Callable[[Placement], None]) -> int:
     """Loads the config and runs `step`, in as many processes as were asked for."""
     environment.use_huge_pages()
+    from evaluation.data import find_dataset
     from submission import config
+
+    find_dataset(environment.dataset_name())
+    config.load(arguments.config, arguments.bindings)
     from submission.runtime import distributed
 
-    config.load(arguments.config, arguments.bindings)
     placement = Placement(pick_device(arguments.device), arguments.precision)
     if arguments.devices > 1 and not distributed.is_launched():
         return distributed.launch(arguments.devices, placement.device, arguments.command_line)
@@ -150,5 +153,10 @@ def _run_on_devices(arguments: argparse.Namespace, step: Callable[[Placement], N
     return 0
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """What the console script of the installed kit calls."""
     run_command(main)
+
+
+if __name__ == "__main__":
+    command()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from evaluation.common.errors import KitError
 from evaluation.common.files import readable_size, sha256_of, whole_file
+from evaluation.common.images import CHANNELS_FIRST
 from evaluation.common.terminal import console
 from evaluation.representation.finding import refuse_others
 from submission.canonical_torchscript import canonical
@@ -87,7 +88,8 @@ def export_function(function: Callable[[NDArray], NDArray], path: Path) -> None:
 
 
 def _images() -> Tensor:
-    return torch.rand(max(_BATCH_SIZES), 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    shape = (max(_BATCH_SIZES), *CHANNELS_FIRST)
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
 def _run(module: Any, images: Tensor) -> Any:

@@ -14,14 +14,15 @@ from torch import nn
 
 from evaluation.common.devices import Placement
 from evaluation.common.environment import dataset_name
+from evaluation.common.images import CHANNELS_FIRST
 from evaluation.data import open_dataset
 from evaluation.data.ground_truth import ImageGrid
-from submission.config import FOR_FINE_TUNING, Main
 from submission.features.aggregation import Extractor, FeatureTransform, IdentityTransform
 from submission.features.backbones import output_shape
 from submission.features.extraction import origin, select_images
 from submission.features.extractors import get_feature_extractor
 from submission.features.whitening import fit_whitening
+from submission.settings import FOR_FINE_TUNING, Main
 from submission.vae.model import VAE, get_representation_extractor
 from submission.vae.settings import VAETraining
 
@@ -102,8 +103,8 @@ def _config_used() -> str:
 def feature_shape(extractor: Extractor, transform: FeatureTransform) -> tuple[int, ...]:
     """Shape of one image's features as the VAE sees them: maps stay maps without a transform."""
     if isinstance(transform, IdentityTransform):
-        return output_shape(extractor, (3, 64, 64))
-    return output_shape(nn.Sequential(extractor, transform), (3, 64, 64))
+        return output_shape(extractor, CHANNELS_FIRST)
+    return output_shape(nn.Sequential(extractor, transform), CHANNELS_FIRST)
 
 
 def representation(extractor: Extractor, transform: FeatureTransform, vae: VAE) -> nn.Module:

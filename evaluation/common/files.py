@@ -59,6 +59,18 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def reserve(path: Path) -> None:
+    """Gives a file that is to be written through a memory map all of its room on the disk.
+
+    Where the disk fills up under a map, the system kills the process.
+
+    Raises:
+        OSError: the disk has no room.
+    """
+    with path.open("rb+") as stream:
+        os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+
+
 def free_bytes(folder: Path) -> int:
     """Free space where `folder` lies or will lie."""
     while not folder.exists():

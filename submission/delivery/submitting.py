@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from evaluation.common import environment
-from evaluation.common.environment import REPOSITORY
+from evaluation.common.environment import checkout
 from evaluation.common.files import readable_size, sha256_of
 from evaluation.common.terminal import console
 from submission.delivery import bundle, checks
@@ -69,10 +69,11 @@ def _add_destination(parser: argparse.ArgumentParser) -> None:
 
 
 def _bundle(arguments: argparse.Namespace) -> int:
+    root = checkout()
     if arguments.experiment:
-        bundle.make(REPOSITORY, arguments.experiment)
-    for name, digest in bundle.verify(REPOSITORY).items():
-        path = REPOSITORY / bundle.FOLDER / name
+        bundle.make(root, arguments.experiment)
+    for name, digest in bundle.verify(root).items():
+        path = root / bundle.FOLDER / name
         size = readable_size(path.stat().st_size)
         console.print(f"Bundled {path} ({size}, SHA-256 {digest})", markup=False)
     console.print("Next: .venv/bin/python -m submission check")
@@ -80,12 +81,12 @@ def _bundle(arguments: argparse.Namespace) -> int:
 
 
 def _deliver(arguments: argparse.Namespace) -> int:  # noqa: ARG001
-    console.print(f"The bundled representation is now in {bundle.deliver(REPOSITORY)}")
+    console.print(f"The bundled representation is now in {bundle.deliver(checkout())}")
     return 0
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    report = checks.check(REPOSITORY, arguments.tag, arguments.remote)
+    report = checks.check(checkout(), arguments.tag, arguments.remote)
     if arguments.json:
         print(json.dumps(report.as_json(), indent=2))
     else:
@@ -96,7 +97,7 @@ def _check(arguments: argparse.Namespace) -> int:
 def _package(arguments: argparse.Namespace) -> int:
     from submission.delivery.packaging import package
 
-    package(REPOSITORY, arguments.archive)
+    package(checkout(), arguments.archive)
     size = readable_size(arguments.archive.stat().st_size)
     digest = sha256_of(arguments.archive)
     console.print(f"Packaged {arguments.archive} ({size}, SHA-256 {digest})", markup=False)
@@ -106,4 +107,4 @@ def _package(arguments: argparse.Namespace) -> int:
 def _submit(arguments: argparse.Namespace) -> int:
     from submission.delivery.packaging import submit
 
-    return submit(REPOSITORY, arguments.tag, arguments.remote, arguments.dry_run)
+    return submit(checkout(), arguments.tag, arguments.remote, arguments.dry_run)

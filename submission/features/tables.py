@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from evaluation.common.devices import Placement
 from evaluation.common.errors import KitError
-from evaluation.common.files import free_bytes, readable_size, write_json
+from evaluation.common.files import free_bytes, readable_size, reserve, write_json
 from evaluation.common.terminal import console
 from submission.features.batch_digests import BatchDigests, missing
 from submission.runtime import distributed
@@ -166,7 +166,7 @@ class _Table:
             )
         with self.partial.open("ab") as stream:
             os.truncate(stream.fileno(), self._size)
-            os.posix_fallocate(stream.fileno(), 0, self._size)
+        reserve(self.partial)
         with self.partial.open("rb+") as stream:
             stream.write(self._header)
 

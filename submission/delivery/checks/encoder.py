@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from evaluation.common import devices
 from evaluation.common.errors import KitError
 from evaluation.common.files import readable_size
+from evaluation.common.images import IMAGE_SHAPE
 from evaluation.representation import contract, finding, processes
-from evaluation.representation.limits import IMAGE_SHAPE
 from evaluation.representation.running import Representation
 from submission.delivery import bundle
 
@@ -92,5 +92,5 @@ def _cost(representation: Representation) -> Cost:
         dims=codes.shape[1],
         milliseconds_per_image=round(1000 * statistics.median(seconds) / len(images), 3),
         batches=len(seconds),
-        memory_bytes=used.resident_bytes,
+        memory_bytes=used.memory_bytes,
     )
