@@ -26,7 +26,7 @@ from typing import NamedTuple
 from tests.faults.processes import Ended, Process, Task
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-DISK_CODES = ("OUTPUT-UNWRITABLE", "FEATURES-DISK")
+DISK_CODES = ("OUTPUT-UNWRITABLE", "FEATURES-DISK", "DATA-DISK-FULL")
 
 COUNTS: Counter[str] = Counter()
 """How the rounds ended, by phase, fault and outcome; shown at the end of the tests."""
