@@ -31,7 +31,7 @@ Fault = TypeVar("Fault")
 
 _turn = count()
 
-DISK_CODES = ("OUTPUT-UNWRITABLE", "FEATURES-DISK")
+DISK_CODES = ("OUTPUT-UNWRITABLE", "FEATURES-DISK", "DATA-DISK-FULL")
 
 COUNTS: Counter[str] = Counter()
 """How the rounds ended, by phase, fault and outcome; shown at the end of the tests."""
