@@ -76,9 +76,7 @@ def export_untrained(experiment: str, placement: Placement, *, features_dir: Pat
     """
     method = prepare(features_dir, placement, tuned=False)
     path = output_path() / experiment / "representation-untrained" / "pytorch_model.pt"
-    export(
-        representation(method.extractor, method.transform, method.vae), path, method.image_shape
-    )
+    export(representation(method.extractor, method.transform, method.vae), path, method.image_shape)
 
 
 def _export_checkpoint(method: Method, folder: Path) -> None:

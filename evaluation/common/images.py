@@ -45,7 +45,7 @@ CHALLENGE = ImageFormat((64, 64, 3), "uint8")
 def as_floats(images: NDArray) -> NDArray[np.float32]:
     """Images as a representation takes them: bytes are divided by 255, floats are left alone."""
     if images.dtype == np.uint8:
-        return images / np.float32(255)
+        return np.divide(images, np.float32(255), dtype=np.float32)
     return images.astype(np.float32, copy=False)
 
 

@@ -115,9 +115,7 @@ class FactorGrid:
             drawn[:, column] = random_state.randint(self.all_sizes[place], size=len(rows))
         return self._numbers_of(rows, drawn)
 
-    def _numbers_of(
-        self, shown: NDArray[np.int64], hidden: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
+    def _numbers_of(self, shown: NDArray[np.int64], hidden: NDArray[np.int64]) -> NDArray[np.int64]:
         values: dict[int, NDArray[np.int64]] = {
             **dict(zip(self._shown, shown.T, strict=True)),
             **dict(zip(self.hidden, hidden.T, strict=True)),

@@ -7,8 +7,8 @@ REMEDIES = {
     "REPRESENTATION-LOAD": "Export it anew and load it once yourself before handing it in",
     "REPRESENTATION-MODULE": "Install that module here, or pickle its code by value",
     "REPRESENTATION-SIGNATURE": "Save it with a signature 'representation' of one input 'images'",
-    "REPRESENTATION-RAISES": "It must take float images (n, {channels_first}) in [0, 1] (TensorFlow: "
-    "(n, {channels_last})) for any n",
+    "REPRESENTATION-RAISES": "It must take float images (n, {channels_first}) in [0, 1] "
+    "(TensorFlow: (n, {channels_last})) for any n",
     "REPRESENTATION-FORBIDDEN": "Keep all that it needs in its own file: a representation can read "
     "no other, may not write outside its temporary folder, and may not open sockets, hold shared "
     "memory or look into other processes",

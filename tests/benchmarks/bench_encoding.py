@@ -20,12 +20,14 @@ import torchvision
 from torch import nn
 
 from evaluation.common import environment
+from evaluation.common.devices import Placement
 from evaluation.data import open_dataset
 from evaluation.data.ground_truth import ImageGrid
 from evaluation.representation.finding import Found
 from evaluation.representation.loading import OPTIMISED
-from evaluation.representation.running import Representation
+from evaluation.representation.running import RunningRepresentation
 
+IN_BF16 = Placement(precision="bf16")
 ROUNDS = 5
 DRAWN = 10_000 + 15_000 * 64 + 15_000 + 15_000 + 10_000 + 10_000
 """Images that disentanglement_lib encodes for FactorVAE, DCI, SAP, MIG and IRS."""
@@ -88,17 +90,17 @@ def main() -> None:
         export(path, data.images[rows[:64]])
         ways = {f"plain loop, batches of {n}": plain_loop(data, path, n) for n in (16, 64)}
         found = Found(path, "torchscript")
-        with Representation(found) as exact, Representation(found, precision="bf16") as rough:
+        with RunningRepresentation(found) as exact, RunningRepresentation(found, IN_BF16) as rough:
             for representation in (exact, rough):
                 # Set, not tried by `contract.use_fastest_form`: bf16 rounds away more of random
                 # weights' codes than that allows.
                 representation.form = OPTIMISED
 
-                def run(rows: np.ndarray, into: Representation = representation) -> None:
+                def run(rows: np.ndarray, into: RunningRepresentation = representation) -> None:
                     for start in range(0, len(rows), into.batch):
                         into.encode(data.images[rows[start : start + into.batch]])
 
-                ways[f"grader, {representation.precision}"] = run
+                ways[f"grader, {representation.placement.precision}"] = run
             rates: dict[str, list[float]] = {name: [] for name in ways}
             for number in range(ROUNDS + 1):
                 for name, way in ways.items():

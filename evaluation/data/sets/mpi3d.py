@@ -4,55 +4,56 @@ Gondal et al., "On the Transfer of Inductive Bias from Simulation to the Real Wo
 Disentanglement Dataset", NeurIPS 2019, arXiv 1906.03292.
 """
 
-import math
-import struct
 import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.common.errors import KitError
 from evaluation.common.files import locked
-from evaluation.common.images import IMAGE_SHAPE
-from evaluation.common.npy import read_header
+from evaluation.common.npy import header_of
 from evaluation.common.terminal import console, progress
-from evaluation.data.storage.blocks import CHUNK, IMAGE_BYTES, StoredImages
+from evaluation.data.dataset import Citation, Dataset, Factor, FileByHand, HubFile
 from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.sets.npz import check_array, chunk_of, inspect, unpack
+from evaluation.data.sets.refusals import Origin
+from evaluation.data.storage.blocks import ArrayInFile, StoredImages
 from evaluation.data.storage.records import place_to_write
 from evaluation.data.storage.stored import fresh_file, open_given, open_made
 
-FACTOR_NAMES = (
-    "object_color",
-    "object_shape",
-    "object_size",
-    "camera_height",
-    "background_color",
-    "horizontal_axis",
-    "vertical_axis",
+_REST = (
+    Factor("object_size", ("small", "large")),
+    Factor("camera_height", ("top", "center", "bottom")),
+    Factor("background_color", ("purple", "sea green", "salmon")),
+    Factor.numbered("horizontal_axis", 40),
+    Factor.numbered("vertical_axis", 40),
 )
+_SIX = (
+    Factor("object_color", ("white", "green", "red", "blue", "brown", "olive")),
+    Factor("object_shape", ("cone", "cube", "cylinder", "hexagonal", "pyramid", "sphere")),
+    *_REST,
+)
+_FOUR = (
+    Factor("object_color", ("green", "red", "blue", "brown")),
+    Factor("object_shape", ("cone", "cube", "hexagonal", "sphere")),
+    *_REST,
+)
+_COMPLEX = (
+    Factor("object_color", ("yellow", "green", "olive", "red")),
+    Factor("object_shape", ("coffee cup", "tennis ball", "croissant", "beer cup")),
+    *_REST,
+)
+FACTOR_NAMES = tuple(factor.name for factor in _SIX)
 LAYOUTS = {
     1_036_800: (6, 6, 2, 3, 3, 40, 40),
     460_800: (4, 4, 2, 3, 3, 40, 40),
 }
 """Sizes of the factors by number of images. The same domain is in circulation in both."""
 
-_SOURCE = "https://huggingface.co/datasets/waleedgondal/mpi3d"
-_MEMBER = "images.npy"
-
-
-class _Member(NamedTuple):
-    """The array inside an .npz."""
-
-    images: int
-    """Their number, each of `IMAGE_SHAPE`."""
-    crc32: int
-    place: int | None
-    """Where the images begin in the file, if they are stored as they are."""
+_IMAGE = (64, 64, 3)
+_KEY = "images"
+_LIBRARY_SIZES = {"mpi3d_toy": 4, "mpi3d_realistic": 4, "mpi3d_real": 6}
+"""Colours and shapes that disentanglement_lib 1.5 takes for granted."""
 
 
 def open_published(name: str, root: Path) -> ImageGrid:
@@ -65,39 +66,43 @@ def open_published(name: str, root: Path) -> ImageGrid:
     Raises:
         KitError: the file is missing, damaged, not MPI3D, or cannot be unpacked.
     """
+    origin = Origin(name, "uint8 (N, 64, 64, 3)")
     npz = root / name / f"{name}.npz"
     npy = npz.with_suffix(".npy")
     if npz.is_file():
-        member = _inspect(npz)
-        sizes = layout_of(member.images, npz)
+        member = inspect(npz, _KEY, origin, _is_mpi3d)
+        shape = (member.shape[0], *_IMAGE)
+        sizes = layout_of(shape[0], npz, origin)
+        chunks = member.chunks(chunk_of(shape, "uint8"))
         if member.place is not None:
-            images, fingerprint = open_given(
-                name, root, npz, member.place, member.images, _chunks_in(npz)
-            )
+            array = ArrayInFile(member.place, shape, "uint8")
+            images, fingerprint = open_given(name, root, npz, array, chunks)
         else:
-            made_from = {"npz_bytes": npz.stat().st_size, "crc32": member.crc32}
 
-            def fill(target: NDArray[np.uint8]) -> None:
-                _unpack(name, npz, target)
+            def fill(target: NDArray) -> None:
+                unpack(name, member.chunks(chunk_of(shape, "uint8")), target)
 
-            images, fingerprint = open_made(name, root, made_from, member.images, fill)
+            images, fingerprint = open_made(name, root, member.made_from, shape, fill)
     elif npy.is_file():
-        offset, count = _inspect_npy(npy)
-        sizes = layout_of(count, npy)
-        images, fingerprint = open_given(name, root, npy, offset, count)
+        array = _inspect_npy(npy, origin)
+        sizes = layout_of(array.shape[0], npy, origin)
+        images, fingerprint = open_given(name, root, npy, array)
     else:
-        raise KitError(
-            "DATA-MISSING",
-            f"There is no {npz}",
-            f"Download {npz.name} from {_SOURCE} and put it there,"
-            f" or point --data-root or DISENTANGLEMENT_LIB_DATA at the folder that holds {name}/",
-        )
+        raise origin.missing(root, [f"{name}/{name}.npz"])
     colors, shapes = sizes[:2]
     console.print(f"{name}: {len(images):,} images, {colors} colours x {shapes} shapes")
-    return ImageGrid(name, images, sizes, FACTOR_NAMES, fingerprint)
+    return ImageGrid(
+        name,
+        images,
+        sizes,
+        FACTOR_NAMES,
+        fingerprint,
+        value_names=_value_names(name, sizes),
+        notes=_notes(name, sizes, images.path),
+    )
 
 
-def layout_of(count: int, path: Path) -> tuple[int, ...]:
+def layout_of(count: int, path: Path, origin: Origin) -> tuple[int, ...]:
     """Sizes of the factors of a set of `count` images.
 
     Raises:
@@ -108,11 +113,7 @@ def layout_of(count: int, path: Path) -> tuple[int, ...]:
             f"{length:,} ({sizes[0]} colours x {sizes[1]} shapes)"
             for length, sizes in LAYOUTS.items()
         )
-        raise KitError(
-            "DATA-LAYOUT",
-            f"{path} holds {count:,} images; the layouts known have {known}",
-            f"Download the file again from {_SOURCE}",
-        )
+        raise origin.layout(path, f"holds {count:,} images; the layouts known have {known}")
     return LAYOUTS[count]
 
 
@@ -129,98 +130,107 @@ def write_npz(name: str, root: Path, images: StoredImages) -> Path:
         locked(path.parent, name),
         fresh_file(path, images.nbytes) as temporary,
         zipfile.ZipFile(temporary, "w") as archive,
-        archive.open(_MEMBER, "w", force_zip64=True) as stream,
+        archive.open(f"{_KEY}.npy", "w", force_zip64=True) as stream,
         progress(f"Writing {path.name}", len(images)) as advance,
     ):
-        header = {"descr": "|u1", "fortran_order": False, "shape": images.shape}
-        np.lib.format.write_array_header_1_0(stream, header)
+        stream.write(header_of(images.shape, images.dtype))
         for chunk in images.chunks():
             stream.write(chunk.data)
             advance(len(chunk))
     return path
 
 
-def _damaged(path: Path, why: object) -> KitError:
-    return KitError(
-        "DATA-DAMAGED",
-        f"{path} is damaged or incomplete ({why})",
-        f"Download it again from {_SOURCE}",
+def _is_mpi3d(shape: tuple[int, ...], dtype: np.dtype) -> bool:
+    return dtype == np.uint8 and shape[1:] == _IMAGE
+
+
+def _inspect_npy(path: Path, origin: Origin) -> ArrayInFile:
+    """Where the images lie in the file."""
+    with origin.reading(path, ValueError, EOFError):
+        images = np.load(path, mmap_mode="r")
+    header = (images.shape, not images.flags.c_contiguous, images.dtype)
+    check_array(path, _KEY, header, origin, _is_mpi3d)
+    return ArrayInFile(images.offset, (len(images), *_IMAGE), "uint8")
+
+
+def _value_names(name: str, sizes: tuple[int, ...]) -> list[tuple[str, ...]]:
+    for factors in (_SIX, _COMPLEX if name == "mpi3d_real_complex" else _FOUR):
+        if tuple(len(factor.values) for factor in factors) == sizes:
+            return [factor.values for factor in factors]
+    return [tuple(map(str, range(size))) for size in sizes]
+
+
+def _notes(name: str, sizes: tuple[int, ...], path: Path) -> list[str]:
+    found = f"{sizes[0]} colours x {sizes[1]} shapes, in {path}"
+    if name not in _LIBRARY_SIZES:
+        return [found, "disentanglement_lib 1.5 does not know this set"]
+    assumed = _LIBRARY_SIZES[name]
+    if path.suffix == ".npy" and not path.with_suffix(".npz").is_file():
+        return [found, "disentanglement_lib 1.5 reads the .npz only, which is not there"]
+    if sizes[0] > assumed:
+        return [
+            found,
+            f"disentanglement_lib 1.5 takes this file for {assumed} x {assumed}: it reads the first"
+            f" {assumed**2 * 28_800:,} images with wrong colours and shapes, and says nothing",
+        ]
+    if sizes[0] < assumed:
+        return [
+            found,
+            f"disentanglement_lib 1.5 takes this file for {assumed} x {assumed}: it fails with an"
+            " index that is out of bounds, or gives images of other factors than it says",
+        ]
+    return [found]
+
+
+_HOME = "https://github.com/rr-learning/disentanglement_dataset"
+_CITATION = Citation(
+    key="gondal2019transfer",
+    kind="inproceedings",
+    author="Gondal, Muhammad Waleed and Wuthrich, Manuel and Miladinovic, Djordje and Locatello,"
+    " Francesco and Breidt, Martin and Volchkov, Valentin and Akpo, Joel and Bachem, Olivier and"
+    " Schölkopf, Bernhard and Bauer, Stefan",
+    title="On the Transfer of Inductive Bias from Simulation to the Real World: a New"
+    " Disentanglement Dataset",
+    venue="Advances in Neural Information Processing Systems",
+    year=2019,
+)
+_NPZ_BYTES = 12_740_198_400  # the images alone; the header adds a few hundred
+
+
+def _published(domain: str, shows: str) -> Dataset:
+    name = f"mpi3d_{domain}"
+    return Dataset(
+        name=name,
+        open=open_published,
+        shows=shows,
+        factors=_SIX,
+        image_shape=_IMAGE,
+        home=_HOME,
+        licence="CC BY 4.0",
+        citation=_CITATION,
+        files=(HubFile(f"{name}/{name}.npz", "waleedgondal/mpi3d", _NPZ_BYTES),),
     )
 
 
-def _check_array(path: Path, shape: tuple[int, ...], dtype: np.dtype, fortran: bool) -> None:
-    if dtype != np.uint8 or shape[1:] != IMAGE_SHAPE or fortran:
-        order = " in column order" if fortran else ""
-        raise KitError(
-            "DATA-SHAPE",
-            f"{path} holds {dtype} {shape}{order}; MPI3D is uint8 (N, 64, 64, 3)",
-            f"Download the file from {_SOURCE}",
-        )
-
-
-@contextmanager
-def _member_of(path: Path) -> Iterator[tuple[zipfile.ZipInfo, IO[bytes], int]]:
-    """Yields the array's entry, and its stream past the array's header, checked."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            if _MEMBER not in names:
-                raise KitError(
-                    "DATA-KEY",
-                    f"{path} holds {[name.removesuffix('.npy') for name in names]}, not 'images'",
-                    f"Download the file from {_SOURCE}",
-                )
-            entry = archive.getinfo(_MEMBER)
-            with archive.open(entry) as stream:
-                shape, fortran, dtype = read_header(stream)
-                _check_array(path, shape, dtype, fortran)
-                if entry.file_size - stream.tell() != math.prod(shape):
-                    raise _damaged(path, f"an array of {shape} does not fill its entry")
-                yield entry, stream, shape[0]
-    except OSError as error:
-        raise KitError(
-            "DATA-UNREADABLE", f"{path} cannot be read ({error})", "Check its permissions and disk"
-        ) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
-        raise _damaged(path, error) from error
-
-
-def _inspect(path: Path) -> _Member:
-    with _member_of(path) as (entry, stream, count):
-        place = None
-        if entry.compress_type == zipfile.ZIP_STORED:
-            with path.open("rb") as raw:
-                # The lengths of name and extra field stand at 26 and 28 of a local header of 30.
-                raw.seek(entry.header_offset + 26)
-                name_bytes, extra_bytes = struct.unpack("<HH", raw.read(4))
-            place = entry.header_offset + 30 + name_bytes + extra_bytes + stream.tell()
-        return _Member(count, entry.CRC, place)
-
-
-def _chunks_in(path: Path) -> Iterator[NDArray[np.uint8]]:
-    """The images in order; the archive's checksum is compared with the last."""
-    with _member_of(path) as (_, stream, count):
-        for start in range(0, count, CHUNK):
-            images = min(CHUNK, count - start)
-            content = stream.read(images * IMAGE_BYTES)
-            yield np.frombuffer(content, np.uint8).reshape(images, *IMAGE_SHAPE)
-        stream.read(1)
-
-
-def _unpack(name: str, npz: Path, target: NDArray[np.uint8]) -> None:
-    start = 0
-    with progress(f"Unpacking {name}", len(target)) as advance:
-        for chunk in _chunks_in(npz):
-            target[start : start + len(chunk)] = chunk
-            start += len(chunk)
-            advance(len(chunk))
-
-
-def _inspect_npy(path: Path) -> tuple[int, int]:
-    """Where the images begin in the file, and their number."""
-    try:
-        images = np.load(path, mmap_mode="r")
-    except (ValueError, EOFError, OSError) as error:
-        raise _damaged(path, error) from error
-    _check_array(path, images.shape, images.dtype, not images.flags.c_contiguous)
-    return images.offset, len(images)
+DATASETS = (
+    _published("toy", "a robot arm with an object, rendered simply"),
+    _published("realistic", "a robot arm with an object, rendered realistically"),
+    _published("real", "a robot arm with an object, photographed"),
+    Dataset(
+        name="mpi3d_real_complex",
+        open=open_published,
+        shows="a robot arm with an everyday object, photographed",
+        factors=_COMPLEX,
+        image_shape=_IMAGE,
+        home=_HOME,
+        licence="CC BY 4.0",
+        citation=_CITATION,
+        files=(
+            FileByHand(
+                "mpi3d_real_complex/mpi3d_real_complex.npz",
+                "https://drive.google.com/file/d/1Tp8eTdHxgUMtsZv5uAoYAbJR1BOa_OQm/view",
+                "Google Drive asks a person to confirm",
+            ),
+        ),
+    ),
+)

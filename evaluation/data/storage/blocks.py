@@ -179,31 +179,20 @@ class StoredImages:
             self._good[:] = False
         images = self._empty(len(numbers))
         blocks = numbers // self.array.block
-        if not self._good[blocks].all() or not self._fill_each(images, numbers):
-            order = np.argsort(blocks, kind="stable")
-            for rows in np.split(order, np.flatnonzero(np.diff(blocks[order])) + 1):
-                if len(rows):
-                    self._read_from_block(int(blocks[rows[0]]), numbers[rows], rows, images)
+        done = self._good[blocks]
+        for row in np.flatnonzero(done).tolist():
+            done[row] = self._fill(images[row], int(numbers[row]))
+        missing = np.flatnonzero(~done)
+        missing = missing[np.argsort(blocks[missing], kind="stable")]
+        for rows in np.split(missing, np.flatnonzero(np.diff(blocks[missing])) + 1):
+            if len(rows):
+                block = int(blocks[rows[0]])
+                first = block * self.array.block
+                images[rows] = self._good_block(block)[numbers[rows] - first]
         return images
 
-    def _fill_each(self, images: NDArray, numbers: NDArray[np.int64]) -> bool:
-        """Reads the images of the numbers, a run of neighbours at once; False where one ends."""
-        ends = np.flatnonzero(np.diff(numbers) != 1) + 1
-        starts = [0, *ends.tolist()] if len(numbers) else []
-        firsts = numbers[starts].tolist()
-        for start, end, first in zip(starts, [*starts[1:], len(numbers)], firsts, strict=True):
-            if not self._fill(images[start:end], first):
-                return False
-        return True
-
-    def _read_from_block(
-        self, block: int, numbers: NDArray[np.int64], rows: NDArray, images: NDArray
-    ) -> None:
-        """Sets `images[rows]` to the images of the numbers, which all lie in `block`."""
-        if self._good[block]:
-            if all(self._fill(images[row], int(n)) for row, n in zip(rows, numbers, strict=True)):
-                return
-            self._good[block] = False
+    def _good_block(self, block: int) -> NDArray:
+        """All images of a block, after they were compared with their digest."""
         start = block * self.array.block
         content = self._empty(min(self.array.block, len(self) - start))
         if not (self._fill(content, start) and self._matches(block, content)):
@@ -212,8 +201,8 @@ class StoredImages:
                     self._open(self._mend(block))
                 if not (self._fill(content, start) and self._matches(block, content)):
                     raise changing(self.path)
-        images[rows] = content[numbers - start]
         self._good[block] = True
+        return content
 
     def _matches(self, block: int, images: NDArray) -> bool:
         place = block * _DIGEST_BYTES

@@ -25,7 +25,7 @@ def verify(name: str, root: Path) -> None:
     if dataset.rendered:
         files = recorded(name, root)
     else:
-        images = dataset.open(root).images
+        images = dataset.open(name, root).images
         files = [images] if isinstance(images, StoredImages) else []
     if not files:
         beside, outputs = folders(name, root)

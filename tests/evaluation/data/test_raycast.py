@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evaluation.data import raycast
+from evaluation.data.simulated import raycast
 from evaluation.data.simulated.looks import Look
 
 # The camera, written down again: distance to the point it looks at, focal length in pixels.

@@ -20,6 +20,7 @@ from evaluation.common.devices import Placement
 from evaluation.common.environment import REPOSITORY
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.storage.blocks import ArrayInFile
 from evaluation.data.storage.stored import open_given
 from submission.features import extraction
 from submission.features.aggregation import (
@@ -246,7 +247,9 @@ def test_memory_does_not_grow_with_the_dataset(
     count = 25_000
     path = tmp_path / "images.npy"
     mapped = np.lib.format.open_memmap(path, "w+", np.uint8, (count, 64, 64, 3))
-    images, _ = open_given("many", tmp_path, path, mapped.offset, count)
+    images, _ = open_given(
+        "many", tmp_path, path, ArrayInFile(mapped.offset, mapped.shape, "uint8")
+    )
     grid = ImageGrid("many", images, (count,), ("number",), "fingerprint")
     backbone = Backbone("VGG11", network, (8, 8), stage=1).eval()
     before = resident_bytes()
