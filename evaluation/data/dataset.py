@@ -121,6 +121,8 @@ class Dataset:
         citation: What to cite.
         files: What it is read from. A set that the kit renders has none.
         hidden: Factors that no metric sees, drawn anew with each observation.
+        convert: Writes it in the format that disentanglement_lib reads, where that is another
+            than the one that is published; given name and root, gives the file.
     """
 
     name: str
@@ -133,6 +135,7 @@ class Dataset:
     citation: Citation
     files: tuple[RemoteFile, ...] = ()
     hidden: tuple[Factor, ...] = ()
+    convert: Callable[[str, Path], Path] | None = None
 
     @property
     def rendered(self) -> bool:

@@ -117,6 +117,8 @@ def _read(path: Path, origin: Origin) -> NDArray[np.uint8]:
     """An image (height, width, 3)."""
     from PIL import Image, UnidentifiedImageError
 
+    if not path.exists():
+        raise origin.layout(path.parent, f"has no {path.name}")
     bad = (UnidentifiedImageError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
     with origin.reading(path, *bad), Image.open(path, formats=("PNG",)) as picture:
         if picture.mode != "RGB":

@@ -31,11 +31,14 @@ class Origin:
             f" holds {places[0].split('/', maxsplit=1)[0]}/",
         )
 
+    def _again(self) -> str:
+        return f"Remove it, and run python -m evaluation.data download {self._dataset}"
+
     def damaged(self, path: Path, why: object) -> KitError:
         return KitError(
             "DATA-DAMAGED",
             f"{path} is damaged or incomplete ({why})",
-            f"Get it again: python -m evaluation.data download {self._dataset} says from where",
+            self._again(),
         )
 
     def lacks(self, path: Path, held: Sequence[str], key: str) -> KitError:
@@ -43,7 +46,7 @@ class Origin:
         return KitError(
             "DATA-KEY",
             f"{path} holds {shown or 'nothing'}, not '{key}'",
-            f"Get it again: python -m evaluation.data download {self._dataset} says from where",
+            self._again(),
         )
 
     def other_array(self, path: Path, what: str, found: str, wanted: str | None = None) -> KitError:
@@ -51,7 +54,7 @@ class Origin:
         return KitError(
             "DATA-SHAPE",
             f"{what} of {path} are {found}; {self._dataset} has {wanted or self._wanted}",
-            f"Get it again: python -m evaluation.data download {self._dataset} says from where",
+            self._again(),
         )
 
     def layout(self, path: Path, problem: str) -> KitError:
@@ -59,7 +62,7 @@ class Origin:
         return KitError(
             "DATA-LAYOUT",
             f"{path} {problem}",
-            f"Get it again: python -m evaluation.data download {self._dataset} says from where",
+            self._again(),
         )
 
     @contextmanager

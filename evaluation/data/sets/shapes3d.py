@@ -146,6 +146,7 @@ DATASETS = (
     Dataset(
         name="shapes3d",
         open=open_shapes3d,
+        convert=convert,
         shows="a coloured object in a coloured room",
         factors=FACTORS,
         image_shape=(64, 64, 3),

@@ -9,10 +9,10 @@ pixels swing below 0 and above 255. So the images are floats, a little beyond [0
 import gzip
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,10 +157,8 @@ def _matrix(
     path: Path, ndim: int, kind: int, origin: Origin
 ) -> Iterator[tuple[IO[bytes], tuple[int, ...]]]:
     """Yields a matrix's stream past its header, and its shape."""
-    opened: IO[bytes] = (
-        cast(IO[bytes], gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
-    )
-    with origin.reading(path, EOFError, zlib.error, ValueError), opened as stream:
+    opened: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
+    with origin.reading(path, EOFError, zlib.error, ValueError), opened(path, "rb") as stream:
         found, dimensions = _read(stream, (2,), _INTEGERS).tolist()
         if found not in _TYPES:
             raise ValueError(f"it begins with {found:#x}")

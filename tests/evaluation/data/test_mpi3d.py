@@ -162,10 +162,11 @@ def _refused(npz: Path) -> KitError:
     return caught.value
 
 
-def test_a_missing_file_is_asked_for_by_its_place_and_source(npz: Path) -> None:
+def test_a_missing_file_is_asked_for_by_its_place(npz: Path) -> None:
     error = _refused(npz)
     assert error.code == "DATA-MISSING"
-    assert "https://huggingface.co/datasets/waleedgondal/mpi3d" in error.remedy
+    assert str(npz) in error.problem
+    assert "python -m evaluation.data download mpi3d_toy" in error.remedy
 
 
 @pytest.mark.parametrize(

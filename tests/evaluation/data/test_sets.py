@@ -6,7 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_sets import (
+
+from evaluation.data import DATASETS, open_dataset
+from evaluation.data.sets import shapes3d
+from evaluation.data.storage import stored
+from evaluation.metrics.sampling import sample_points, sample_rounds
+from tests.small_sets import (
     KITCHEN,
     cut_all,
     random_bytes,
@@ -21,11 +26,6 @@ from small_sets import (
     write_shapes3d,
     write_smallnorb,
 )
-
-from evaluation.data import DATASETS, open_dataset
-from evaluation.data.sets import shapes3d
-from evaluation.data.storage import stored
-from evaluation.metrics.sampling import sample_points, sample_rounds
 
 Write = Callable[[Path], Any]
 Theirs = Callable[[str, Path, pytest.MonkeyPatch], Any]
