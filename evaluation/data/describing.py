@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
 from rich.console import JustifyMethod
 from rich.table import Table
 
@@ -28,7 +27,7 @@ _COLUMNS: dict[str, JustifyMethod] = {
 
 def print_table(root: Path) -> None:
     """One row a dataset."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for column, side in _COLUMNS.items():
         table.add_column(column, justify=side, no_wrap=True)
     for dataset in DATASETS.values():
@@ -36,7 +35,7 @@ def print_table(root: Path) -> None:
             dataset.name,
             f"{dataset.num_images:,}",
             shape_in_words(dataset.image_shape),
-            "x".join(str(len(factor.values)) for factor in dataset.factors),
+            shape_in_words([len(factor.values) for factor in dataset.factors]),
             _sizes(dataset),
             "yes" if _is_here(dataset, root) else "",
         )

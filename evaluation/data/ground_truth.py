@@ -116,11 +116,9 @@ class FactorGrid:
         return self._numbers_of(rows, drawn)
 
     def _numbers_of(self, shown: NDArray[np.int64], hidden: NDArray[np.int64]) -> NDArray[np.int64]:
-        values: dict[int, NDArray[np.int64]] = {
-            **dict(zip(self._shown, shown.T, strict=True)),
-            **dict(zip(self.hidden, hidden.T, strict=True)),
-        }
-        return np.ravel_multi_index([values[place] for place in sorted(values)], self.all_sizes)
+        values = [*shown.T, *hidden.T]
+        in_order = np.argsort([*self._shown, *self.hidden])
+        return np.ravel_multi_index([values[place] for place in in_order], self.all_sizes)
 
     def sample(self, num: int, random_state: RandomState) -> tuple[NDArray[np.int64], NDArray]:
         factors = self.sample_factors(num, random_state)
@@ -223,6 +221,8 @@ class ImageGrid(FactorGrid):
 
     def observations_at(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Images (n, height, width, channels) as a representation takes them: float32."""
+        if isinstance(self.images, StoredImages):
+            return self.images.floats(indices)
         return as_floats(self.images_at(indices))
 
     def images_at(self, indices: NDArray[np.int64]) -> NDArray:

@@ -107,6 +107,9 @@ class PaintedSprites(ImageGrid):
             images[row] = self._paint(sprites[row : row + 1], RandomState(number))[0]
         return images
 
+    def observations_at(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self.images_at(indices)
+
     def sample_observations_from_factors(
         self, factors: NDArray[np.int64], random_state: RandomState
     ) -> NDArray:

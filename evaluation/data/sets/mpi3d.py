@@ -44,7 +44,7 @@ _COMPLEX = (
     *_REST,
 )
 FACTOR_NAMES = tuple(factor.name for factor in _SIX)
-LAYOUTS = {
+LAYOUTS: dict[int, tuple[int, ...]] = {
     1_036_800: (6, 6, 2, 3, 3, 40, 40),
     460_800: (4, 4, 2, 3, 3, 40, 40),
 }

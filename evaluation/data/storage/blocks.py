@@ -1,7 +1,7 @@
 """Images in a file, each block of them compared with its digest when it is first read.
 
-Nothing is mapped: what was read takes no memory afterwards, and a file that is cut short while it
-is open gives an error where a memory map would end the process.
+Nothing is mapped: a file that is cut short while it is open gives an error where a memory map would
+end the process. What was read of a small set is kept in memory, of a large one it takes none.
 """
 
 import hashlib
@@ -21,6 +21,9 @@ _BLOCK_BYTES = 192 * 1024
 """Little more than Linux reads ahead for one image."""
 
 _BLOCKS_A_CHUNK = 64
+
+_KEPT_BYTES = 256 << 20
+"""Most bytes of a set that is kept in memory once it was read."""
 
 _DIGEST_BYTES = 16
 """Of SHA-256, which processors compute faster than anything else in `hashlib`."""
@@ -119,6 +122,8 @@ class StoredImages:
         self._mending = threading.Lock()
         self._files: list[IO[bytes]] = []
         self._good = np.zeros(-(-len(self) // array.block), dtype=bool)
+        # Pages of `empty` that nobody writes to take no memory.
+        self._kept = self._empty(len(self)) if self.nbytes <= _KEPT_BYTES else None
         self._open(path)
 
     def __len__(self) -> int:
@@ -131,15 +136,40 @@ class StoredImages:
             IndexError: there is no such image.
             KitError: the file cannot be read, or is damaged and cannot be mended.
         """
+        numbers = self._numbers(rows)
+        return self._read(numbers) if numbers.ndim else self._read(numbers[np.newaxis])[0]
+
+    def floats(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Images (n, height, width, channels) of the numbers (n,), bytes divided by 255.
+
+        Raises:
+            IndexError, KitError: as indexing does.
+        """
+        from evaluation.data.storage.gathering import to_floats
+
+        if self.dtype != np.uint8:
+            return self[numbers]
+        numbers = self._numbers(numbers)
+        images, rows = self._kept, numbers
+        if images is None or not self._is_good(numbers).all():
+            images, rows = self._read(numbers), np.arange(len(numbers))
+        floats = np.empty((len(numbers), *self.shape[1:]), np.float32)
+        to_floats(images.reshape(len(images), -1), rows, floats.reshape(len(floats), -1))
+        return floats
+
+    def _numbers(self, rows: Any) -> NDArray[np.int64]:
+        """What is asked for as numbers from 0 on."""
         if isinstance(rows, slice):
-            return self._read(np.arange(*rows.indices(len(self))))
+            return np.arange(*rows.indices(len(self)))
         numbers = np.asarray(rows)
         if numbers.dtype == bool:
             numbers = np.flatnonzero(numbers)
-        numbers = np.where(numbers < 0, numbers + len(self), numbers).astype(np.int64)
+        numbers = numbers.astype(np.int64, copy=False)
+        if numbers.size and numbers.min() < 0:
+            numbers = np.where(numbers < 0, numbers + len(self), numbers)
         if numbers.size and not 0 <= numbers.min() <= numbers.max() < len(self):
             raise IndexError(f"{rows} reaches beyond {len(self)} images")
-        return self._read(numbers) if numbers.ndim else self._read(numbers[np.newaxis])[0]
+        return numbers
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
         return self[:].astype(dtype or self.dtype, copy=False)
@@ -173,15 +203,26 @@ class StoredImages:
         status = os.fstat(self._files[-1].fileno())
         return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
-    def _read(self, numbers: NDArray[np.int64]) -> NDArray:
+    def _is_good(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether images (n,) were compared with their digests since the file last changed."""
         if (status := self._current_status()) != self._status:
             self._status = status
             self._good[:] = False
-        images = self._empty(len(numbers))
+        return self._good[numbers // self.array.block]
+
+    def _read(self, numbers: NDArray[np.int64]) -> NDArray:
         blocks = numbers // self.array.block
-        done = self._good[blocks]
-        for row in np.flatnonzero(done).tolist():
-            done[row] = self._fill(images[row], int(numbers[row]))
+        done = self._is_good(numbers)
+        if self._kept is not None and done.all():
+            return self._kept[numbers]
+        images = self._empty(len(numbers))
+        if done.any():
+            from evaluation.data.storage.gathering import gather
+
+            content = images.view(np.uint8).reshape(len(images), -1)
+            gather(self._files[-1].fileno(), self.array.offset, numbers, content, done)
+        if done.all():
+            return images
         missing = np.flatnonzero(~done)
         missing = missing[np.argsort(blocks[missing], kind="stable")]
         for rows in np.split(missing, np.flatnonzero(np.diff(blocks[missing])) + 1):
@@ -201,6 +242,8 @@ class StoredImages:
                     self._open(self._mend(block))
                 if not (self._fill(content, start) and self._matches(block, content)):
                     raise changing(self.path)
+        if self._kept is not None:
+            self._kept[start : start + len(content)] = content
         self._good[block] = True
         return content
 

@@ -98,7 +98,7 @@ def test_metrics_draw_observations_as_disentanglement_lib_would(name: str, tmp_p
     def codes(images: np.ndarray) -> np.ndarray:
         return images.reshape(len(images), -1)[:, 1000:1004]
 
-    def hold(factors: np.ndarray, held: np.ndarray) -> None:
+    def hold(factors: np.ndarray, _: np.ndarray) -> None:
         factors[..., 0] = 0
 
     for of in (

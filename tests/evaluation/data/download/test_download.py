@@ -1,10 +1,13 @@
 """Downloads from a server that cuts, lies, is busy, and gives what it should not."""
 
 import dataclasses
+import gzip
 import hashlib
+import io
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
@@ -209,8 +212,9 @@ def test_a_file_that_is_gone_is_said_to_be(
     assert "404" in refused(tmp_path, "DOWNLOAD-REFUSED", capsys)
 
 
+@pytest.mark.usefixtures("server")
 def test_a_server_that_is_not_there_is_said_to_be(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(web.time, "sleep", lambda _: None)
     file = DATASETS[NAME].files[0]._replace(url="http://127.0.0.1:9/file")
@@ -227,16 +231,16 @@ def test_a_full_disk_is_known_before_anything_is_fetched(
     assert server.requests == []
 
 
-def bombed(content: bytes) -> bytes:
+def bombed(_: bytes) -> bytes:
     """An archive whose array unpacks to two gigabytes of zeros."""
-    from io import BytesIO
-
-    stream = BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open("imgs.npy", "w", force_zip64=True) as entry:
-            entry.write(np.lib.format.magic(1, 0))
-            for _ in range(64):
-                entry.write(bytes(1 << 25))
+    stream = io.BytesIO()
+    with (
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("imgs.npy", "w", force_zip64=True) as entry,
+    ):
+        entry.write(np.lib.format.magic(1, 0))
+        for _part in range(64):
+            entry.write(bytes(1 << 25))
     return stream.getvalue()
 
 
@@ -245,7 +249,7 @@ CORRUPT: dict[str, Callable[[bytes], bytes]] = {
         content[: len(content) // 2] + bytes(99) + content[len(content) // 2 + 99 :]
     ),
     "short": lambda content: content[:-100],
-    "page": lambda content: b"<html>" * 100,
+    "page": lambda _: b"<html>" * 100,
     "bomb": bombed,
 }
 
@@ -268,10 +272,6 @@ def test_a_corrupt_archive_without_a_digest_is_removed(
 def test_an_archive_that_climbs_out_writes_nothing(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    import gzip
-    import io
-    import tarfile
-
     packed = write_cars3d(tmp_path / "published")
     stream = io.BytesIO(gzip.decompress(packed.read_bytes()))
     with tarfile.open(fileobj=stream, mode="a") as archive:
@@ -372,9 +372,11 @@ def test_the_hub_is_asked_for_one_commit(hub: Server, revision: str | None, tmp_
     run = hub_run(hub, tmp_path, *([revision] if revision else []))
     assert run.returncode == 0, run.stderr
     assert f"at commit {COMMIT}" in run.stdout
-    asked = [path for method, path, _ in hub.requests if method == "GET" and HUB_PATH in path]
-    assert asked and all(path.startswith(f"{HUB_PATH}/{COMMIT}/") for path in asked)
-    assert hub.requests[0][1].startswith(f"{HUB_PATH}/{revision or 'main'}/")
+    asked = [request for request in hub.requests if HUB_PATH in request[1]]  # not of itself
+    assert asked[0][1].startswith(f"{HUB_PATH}/{revision or 'main'}/")
+    fetched_from = [path for method, path, _ in asked if method == "GET"]
+    assert fetched_from
+    assert all(path.startswith(f"{HUB_PATH}/{COMMIT}/") for path in fetched_from)
     fetched = tmp_path / "data/mpi3d_toy/mpi3d_toy.npz"
     assert fetched.read_bytes() == next(iter(hub.files.values()))
 
