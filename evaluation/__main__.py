@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.common import devices, environment
-from evaluation.common.errors import BAD_INPUT, NOT_EQUAL, KitError, run_command
+from evaluation.common.errors import BAD_INPUT, NOT_EQUAL, KitError, require, run_command
 from evaluation.common.files import write_json
 from evaluation.common.flags import limits_from, positive
 from evaluation.metrics import CHALLENGE, METRICS
@@ -35,7 +35,10 @@ def parser() -> argparse.ArgumentParser:
         help="TorchScript or dill file, SavedModel folder, experiment, or a folder of any of them",
     )
     subject.add_argument(
-        "--codes", type=Path, metavar="FILE.npy", help="table of codes, one row an image"
+        "--codes",
+        type=Path,
+        metavar="FILE",
+        help="codes, one row an image: .npy, .npz or .pt",
     )
     add = made.add_argument
     add("--dataset", default=environment.dataset_name(), metavar="NAME", help="data to grade on")
@@ -50,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         "--metrics",
         type=lambda text: [name.strip() for name in text.split(",")],
         metavar="A,B",
-        help=f"some of {', '.join(METRICS)} (default: the challenge's five)",
+        help=f"all, or some of {', '.join(METRICS)} (default: the challenge's five)",
     )
     add("--config", type=Path, metavar="FILE.gin", help="gin file with get_eval_metrics.metrics")
     add("--engine", choices=("fast", "disentanglement_lib"), default="fast", help="whose metrics")
@@ -163,16 +166,21 @@ def _metrics(given: Sequence[str] | None, config: Path | None) -> tuple[str, ...
         raise KitError(
             "METRIC-NONE", f"{config} names no metric", f"Choose from {', '.join(METRICS)}"
         )
+    if list(names) == ["all"]:
+        names = list(METRICS)
     for name in names:
         if name not in METRICS:
             raise KitError(
-                "METRIC-NAME", f"there is no metric {name!r}", f"Choose from {', '.join(METRICS)}"
+                "METRIC-NAME",
+                f"there is no metric {name!r}",
+                f"Choose from {', '.join(METRICS)}, or all by itself",
             )
     return tuple(name for name in METRICS if name in names)
 
 
 def _require_references(names: Sequence[str], every: bool) -> None:
     """Refuses metrics that disentanglement_lib lacks: any, or all, where some of them will do."""
+    require("disentanglement_lib")
     lacking = [name for name in names if METRICS[name].reference is None]
     if lacking and (every or len(lacking) == len(names)):
         raise KitError(
@@ -191,5 +199,10 @@ def _require_seeds(seed: int, seeds: int) -> None:
         )
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """What the console script of the installed kit calls."""
     run_command(main)
+
+
+if __name__ == "__main__":
+    command()

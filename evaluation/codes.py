@@ -1,9 +1,7 @@
 """The table of codes: each distinct image of a dataset is encoded once, when first asked for."""
 
-import mmap
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,15 +98,9 @@ def table_of(data: ImageGrid, representation: Representation, store: CodeStore) 
     Those in `store` are there from the start; what is encoded is kept in it now and then, so that
     a run that is killed goes on where it was.
     """
-    mapping: Any = data.images
-    while isinstance(mapping, np.ndarray):
-        mapping = mapping.base
 
     def encode(rows: NDArray[np.int64]) -> NDArray:
-        codes = representation.encode(data.images[rows])
-        if isinstance(mapping, mmap.mmap):
-            # What was read stays in the system's cache, but no longer counts as ours.
-            mapping.madvise(mmap.MADV_DONTNEED)
+        codes = representation.encode(data.images_at(rows))
         if not table.empty and time.monotonic() - store.kept_at > _SECONDS_BETWEEN_KEEPING:
             store.keep(*table.content)
         return codes

@@ -195,9 +195,12 @@ def open_codes(
     codes are kept in the file `store`.
     """
     if found.kind == "codes":
-        yield OpenedCodes(given_table(read_codes(found.path, data)), _digest(found, protocol))
+        yield OpenedCodes(
+            given_table(read_codes(found.path, data, protocol.limits.dims)),
+            _digest(found, protocol),
+        )
         return
-    probe = data.images[_some(np.arange(len(data)), contract.PROBE_IMAGES)]
+    probe = data.images_at(_some(np.arange(len(data)), contract.PROBE_IMAGES))
     with Representation(
         found, protocol.device, protocol.precision, protocol.limits
     ) as representation:
@@ -219,7 +222,7 @@ def open_codes(
         yield OpenedCodes(codes, representation.sha256)
         filled, content = codes.content
         rows = _some(np.arange(len(filled)), contract.PROBE_IMAGES)
-        again = data.images[filled[rows]]
+        again = data.images_at(filled[rows])
         _weigh(contract.drift(representation, again, content[rows]), protocol)
         if codes.seconds > 0:
             stored.keep(filled, content)
@@ -227,7 +230,7 @@ def open_codes(
 
 def _digest(found: Found, protocol: Protocol) -> str:
     if found.kind == "codes":
-        return digest_of_codes(found.path)
+        return digest_of_codes(found.path, protocol.limits.dims)
     return digest_of(found.path, protocol.limits)
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from evaluation.common import environment
 from evaluation.common.devices import Placement, pick_device
-from evaluation.common.errors import run_command
+from evaluation.common.errors import require, run_command
 from evaluation.common.flags import positive
-from submission.delivery import submitting
+from submission.delivery import verbs as delivery
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for add_verb in (_add_finetune, _add_train, _add_export):
         add_verb(verbs)
-    submitting.add_verbs(verbs)
+    delivery.add_verbs(verbs)
     command_line = sys.argv[1:] if argv is None else list(argv)
     arguments = parser.parse_args(command_line)
     arguments.command_line = command_line
@@ -137,6 +137,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _run_on_devices(arguments: argparse.Namespace, step: Callable[[Placement], None]) -> int:
     """Loads the config and runs `step`, in as many processes as were asked for."""
+    require("torchvision")  # of the extra that brings all that training needs
     environment.use_huge_pages()
     from submission import config
     from submission.runtime import distributed
@@ -150,5 +151,10 @@ def _run_on_devices(arguments: argparse.Namespace, step: Callable[[Placement], N
     return 0
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """What the console script of the installed kit calls."""
     run_command(main)
+
+
+if __name__ == "__main__":
+    command()

@@ -60,7 +60,7 @@ def load(path: Path, bindings: Sequence[str] = ()) -> None:
     """Loads a config of the method; see `evaluation.common.gin_config.load`."""
     # Importing a module makes its names known to gin.
     from submission.features import aggregation, extractors  # noqa: F401
-    from submission.finetuning import run  # noqa: F401
+    from submission.finetuning import loop  # noqa: F401
     from submission.vae import settings  # noqa: F401
 
     gin_config.load(path, bindings)

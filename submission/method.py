@@ -14,6 +14,7 @@ from torch import nn
 
 from evaluation.common.devices import Placement
 from evaluation.common.environment import dataset_name
+from evaluation.common.images import CHANNELS_FIRST
 from evaluation.data import open_dataset
 from evaluation.data.ground_truth import ImageGrid
 from submission.config import FOR_FINE_TUNING, Main
@@ -126,8 +127,8 @@ def _config_used() -> str:
 def feature_shape(extractor: Extractor, transform: FeatureTransform) -> tuple[int, ...]:
     """Shape of one image's features as the VAE sees them: maps stay maps without a transform."""
     if isinstance(transform, IdentityTransform):
-        return output_shape(extractor, (3, 64, 64))
-    return output_shape(nn.Sequential(extractor, transform), (3, 64, 64))
+        return output_shape(extractor, CHANNELS_FIRST)
+    return output_shape(nn.Sequential(extractor, transform), CHANNELS_FIRST)
 
 
 def representation(extractor: Extractor, transform: FeatureTransform, vae: VAE) -> nn.Module:

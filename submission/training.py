@@ -31,30 +31,32 @@ def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
     _report(0.0)
     method = prepare(features_dir, placement)
     folder = output_path() / experiment
-    if distributed.is_main():
-        save_config(folder)
-    features = extract(
-        method.dataset,
-        method.indices,
-        method.extractor,
-        method.transform,
-        features_dir=method.features_dir,
-        placement=method.extracting,
-    )
-    _report(0.4)
-    fit(
-        method.vae,
-        method.training,
-        features.reshape(len(features), *method.feature_shape),
-        batch_size=method.main.vae_batch_size,
-        seed=method.main.seed,
-        placement=method.fitting,
-        folder=folder,
-        made_from=method.made_from,
-    )
-    _report(0.9)
-    if distributed.is_main():
-        _export_checkpoint(method, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with distributed.only_group(folder):
+        if distributed.is_main():
+            save_config(folder)
+        features = extract(
+            method.dataset,
+            method.indices,
+            method.extractor,
+            method.transform,
+            features_dir=method.features_dir,
+            placement=method.extracting,
+        )
+        _report(0.4)
+        fit(
+            method.vae,
+            method.training,
+            features.reshape(len(features), *method.feature_shape),
+            batch_size=method.main.vae_batch_size,
+            seed=method.main.seed,
+            placement=method.fitting,
+            folder=folder,
+            made_from=method.made_from,
+        )
+        _report(0.9)
+        if distributed.is_main():
+            _export_checkpoint(method, folder)
     _report(1.0)
 
 

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal
 
 from evaluation.common import environment
@@ -47,8 +48,8 @@ def pick_device(choice: str = "auto") -> str:
     Raises:
         KitError: another name, or a CUDA device that torch does not find.
     """
-    if choice == "cpu":
-        return choice
+    if choice == "cpu" or (choice == "auto" and find_spec("torch") is None):
+        return "cpu"
     import torch
 
     found = torch.cuda.device_count()

@@ -59,11 +59,34 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def reserve(path: Path, size: int) -> None:
+    """Gives a file all of its size and room on the disk before it is filled.
+
+    Where the disk fills up under a memory map, the system kills the process.
+
+    Raises:
+        OSError: the disk has no room.
+    """
+    with path.open("ab") as stream:
+        os.truncate(stream.fileno(), size)
+        os.posix_fallocate(stream.fileno(), 0, size)
+
+
 def free_bytes(folder: Path) -> int:
     """Free space where `folder` lies or will lie."""
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
+
+
+def readable_size(number_of_bytes: float) -> str:
+    """A size for people to read: "812 B", "20 kB", "1.3 MB", "2.1 GB"; 1 kB is 1000 bytes."""
+    size, unit = float(number_of_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if round(size) < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}"
 
 
 @contextmanager

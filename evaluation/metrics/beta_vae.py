@@ -10,6 +10,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from evaluation.data.ground_truth import GroundTruthData
+from evaluation.metrics.arrays import checked_codes
 from evaluation.metrics.sampling import Representation, sample_rounds
 
 
@@ -52,7 +53,16 @@ def differences(pairs: NDArray) -> NDArray[np.float64]:
     """Mean absolute difference (rounds, d) of two groups of codes (rounds, 2, batch, d).
 
     Where sums overflow, with which the reference fails, they are made in float64.
+
+    Raises:
+        ValueError: codes of another shape, or not finite.
+
+    Example:
+        >>> one_round = [[[[0.0, 1.0], [2.0, 3.0]], [[0.0, 4.0], [2.0, 8.0]]]]
+        >>> differences(np.array(one_round))
+        array([[0., 4.]])
     """
+    pairs = checked_codes(pairs, "pairs", "rounds, 2, batch, d")
     # The reference averages in the type of the codes and keeps the result as float64.
     with np.errstate(over="ignore"):
         points = np.mean(np.abs(pairs[:, 0] - pairs[:, 1]), axis=1).astype(np.float64)
@@ -67,7 +77,13 @@ def accuracies(
     eval_points: NDArray[np.float64],
     eval_held: NDArray[np.int64],
 ) -> tuple[float, float]:
-    """Accuracies of logistic regression from points (rounds, d) to the held factor (rounds,)."""
+    """Accuracies of logistic regression from points (rounds, d) to the held factor (rounds,).
+
+    Example:
+        >>> points, held = np.array([[0.0, 4.0], [0.0, 5.0], [4.0, 0.0], [5.0, 0.0]]), [0, 0, 1, 1]
+        >>> accuracies(points, np.array(held), points[:2], np.array(held[:2]))
+        (1.0, 1.0)
+    """
     from sklearn.linear_model import LogisticRegression
 
     classifier = LogisticRegression().fit(points, held)

@@ -12,6 +12,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from evaluation.data.ground_truth import GroundTruthData
+from evaluation.metrics.arrays import checked_samples
 from evaluation.metrics.boosting.model import fit, predict, training_predictions
 from evaluation.metrics.sampling import Representation, sample_points
 
@@ -60,10 +61,21 @@ def dci(
         accuracies), all in [0, 1]; and `importance_matrix` (d, k).
 
     Raises:
-        ValueError: a code is not finite as a float32.
+        ValueError: shapes that do not fit, codes that are not finite as float32, or factors that
+            are not discrete.
+
+    Example:
+        >>> factors = np.array([[color, size] for color in range(3) for size in range(4)])
+        >>> result = dci(factors, factors, factors, factors)
+        >>> round(result["disentanglement"], 4), round(result["completeness"], 4)
+        (1.0, 1.0)
+        >>> result["importance_matrix"].round(4) + 0.0
+        array([[1., 0.],
+               [0., 1.]])
     """
-    if not all(np.isfinite(part.astype(np.float32)).all() for part in (codes, test_codes)):
-        raise ValueError("Codes must be finite in float32, in which the trees compare them.")
+    codes, factors, test_codes, test_factors = checked_samples(
+        codes, factors, test_codes, test_factors
+    )
     model = fit(codes, factors, seed)
     importance = model.importances
     return {
@@ -80,6 +92,10 @@ def disentanglement(importance: NDArray[np.float64]) -> float:
 
     Rows weigh by their sums, equally if all are 0. Of the transposed matrix it is the completeness.
     With one column there is nothing to tell apart, and the reference's NaN is 1 here.
+
+    Example:
+        >>> round(disentanglement(np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])), 4)
+        0.6667
     """
     rows, columns = importance.shape
     if columns == 1:

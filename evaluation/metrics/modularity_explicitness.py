@@ -7,6 +7,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from evaluation.data.ground_truth import GroundTruthData
+from evaluation.metrics.arrays import checked_samples
 from evaluation.metrics.mutual_information import discretize, mutual_information
 from evaluation.metrics.sampling import Representation, sample_points
 
@@ -45,6 +46,10 @@ def modularity(information: NDArray[np.float64]) -> float:
 
     A dim without information counts as 0. With a single factor there is no other factor to inform
     about, and the reference's NaN is 1 here for a dim with information.
+
+    Example:
+        >>> modularity(np.array([[1.0, 0.0], [0.5, 0.5]]))
+        0.5
     """
     squared = np.square(information)
     largest = np.max(squared, axis=1)
@@ -73,7 +78,19 @@ def explicitness(
 
     Returns:
         Training and test area in [0, 1].
+
+    Raises:
+        ValueError: shapes that do not fit, codes that are not finite, or factors that are not
+            discrete.
+
+    Example:
+        >>> factors = np.array([[color, size] for color in range(3) for size in range(4)])
+        >>> explicitness(factors, factors, factors, factors)
+        (1.0, 1.0)
     """
+    codes, factors, test_codes, test_factors = checked_samples(
+        codes, factors, test_codes, test_factors
+    )
     from sklearn.linear_model import LogisticRegression
 
     with np.errstate(over="ignore", invalid="ignore"):

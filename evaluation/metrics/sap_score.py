@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from evaluation.common.devices import cores
 from evaluation.data.ground_truth import GroundTruthData
+from evaluation.metrics.arrays import checked_sample, checked_samples
 from evaluation.metrics.sampling import Representation, sample_points
 
 _LEAST_VARIANCE = 1e-12
@@ -51,7 +52,20 @@ def accuracies(
         factors: (n, k), discrete.
         test_codes: (m, d).
         test_factors: (m, k).
+
+    Raises:
+        ValueError: shapes that do not fit, codes that are not finite, or factors that are not
+            discrete.
+
+    Example:
+        >>> factors = np.array([[color, size] for color in range(3) for size in range(4)])
+        >>> accuracies(factors, factors, factors, factors).round(2)
+        array([[0.67, 0.25],
+               [0.33, 0.5 ]])
     """
+    codes, factors, test_codes, test_factors = checked_samples(
+        codes, factors, test_codes, test_factors
+    )
     from sklearn.svm import LinearSVC
 
     def accuracy(pair: tuple[int, int]) -> float:
@@ -73,7 +87,19 @@ def squared_correlations(codes: NDArray, factors: NDArray) -> NDArray[np.float64
 
     0 where the dim's variance is at most 1e-12, as in the reference, and where the factor has one
     value, for which the reference gives NaN.
+
+    Raises:
+        ValueError: shapes that do not fit, or numbers that are not finite.
+
+    Example:
+        >>> factors = np.array([[color, size] for color in range(3) for size in range(4)])
+        >>> codes = np.hstack([factors, factors.sum(axis=1, keepdims=True)])
+        >>> squared_correlations(codes, factors).round(2)
+        array([[1.  , 0.  ],
+               [0.  , 1.  ],
+               [0.35, 0.65]])
     """
+    codes, factors = checked_sample(codes, factors, continuous=True)
     matrix = np.zeros((codes.shape[1], factors.shape[1]))
     for dim, factor in np.ndindex(matrix.shape):
         covariance = np.cov(codes[:, dim], factors[:, factor], ddof=1)
@@ -86,6 +112,10 @@ def mean_gap(matrix: NDArray[np.float64]) -> float:
     """Mean over factors of the gap between the two best dims of (d, k).
 
     With one dim the reference fails; here the runner-up predicts nothing.
+
+    Example:
+        >>> mean_gap(np.array([[1.0, 0.25], [0.5, 0.75]]))
+        0.5
     """
     ordered = np.sort(np.vstack((np.zeros(matrix.shape[1]), matrix)), axis=0)
     return float(np.mean(ordered[-1] - ordered[-2]))

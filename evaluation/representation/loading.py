@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.representation.refusals import RefusalError
+
 Encode = Callable[[NDArray[np.uint8]], NDArray]
 """Maps images (n, height, width, 3) to whatever the representation makes of them."""
 
@@ -27,15 +29,6 @@ SIGNATURE = "representation"
 INPUT = "images"
 
 
-class RefusalError(Exception):
-    """A problem with the representation: a code of `supervisor.REMEDIES`, and what is wrong."""
-
-    def __init__(self, code: str, problem: str) -> None:
-        super().__init__(code, problem)
-        self.code = code
-        self.problem = problem
-
-
 def load(kind: str, path: Path, device: str, precision: str) -> dict[str, Encode]:
     """The forms of the representation at `path`, by name; PLAIN is always among them.
 
@@ -48,7 +41,7 @@ def load(kind: str, path: Path, device: str, precision: str) -> dict[str, Encode
 def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Encode]:
     import torch
 
-    from evaluation.representation import packed_torchscript
+    from evaluation.representation import packed_torchscript, torchscript_checks
 
     # float32 is float32: no TF32 in convolutions.
     torch.backends.cudnn.allow_tf32 = False
@@ -59,6 +52,7 @@ def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Enco
         raise RefusalError(
             "REPRESENTATION-LOAD", f"is no TorchScript that loads: {cause}"
         ) from None
+    torchscript_checks.refuse_files(module)
 
     def encode(run: Any, images: NDArray[np.uint8], memory_format: torch.memory_format) -> NDArray:
         # NHWC bytes seen as NCHW are in channels-last order already.
@@ -66,10 +60,7 @@ def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Enco
         batch = batch.to(torch.float32, memory_format=memory_format).div_(255)
         with torch.inference_mode():
             codes = run(batch)
-        if not isinstance(codes, torch.Tensor):
-            raise RefusalError(
-                "REPRESENTATION-SHAPE", f"returns a {type(codes).__name__}, no tensor"
-            )
+        torchscript_checks.refuse_other_than_dense(codes)
         return codes.cpu().float().numpy() if codes.is_floating_point() else codes.cpu().numpy()
 
     forms: dict[str, Encode] = {

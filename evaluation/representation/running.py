@@ -1,8 +1,6 @@
 """What a participant handed in, as something that gives codes."""
 
-import tempfile
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -10,12 +8,16 @@ from numpy.typing import NDArray
 
 from evaluation.code_store import first_nonfinite_row
 from evaluation.common.devices import Precision
-from evaluation.common.errors import KitError
+from evaluation.common.errors import KitError, require
 from evaluation.representation.finding import Found
 from evaluation.representation.limits import ENCODING_BATCH, Limits
 from evaluation.representation.loading import BF16, PLAIN
-from evaluation.representation.staging import copy_aside
-from evaluation.representation.supervisor import Worker
+from evaluation.representation.staging import copy_aside, private_folder
+from evaluation.representation.supervisor import Order, Worker
+from evaluation.representation.watching import Use
+
+_NEEDS = {"torchscript": "torch", "dill": "dill", "savedmodel": "tensorflow"}
+"""The package that runs each kind."""
 
 
 class Representation:
@@ -48,20 +50,23 @@ class Representation:
         self._exit = ExitStack()
 
     def __enter__(self) -> "Representation":
+        require(_NEEDS[self.found.kind])
         with ExitStack() as stack:
-            stage = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="representation-")))
+            stage = stack.enter_context(private_folder())
             copy, self.sha256 = copy_aside(self.found.path, stage, self.limits)
             work = stage / "work"
             work.mkdir()
             self._worker = stack.enter_context(
                 Worker(
-                    copy,
-                    self.found.kind,
-                    work,
-                    str(self.found.path),
-                    self.device,
-                    self.precision,
-                    self.batch,
+                    Order(
+                        path=copy,
+                        kind=self.found.kind,
+                        work=work,
+                        shown=str(self.found.path),
+                        device=self.device,
+                        precision=self.precision,
+                        batch=self.batch,
+                    ),
                     self.limits,
                 )
             )
@@ -90,6 +95,11 @@ class Representation:
     def missing_isolation(self) -> list[str]:
         """What of the sandbox could not be had here, a phrase each."""
         return self._worker.missing
+
+    @property
+    def used(self) -> Use:
+        """The most that it used so far, as its worker was watched."""
+        return self._worker.used
 
     def encode(self, images: NDArray[np.uint8]) -> NDArray:
         """Codes (n, dims) of at most `batch` images (n, 64, 64, 3).

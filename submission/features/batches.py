@@ -1,6 +1,5 @@
-"""Batches of images from a dataset's memory map to the device, read one ahead by a thread."""
+"""Batches of images from a dataset's file to the device, read one ahead by a thread."""
 
-import mmap
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -28,19 +27,6 @@ def image_batches(
             pending = upcoming
         if pending is not None:
             yield _on_device(pending.result(), placement.device)
-
-
-def reader_of(images: NDArray[np.uint8]) -> Read:
-    """Reads from an array, which may be mapped from a file."""
-
-    def read(numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
-        batch = np.asarray(images[numbers])
-        # Pages of a map that were read count as this process's memory until they are given back.
-        if isinstance(images.base, mmap.mmap):
-            images.base.madvise(mmap.MADV_DONTNEED)
-        return batch
-
-    return read
 
 
 def _host_batch(read: Read, numbers: NDArray[np.int64], pinned: bool) -> Tensor:

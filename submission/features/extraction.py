@@ -18,15 +18,14 @@ from torch import Tensor, nn
 
 from evaluation.common.devices import Placement, Precision
 from evaluation.common.errors import KitError
+from evaluation.common.images import CHANNELS_FIRST
 from evaluation.common.terminal import progress
 from evaluation.data.ground_truth import ImageGrid
 from submission.features.aggregation import Extractor, FeatureTransform
 from submission.features.backbones import output_shape
-from submission.features.batches import image_batches, reader_of
+from submission.features.batches import image_batches
 from submission.features.inference import accelerated, batch_size_for
 from submission.features.tables import table_in_memory, table_on_disk
-
-_IMAGE = (3, 64, 64)
 
 
 def select_images(total: int, dataset_size: int, sequential: bool, seed: int) -> NDArray[np.int64]:
@@ -70,7 +69,7 @@ def extract(
         KitError: the disk has no room for the table, or the transform does not fit the maps.
     """
     whole = nn.Sequential(extractor, transform or nn.Identity())
-    shape = (len(indices), *output_shape(whole, _IMAGE))
+    shape = (len(indices), *output_shape(whole, CHANNELS_FIRST))
     batch_size = batch_size_for(extractor, placement)
 
     def compute(batches: Sequence[slice]) -> Iterator[NDArray[np.float32]]:
@@ -97,7 +96,7 @@ def run(
     network = nn.Sequential(fast, transform or nn.Identity()).eval().to(placement.device)
     total = sum(map(len, batches))
     with progress(f"Extracting {dataset.name}", total) as advance:
-        for images in image_batches(reader_of(dataset.images), batches, placement):
+        for images in image_batches(dataset.images_at, batches, placement):
             with torch.inference_mode():
                 features = network(images)
             yield features

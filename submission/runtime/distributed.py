@@ -10,9 +10,10 @@ processes that DistributedDataParallel takes of the gradients is then the gradie
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from evaluation.common.devices import Placement
 from evaluation.common.errors import KitError
+from evaluation.common.files import locked
 from evaluation.common.terminal import console
 
 _PATIENCE = timedelta(hours=2)
@@ -95,6 +97,14 @@ def world_size() -> int:
 def is_main() -> bool:
     """Whether this process is the one that speaks and writes files."""
     return rank() == 0
+
+
+def only_group(folder: Path) -> AbstractContextManager[None]:
+    """Keeps other runs out of `folder` while it lasts.
+
+    The first process waits for them; the others meet it at the next barrier.
+    """
+    return locked(folder, str(folder)) if is_main() else nullcontext()
 
 
 def seed_epoch(seed: int, epoch: int) -> int:

@@ -19,7 +19,7 @@ from evaluation.common.devices import Placement
 from evaluation.common.terminal import console, progress
 from submission.runtime import checkpoints, distributed, onednn
 from submission.runtime.compiling import compiled_if_long
-from submission.runtime.curves import recording
+from submission.runtime.curves import recording, restore
 from submission.runtime.optimizers import make_optimizer
 from submission.runtime.precision import settled
 from submission.vae.model import VAE
@@ -54,6 +54,7 @@ def fit(
         console.print(f"Reusing {len(rows)} of {training.epochs} epochs from {path}", markup=False)
         vae.load_state_dict(state["vae"])
     if len(rows) == training.epochs:
+        restore(folder, rows)
         return
 
     model = distributed.data_parallel(vae.to(placement.device))

@@ -44,7 +44,10 @@ def plain_loop(path: Path) -> tuple[np.ndarray, float]:
     table = np.zeros((len(grid), backbone.feature_dims), np.float32)
     transform = MaximumTransform()
     loader = DataLoader(
-        SingleImages(grid.images), batch_size=64, num_workers=2, multiprocessing_context="fork"
+        SingleImages(np.asarray(grid.images)),
+        batch_size=64,
+        num_workers=2,
+        multiprocessing_context="fork",
     )
     done = 0
     for images in loader:

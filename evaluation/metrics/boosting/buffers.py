@@ -1,8 +1,4 @@
-"""What trees are grown from, what they become, and the memory in between.
-
-The code that is compiled from this lies in `trees` and `model`, and numba's cache sees changes
-there only: after one here, delete `__pycache__`.
-"""
+"""What trees are grown from, what they become, and the memory in between."""
 
 from typing import NamedTuple
 
@@ -39,16 +35,14 @@ class Targets(NamedTuple):
     """What the trees of one stage are fitted to.
 
     Args:
-        gradients: Negative gradients (trees, n) of a log loss: label minus probability.
-        totals: Their sums by cell (cells, trees).
-        positives: The sums by cell of those above 0 (cells, trees).
+        gradients: Negative gradients (trees, p) of a log loss: label minus probability.
+        histograms: Of the roots (trees, cells, 2), see `histograms`; overwritten.
         factors: On the values of the leaves (trees,).
         priorities: (trees, 7, d): of equal cuts the one of the highest priority is made.
     """
 
     gradients: NDArray[np.float64]
-    totals: NDArray[np.float64]
-    positives: NDArray[np.float64]
+    histograms: NDArray[np.float64]
     factors: NDArray[np.float64]
     priorities: NDArray[np.float64]
 
@@ -57,49 +51,62 @@ class Workshop(NamedTuple):
     """Memory in which one tree after another is grown.
 
     Args:
-        sums: Number and sum by cell of up to four nodes (4, cells, 2).
-        positives: Their sums by cell of gradients above 0 (4, cells).
-        members: Samples (n,), each node's side by side in ascending order.
-        spare: (n,).
-        node_of: (n,).
-        begin: Where the members of each node begin (15,).
-        end: Where they end (15,).
-        paths: (5, cells): n and S before a cell, then its number, positive and negative sum.
+        histograms: Of up to three nodes (3, cells, 2).
+        members: Points (p,), each node's side by side in ascending order.
+        spare: (p,).
+        node_of: The node that each point has come to (p,).
+        begin: Where the members of each inner node begin (7,).
+        end: Where they end (7,).
+        sizes: Number of samples of each node (15,).
+        totals: Sum of the gradients of each inner node (7,).
+        ranges: Between which those gradients lie (7, 2).
+        before: Number and sum before each cell (2, cells).
         scores: Of the cut before each cell (cells,).
         promising: Whether to look into a cell (cells,).
-        inside: Positions, within a cell, of the node's members (n + 1,).
-        terms: Of a sum (n,).
+        inside: Positions of the node's members within a cell (p + 1,).
+        terms: Of sums, each leaf's side by side (n,).
+        samples: Points of a node's samples (n,).
         ties: Columns and positions of the best cuts (ties, 2).
+        tie_sums: Number and sum before them (ties, 2).
     """
 
-    sums: NDArray[np.float64]
-    positives: NDArray[np.float64]
+    histograms: NDArray[np.float64]
     members: NDArray[np.uint32]
     spare: NDArray[np.uint32]
-    node_of: NDArray[np.int8]
+    node_of: NDArray[np.uint8]
     begin: NDArray[np.int64]
     end: NDArray[np.int64]
-    paths: NDArray[np.float64]
+    sizes: NDArray[np.float64]
+    totals: NDArray[np.float64]
+    ranges: NDArray[np.float64]
+    before: NDArray[np.float64]
     scores: NDArray[np.float64]
     promising: NDArray[np.bool_]
     inside: NDArray[np.int64]
     terms: NDArray[np.float64]
+    samples: NDArray[np.uint32]
     ties: NDArray[np.int64]
+    tie_sums: NDArray[np.float64]
 
 
-def new_workshop(n: int, d: int, cells: int) -> Workshop:
+def new_workshop(n: int, p: int, d: int, cells: int) -> Workshop:
+    ties = _TIES_PER_COLUMN * max(d, 16)
     return Workshop(
-        sums=np.zeros((4, cells, 2)),
-        positives=np.zeros((4, cells)),
-        members=np.empty(n, dtype=np.uint32),
-        spare=np.empty(n, dtype=np.uint32),
-        node_of=np.empty(n, dtype=np.int8),
-        begin=np.empty(INNER_NODES + LEAVES, dtype=np.int64),
-        end=np.empty(INNER_NODES + LEAVES, dtype=np.int64),
-        paths=np.empty((5, cells)),
+        histograms=np.empty((3, cells, 2)),
+        members=np.empty(p, dtype=np.uint32),
+        spare=np.empty(p, dtype=np.uint32),
+        node_of=np.empty(p, dtype=np.uint8),
+        begin=np.empty(INNER_NODES, dtype=np.int64),
+        end=np.empty(INNER_NODES, dtype=np.int64),
+        sizes=np.empty(INNER_NODES + LEAVES),
+        totals=np.empty(INNER_NODES),
+        ranges=np.empty((INNER_NODES, 2)),
+        before=np.empty((2, cells)),
         scores=np.empty(cells),
         promising=np.empty(cells, dtype=np.bool_),
-        inside=np.empty(n + 1, dtype=np.int64),
+        inside=np.empty(p + 1, dtype=np.int64),
         terms=np.empty(n),
-        ties=np.empty((_TIES_PER_COLUMN * max(d, 16), 2), dtype=np.int64),
+        samples=np.empty(n, dtype=np.uint32),
+        ties=np.empty((ties, 2), dtype=np.int64),
+        tie_sums=np.empty((ties, 2)),
     )

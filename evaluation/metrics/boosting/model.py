@@ -25,11 +25,12 @@ from evaluation.metrics.boosting.buffers import (
     new_workshop,
 )
 from evaluation.metrics.boosting.columns import sort_columns
+from evaluation.metrics.boosting.histograms import LANES, sum_roots
 from evaluation.metrics.boosting.trees import grow_trees
 
 _STAGES = 100
 _TASKS_PER_THREAD = 4
-_ROWS_AT_ONCE = 512
+_POINTS_AT_ONCE = 512
 
 
 class Factor(NamedTuple):
@@ -66,54 +67,47 @@ def fit(codes: NDArray, factors: NDArray, seed: int) -> Boosting:
         factors: (n, k), discrete. One with a single value gets no trees and is always predicted.
         seed: For ties; the number of threads does not matter.
     """
-    n, d = codes.shape
-    columns = sort_columns(codes.astype(np.float32))
     encoded, prior = _encode(factors)
-    trees, cells = len(prior), len(columns.divisible)
-    raw = np.repeat(prior[:, np.newaxis], n, axis=1)
     labels = np.stack([factor.labels for factor in encoded])
+    columns = sort_columns(codes.astype(np.float32), labels)
+    (n, d), p = codes.shape, len(columns.weights)
+    trees, cells = len(prior), len(columns.divisible)
+    labels = labels[:, columns.firsts]
+    raw = np.repeat(prior[:, np.newaxis], p, axis=1)
     first_tree = np.array([factor.trees.start for factor in encoded] + [trees])
     leaf_factors = np.ones(trees)
     for factor in encoded:
         if len(factor.values) > 2:
             leaf_factors[factor.trees] = (len(factor.values) - 1) / len(factor.values)
-    gradients = np.empty((trees, n))
-    gradients_by_sample = np.empty((n, trees))
-    totals, positives = np.empty((2, cells, trees))
+    gradients = np.empty((trees, p))
+    lanes = np.zeros((-(-trees // LANES), p, LANES))
+    histograms = np.empty((trees, cells, 2))
     importances = np.zeros((trees, d))
     stages = []
     random_state = RandomState(seed)
 
     threads = cores()
-    row_tasks = _split(n, -(-n // _ROWS_AT_ONCE))
+    point_tasks = _split(p, threads)
     cell_tasks = _split(cells, threads)
     tree_tasks = [
-        (*task, new_workshop(n, d, cells)) for task in _split(trees, threads * _TASKS_PER_THREAD)
+        (*task, new_workshop(n, p, d, cells)) for task in _split(trees, threads * _TASKS_PER_THREAD)
     ]
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(_STAGES):
             _run(
                 pool,
-                row_tasks,
+                point_tasks,
                 _set_gradients,
                 labels,
+                columns.weights,
                 first_tree,
                 raw,
                 gradients,
-                gradients_by_sample,
+                lanes,
             )
-            _run(
-                pool,
-                cell_tasks,
-                _sum_by_cell,
-                columns.order,
-                columns.cell_start,
-                gradients_by_sample,
-                totals,
-                positives,
-            )
+            _run(pool, cell_tasks, sum_roots, columns, lanes, histograms)
             priorities = random_state.random_sample((trees, INNER_NODES, d))
-            targets = Targets(gradients, totals, positives, leaf_factors, priorities)
+            targets = Targets(gradients, histograms, leaf_factors, priorities)
             stage = Trees(
                 np.empty((trees, INNER_NODES), dtype=np.int64),
                 np.empty((trees, INNER_NODES)),
@@ -123,7 +117,9 @@ def fit(codes: NDArray, factors: NDArray, seed: int) -> Boosting:
             stages.append(stage)
     by_factor = np.stack([importances[factor.trees].sum(axis=0) for factor in encoded], axis=1)
     sums = by_factor.sum(axis=0)
-    return Boosting(encoded, prior, stages, by_factor / np.where(sums > 0, sums, 1.0), raw)
+    return Boosting(
+        encoded, prior, stages, by_factor / np.where(sums > 0, sums, 1.0), raw[:, columns.point_of]
+    )
 
 
 def training_predictions(boosting: Boosting) -> NDArray:
@@ -133,12 +129,11 @@ def training_predictions(boosting: Boosting) -> NDArray:
 
 def predict(boosting: Boosting, codes: NDArray) -> NDArray:
     """The factors (m, k) predicted for codes (m, d)."""
-    rows = codes.astype(np.float32)
-    raw = np.repeat(boosting.prior[:, np.newaxis], len(rows), axis=1)
-    tasks = _split(len(boosting.prior), cores())
+    columns = np.ascontiguousarray(codes.astype(np.float32).T)
+    raw = np.repeat(boosting.prior[:, np.newaxis], len(codes), axis=1)
+    stages = Trees(*(np.stack(arrays) for arrays in zip(*boosting.stages, strict=True)))
     with ThreadPoolExecutor(cores()) as pool:
-        for stage in boosting.stages:
-            _run(pool, tasks, _add_stage, stage, rows, raw)
+        _run(pool, _split(len(boosting.prior), cores()), _add_stages, stages, columns, raw)
     return _decide(boosting, raw)
 
 
@@ -181,79 +176,96 @@ def _set_gradients(
     start: int,
     stop: int,
     labels: NDArray[np.int64],
+    weights: NDArray[np.float64],
     first_tree: NDArray[np.int64],
     raw: NDArray[np.float64],
     gradients: NDArray[np.float64],
-    gradients_by_sample: NDArray[np.float64],
+    lanes: NDArray[np.float64],
 ) -> None:
-    """Negative gradients of the samples from `start` to `stop`: label minus probability.
+    """Negative gradients of the points from `start` to `stop`: label minus probability.
 
     Computed as scikit-learn does, since the last bit may decide which of two cuts is made.
     """
-    largest = np.empty(stop - start)
-    total = np.empty(stop - start)
-    for factor in range(len(labels)):
-        first, after = first_tree[factor], first_tree[factor + 1]
-        label = labels[factor, start:stop]
-        if after - first == 1:
-            scores, out = raw[first, start:stop], gradients[first, start:stop]
-            for k in range(out.size):
-                odds = np.exp(-scores[k])
-                gradient = ((1 - label[k]) - label[k] * odds) / (1 + odds)
-                out[k] = -gradient if scores[k] > -37 else label[k] - np.exp(scores[k])
-            continue
-        largest[:] = -np.inf
-        total[:] = 0.0
-        for tree in range(first, after):
-            scores = raw[tree, start:stop]
-            for k in range(scores.size):
-                largest[k] = max(largest[k], scores[k])
-        for tree in range(first, after):
-            scores, out = raw[tree, start:stop], gradients[tree, start:stop]
-            for k in range(out.size):
-                out[k] = np.exp(scores[k] - largest[k])
-                total[k] += out[k]
-        for tree in range(first, after):
-            out = gradients[tree, start:stop]
-            for k in range(out.size):
-                out[k] = np.float64(label[k] == tree - first) - out[k] / total[k]
-    gradients_by_sample[start:stop] = gradients[:, start:stop].T
+    largest = np.empty(_POINTS_AT_ONCE)
+    total = np.empty(_POINTS_AT_ONCE)
+    for begin in range(start, stop, _POINTS_AT_ONCE):
+        end = min(begin + _POINTS_AT_ONCE, stop)
+        for factor in range(len(labels)):
+            first, after = first_tree[factor], first_tree[factor + 1]
+            label = labels[factor, begin:end]
+            if after - first == 1:
+                scores, out = raw[first, begin:end], gradients[first, begin:end]
+                for k in range(out.size):
+                    odds = np.exp(-scores[k])
+                    gradient = ((1 - label[k]) - label[k] * odds) / (1 + odds)
+                    out[k] = -gradient if scores[k] > -37 else label[k] - np.exp(scores[k])
+                continue
+            largest[:] = -np.inf
+            total[:] = 0.0
+            for tree in range(first, after):
+                scores = raw[tree, begin:end]
+                for k in range(scores.size):
+                    largest[k] = max(largest[k], scores[k])
+            for tree in range(first, after):
+                scores, out = raw[tree, begin:end], gradients[tree, begin:end]
+                for k in range(out.size):
+                    out[k] = np.exp(scores[k] - largest[k])
+                    total[k] += out[k]
+            for tree in range(first, after):
+                out = gradients[tree, begin:end]
+                for k in range(out.size):
+                    out[k] = np.float64(label[k] == tree - first) - out[k] / total[k]
+        for tree in range(len(gradients)):
+            out, lane, rows = gradients[tree], tree % LANES, lanes[tree // LANES]
+            for k in range(begin, end):
+                rows[k, lane] = weights[k] * out[k]
 
 
 @njit
-def _sum_by_cell(
-    start: int,
-    stop: int,
-    order: NDArray[np.uint32],
-    cell_start: NDArray[np.int64],
-    gradients_by_sample: NDArray[np.float64],
-    totals: NDArray[np.float64],
-    positives: NDArray[np.float64],
+def _add_stages(
+    start: int, stop: int, stages: Trees, columns: NDArray[np.float32], raw: NDArray[np.float64]
 ) -> None:
-    """Sums, and sums of what is above 0, of the cells from `start` to `stop`, for all trees."""
-    for cell in range(start, stop):
-        total, positive = totals[cell], positives[cell]
-        total[:] = 0.0
-        positive[:] = 0.0
-        for sample in order[cell_start[cell] : cell_start[cell + 1]]:
-            gradient = gradients_by_sample[sample]
-            for tree in range(total.size):
-                total[tree] += gradient[tree]
-                positive[tree] += max(gradient[tree], 0.0)
+    """Adds to the raw predictions what the trees from `start` to `stop` of all stages say.
 
-
-@njit
-def _add_stage(
-    start: int, stop: int, stage: Trees, codes: NDArray[np.float32], raw: NDArray[np.float64]
-) -> None:
-    """Adds to the raw predictions what the trees from `start` to `stop` say."""
+    Args:
+        start: First tree.
+        stop: The tree after the last.
+        stages: Trees (stages, trees, ...).
+        columns: Codes (d, m).
+        raw: (trees, m).
+    """
     for tree in range(start, stop):
-        for row in range(len(codes)):
-            node = 0
-            while node < INNER_NODES:
-                above = codes[row, stage.column[tree, node]] > stage.threshold[tree, node]
-                node = 2 * node + 1 + int(above)
-            raw[tree, row] += LEARNING_RATE * stage.value[tree, node - INNER_NODES]
+        for begin in range(0, raw.shape[1], _POINTS_AT_ONCE):
+            end = min(begin + _POINTS_AT_ONCE, raw.shape[1])
+            for stage in range(len(stages.column)):
+                _add_tree(
+                    stages.column[stage, tree],
+                    stages.threshold[stage, tree],
+                    stages.value[stage, tree],
+                    columns[:, begin:end],
+                    raw[tree, begin:end],
+                )
+
+
+@njit
+def _add_tree(
+    column: NDArray[np.int64],
+    threshold: NDArray[np.float64],
+    value: NDArray[np.float64],
+    columns: NDArray[np.float32],
+    raw: NDArray[np.float64],
+) -> None:
+    """All cuts of all rows are compared, and no row goes its own way, so that it is vectorised."""
+    a, b, c, d = columns[column[0]], columns[column[1]], columns[column[2]], columns[column[3]]
+    e, f, g = columns[column[4]], columns[column[5]], columns[column[6]]
+    for row in range(raw.size):
+        left = value[1] if d[row] > threshold[3] else value[0]
+        right = value[3] if e[row] > threshold[4] else value[2]
+        low = right if b[row] > threshold[1] else left
+        left = value[5] if f[row] > threshold[5] else value[4]
+        right = value[7] if g[row] > threshold[6] else value[6]
+        high = right if c[row] > threshold[2] else left
+        raw[row] += LEARNING_RATE * (high if a[row] > threshold[0] else low)
 
 
 def _decide(boosting: Boosting, raw: NDArray[np.float64]) -> NDArray:

@@ -14,7 +14,9 @@ from evaluation.data.ground_truth import IndexGrid
 from evaluation.metrics.boosting import model as model_module
 from evaluation.metrics.boosting.buffers import LEARNING_RATE, Targets, Trees, new_workshop
 from evaluation.metrics.boosting.columns import sort_columns
-from evaluation.metrics.boosting.trees import grow_trees, pairwise_sum
+from evaluation.metrics.boosting.histograms import LANES, sum_roots
+from evaluation.metrics.boosting.leaves import pairwise_sum
+from evaluation.metrics.boosting.trees import grow_trees
 from evaluation.metrics.sampling import sample_points
 from tests.code_tables import represent
 
@@ -23,18 +25,21 @@ LEAF = -1
 
 def grow(codes: NDArray, gradient: NDArray) -> tuple[Trees, NDArray, NDArray]:
     """One tree, its importances and predictions."""
-    (n, d), columns = codes.shape, sort_columns(codes)
-    cells = len(columns.divisible)
-    totals, positives = np.zeros((2, cells, 1))
-    for column in range(d):
-        np.add.at(totals[:, 0], columns.cell_of[:, column], gradient)
-        np.add.at(positives[:, 0], columns.cell_of[:, column], np.maximum(gradient, 0))
+    _, labels = np.unique(gradient, return_inverse=True)
+    columns = sort_columns(codes, labels[np.newaxis])
+    (n, d), p, cells = codes.shape, len(columns.weights), len(columns.divisible)
+    gradients = gradient[np.newaxis, columns.firsts]
+    lanes = np.zeros((1, p, LANES))
+    lanes[0, :, 0] = columns.weights * gradients
+    histograms = np.empty((1, cells, 2))
+    sum_roots(0, cells, columns, lanes, histograms)
     priorities = np.random.default_rng(0).random((1, 7, d))
-    targets = Targets(gradient[np.newaxis], totals, positives, np.ones(1), priorities)
+    targets = Targets(gradients, histograms, np.ones(1), priorities)
     trees = Trees(np.empty((1, 7), dtype=np.int64), np.empty((1, 7)), np.empty((1, 8)))
-    importances, predictions = np.zeros((1, d)), np.zeros((1, n))
-    grow_trees(0, 1, new_workshop(n, d, cells), columns, targets, trees, importances, predictions)
-    return trees, importances[0], predictions[0]
+    importances, predictions = np.zeros((1, d)), np.zeros((1, p))
+    work = new_workshop(n, p, d, cells)
+    grow_trees(0, 1, work, columns, targets, trees, importances, predictions)
+    return trees, importances[0], predictions[0, columns.point_of]
 
 
 def splits(tree: Any, node: int = 0, number: int = 0) -> dict[int, tuple[int, float]]:
@@ -114,7 +119,7 @@ def test_a_tree_is_scikit_learns(kind: str, gradients: str, seed: int) -> None:
 @pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 127, 128, 129, 1000, 4099])
 def test_sums_are_numpys_to_the_last_bit(n: int) -> None:
     terms = np.random.default_rng(n).normal(size=n)
-    assert pairwise_sum(terms, n) == terms.sum()
+    assert pairwise_sum(terms) == terms.sum()
 
 
 def test_a_tree_of_equal_gradients_or_codes_is_a_leaf() -> None:

@@ -32,7 +32,7 @@ class Strided(nn.Module):
 
 
 class WrongWhenFast(Strided):
-    """Stands for a processor that gets packed convolutions wrong: their maps are channels-last."""
+    """Like a processor that gets packed convolutions wrong; their images are channels-last."""
 
     def forward(self, images: Tensor) -> Tensor:
         codes = self.layers(images)

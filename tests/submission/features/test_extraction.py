@@ -20,6 +20,7 @@ from evaluation.common.devices import Placement
 from evaluation.common.environment import REPOSITORY
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.stored import open_given
 from submission.features import inference
 from submission.features.aggregation import (
     AggregatedFeatureExtractor,
@@ -221,6 +222,20 @@ def test_whitening_equals_scikit_learns_on_all_regions(
     again = fit_whitening(grid, np.arange(50), backbone, transform, **arguments)
     assert "Reusing" in capsys.readouterr().out
     assert torch.equal(again.components, whitening.components)
+    (path,) = tmp_path.glob("*/whitening.npz")
+    whole = path.read_bytes()
+    for damaged in (
+        b"",
+        whole[: len(whole) // 2],
+        bytes(len(whole)),
+        whole[:5000] + bytes(byte ^ 0xFF for byte in whole[5000:5004]) + whole[5004:],
+        whole.replace(b"random", b"other!"),
+    ):
+        path.write_bytes(damaged)
+        again = fit_whitening(grid, np.arange(50), backbone, transform, **arguments)
+        assert f"{path} is damaged: fitting it again" in capsys.readouterr().out
+        assert torch.equal(again.components, whitening.components)
+        assert path.read_bytes() == whole
     with pytest.raises(KitError, match=r"main\.transform_class is AverageTransform"):
         fit_whitening(grid, np.arange(50), backbone, AverageTransform(), **arguments)
     with pytest.raises(KitError, match="5 regions are too few"):
@@ -232,8 +247,9 @@ def test_memory_does_not_grow_with_the_dataset(
 ) -> None:
     """A third of a gigabyte of images and a third of features pass through less than 100 MB."""
     count = 25_000
-    np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (count, 64, 64, 3))
-    images = np.load(tmp_path / "images.npy", mmap_mode="r")
+    path = tmp_path / "images.npy"
+    mapped = np.lib.format.open_memmap(path, "w+", np.uint8, (count, 64, 64, 3))
+    images, _ = open_given("many", tmp_path, path, mapped.offset, count)
     grid = ImageGrid("many", images, (count,), ("number",), "fingerprint")
     backbone = Backbone("VGG11", network, (8, 8), stage=1).eval()
     before = resident_bytes()

@@ -1,0 +1,212 @@
+"""The best cut of a node.
+
+The score of a cut with n of a node's N samples before it, whose gradients sum to S of T, is
+(S N - T n)^2 / (n (N - n)): N times what the cut takes from the sum of squared errors. It is convex
+in (n, S). The node's histogram scores all cuts between cells. Within a cell the path of (n, S)
+stays inside a hexagon (no gradient is larger than 1, and those above 0 have a known sum) and inside
+a parallelogram (no gradient leaves the node's range), so no cut there scores more than their
+corners. Only cells whose corners beat the best cut so far are looked into.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.common.compiled import njit
+from evaluation.metrics.boosting.buffers import Workshop
+from evaluation.metrics.boosting.columns import SAME_VALUE, Columns
+from evaluation.metrics.boosting.histograms import packing_of
+from evaluation.metrics.boosting.ties import Node, break_tie
+
+_SAME_SCORE = 1e-10  # relatively; one score, summed in two orders, differs less
+_PURE = 2.220446049250313e-16  # scikit-learn cuts no node whose variance is at most this
+_ROUNDING = 1e-13  # nor do we where the variance is what rounding leaves of the mean square
+
+
+class Cut(NamedTuple):
+    """Where a node is cut.
+
+    Args:
+        column: -1 where it is not cut.
+        position: In the order of columns; the first that may be a member on the right.
+        size: Number of samples on the left.
+        total: Sum of their gradients.
+        score: See above.
+    """
+
+    column: int
+    position: int
+    size: float
+    total: float
+    score: float
+
+
+@njit
+def best_cut(
+    columns: Columns,
+    gradient: NDArray[np.float64],
+    node: Node,
+    members: NDArray[np.uint32],
+    histogram: NDArray[np.float64],
+    priorities: NDArray[np.float64],
+    work: Workshop,
+) -> Cut:
+    """The cut that scikit-learn makes, of equal ones one by their priorities (7, d)."""
+    best, ties = _search_edges(columns, node, histogram, work)
+    bar = best * (1.0 - _SAME_SCORE) * (1.0 - _SAME_SCORE)
+    _find_promising(columns, node, histogram, bar, work.before, work.promising)
+    best, ties = _search_inside(columns, gradient, node, histogram, best, ties, work)
+    if ties == 0 or _is_pure(columns.weights, gradient, node, members, best):
+        return Cut(-1, 0, 0.0, 0.0, 0.0)
+    tie = break_tie(columns, gradient, node, histogram, priorities, work, ties)
+    return Cut(
+        work.ties[tie, 0], work.ties[tie, 1], work.tie_sums[tie, 0], work.tie_sums[tie, 1], best
+    )
+
+
+@njit
+def _is_pure(
+    weights: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+    node: Node,
+    members: NDArray[np.uint32],
+    best: float,
+) -> bool:
+    # No cut takes more from the squared errors than there is, and no gradient is larger than 1.
+    if best > 10.0 * _ROUNDING * node.size * node.size:
+        return False
+    total = squares = 0.0
+    for point in members:
+        total += weights[point] * gradient[point]
+        squares += weights[point] * gradient[point] * gradient[point]
+    mean_square = squares / node.size
+    variance = mean_square - (total / node.size) ** 2
+    return variance <= max(_PURE, _ROUNDING * mean_square)
+
+
+@njit
+def _search_edges(
+    columns: Columns, node: Node, histogram: NDArray[np.float64], work: Workshop
+) -> tuple[float, int]:
+    """Notes the best of the cuts between cells: the best score, and the number of ties."""
+    # Named here, not below, since numba counts references to an array each time one is taken.
+    first_cell, cell_start = columns.first_cell, columns.cell_start
+    before, scores, noted, noted_sums = work.before, work.scores, work.ties, work.tie_sums
+    sizes, sums = before[0], before[1]
+    best = 0.0
+    for column in range(first_cell.size - 1):
+        n = s = 0.0
+        for cell in range(first_cell[column], first_cell[column + 1]):
+            sizes[cell] = n
+            sums[cell] = s
+            n += np.floor(histogram[cell, 1])
+            s += histogram[cell, 0]
+    for cell in range(scores.size):
+        n = sizes[cell]
+        difference = sums[cell] * node.size - node.total * n
+        score = difference * difference / (n * (node.size - n))
+        scores[cell] = score if (n > 0.0) & (n < node.size) else -1.0
+    for cell in range(scores.size):
+        best = scores[cell] if scores[cell] > best else best
+    bar = best * (1.0 - _SAME_SCORE)
+    ties = 0
+    for column in range(first_cell.size - 1):
+        for cell in range(first_cell[column], first_cell[column + 1]):
+            # Before an empty cell there is the cut that is also before the next.
+            if scores[cell] >= bar and histogram[cell, 1] > 0.0 and ties < len(noted):
+                noted[ties, 0] = column
+                noted[ties, 1] = cell_start[cell]
+                noted_sums[ties, 0] = sizes[cell]
+                noted_sums[ties, 1] = sums[cell]
+                ties += 1
+    return best, ties
+
+
+@njit
+def _find_promising(
+    columns: Columns,
+    node: Node,
+    histogram: NDArray[np.float64],
+    bar: float,
+    before: NDArray[np.float64],
+    promising: NDArray[np.bool_],
+) -> None:
+    divisible, room = columns.divisible, packing_of(columns.point_of.size).room
+    sizes, sums = before[0], before[1]
+    inverse_range = 1.0 / (node.most - node.least)
+    for cell in range(promising.size):
+        n, s, packed = sizes[cell], sums[cell], histogram[cell, 1]
+        size = np.floor(packed)
+        positive = (packed - size) * room
+        total = histogram[cell, 0]
+        negative = total - positive
+        end, high, low = n + size, s + positive, s + negative
+        hexagon = (
+            _reaches(n + positive, high, node, bar)
+            | _reaches(end + negative, high, node, bar)
+            | _reaches(n - negative, low, node, bar)
+            | _reaches(end - positive, low, node, bar)
+        )
+        rise = (total - node.least * size) * inverse_range
+        fall = size - rise
+        parallelogram = _reaches(n + rise, s + node.most * rise, node, bar) | _reaches(
+            n + fall, s + node.least * fall, node, bar
+        )
+        promising[cell] = divisible[cell] & (size > 1.0) & hexagon & parallelogram
+
+
+@njit
+def _reaches(n: float, s: float, node: Node, bar: float) -> bool:
+    difference = s * node.size - node.total * n
+    return difference * difference >= bar * (n * (node.size - n))
+
+
+@njit
+def _search_inside(
+    columns: Columns,
+    gradient: NDArray[np.float64],
+    node: Node,
+    histogram: NDArray[np.float64],
+    best: float,
+    ties: int,
+    work: Workshop,
+) -> tuple[float, int]:
+    """Notes better cuts inside the promising cells: the best score, and the number of ties."""
+    first_cell, cell_start, order = columns.first_cell, columns.cell_start, columns.order
+    values, weights = columns.values, columns.weights
+    sizes, sums, promising = work.before[0], work.before[1], work.promising
+    inside, node_of, noted, noted_sums = work.inside, work.node_of, work.ties, work.tie_sums
+    bar = best * (1.0 - _SAME_SCORE)
+    for column in range(first_cell.size - 1):
+        for cell in range(first_cell[column], first_cell[column + 1]):
+            if not promising[cell]:
+                continue
+            count = np.uint64(0)
+            for position in range(cell_start[cell], cell_start[cell + 1]):
+                inside[count] = position  # without a branch, as members cannot be predicted
+                count += np.uint64(node_of[order[position]] == node.number)
+            n, s = sizes[cell], sums[cell]
+            last = order[inside[0]]
+            for k in range(1, np.int64(count)):
+                point = order[inside[k]]
+                n += weights[last]
+                s += weights[last] * gradient[last]
+                difference = s * node.size - node.total * n
+                square, area = difference * difference, n * (node.size - n)
+                if square >= bar * area and values[column, point] > (
+                    values[column, last] + SAME_VALUE
+                ):
+                    score = square / area
+                    if score > best * (1.0 + _SAME_SCORE):
+                        ties = 0
+                    if ties < len(noted):
+                        noted[ties, 0] = column
+                        noted[ties, 1] = inside[k]
+                        noted_sums[ties, 0] = n
+                        noted_sums[ties, 1] = s
+                        ties += 1
+                    best = max(score, best)
+                    bar = best * (1.0 - _SAME_SCORE)
+                last = point
+    return best, ties

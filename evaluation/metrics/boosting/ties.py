@@ -1,0 +1,164 @@
+"""Which of several equal cuts scikit-learn makes.
+
+It makes the one that rounding favours, which can only be told by summing as it does, and if there
+are still several, the one that its random order of columns comes to first.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.common.compiled import njit
+from evaluation.metrics.boosting.buffers import Workshop
+from evaluation.metrics.boosting.columns import SAME_VALUE, Columns
+
+
+class Node(NamedTuple):
+    """A node: its number, that of its samples, and their gradients' sum, least and most."""
+
+    number: int
+    size: float
+    total: float
+    least: float
+    most: float
+
+
+@njit
+def break_tie(
+    columns: Columns,
+    gradient: NDArray[np.float64],
+    node: Node,
+    histogram: NDArray[np.float64],
+    priorities: NDArray[np.float64],
+    work: Workshop,
+    ties: int,
+) -> int:
+    """Which of the cuts noted in `work` is made, by the priorities (7, d) where rounding is even.
+
+    Of cuts of one column it is the first. Sums before the cuts are overwritten.
+    """
+    if ties == 1:
+        return 0
+    noted, sums = work.ties, work.tie_sums
+    priority = priorities[node.number]
+    total = node.total
+    alike = True
+    for tie in range(ties):
+        sums[tie, 0], sums[tie, 1] = _before(columns, tie, gradient, node, total, histogram, work)
+        alike = alike and sums[tie, 1] == sums[0, 1]
+    if not alike:  # else the total does not matter
+        total = _total(columns, gradient, node, priorities, work)
+        for tie in range(ties):
+            sums[tie, 0], sums[tie, 1] = _before(
+                columns, tie, gradient, node, total, histogram, work
+            )
+    best, winner = -1.0, 0
+    for tie in range(ties):
+        n, s = sums[tie]
+        rest = total - s
+        proxy = s * s / n + rest * rest / (node.size - n)
+        column, best_column = noted[tie, 0], noted[winner, 0]
+        if proxy > best or (
+            proxy == best
+            and (
+                priority[column] > priority[best_column]
+                or (column == best_column and noted[tie, 1] < noted[winner, 1])
+            )
+        ):
+            best, winner = proxy, tie
+    return winner
+
+
+@njit
+def _before(
+    columns: Columns,
+    tie: int,
+    gradient: NDArray[np.float64],
+    node: Node,
+    total: float,
+    histogram: NDArray[np.float64],
+    work: Workshop,
+) -> tuple[float, float]:
+    """Number and sum of the node's gradients before a cut, summed as scikit-learn does.
+
+    It goes from one possible cut to the next, or comes from the end if that is nearer.
+    """
+    column, position = work.ties[tie]
+    node_of, values = work.node_of, columns.values[column]
+    sample_order, sample_start = columns.sample_order, columns.sample_start
+    column_end = (column + 1) * columns.point_of.size
+    cut = values[columns.order[position]]
+    n = counted = 0
+    s = 0.0
+    last = np.float32(0.0)
+    for cell in range(columns.first_cell[column], columns.first_cell[column + 1]):
+        if histogram[cell, 1] == 0.0:
+            continue
+        for k in range(sample_start[cell], sample_start[cell + 1]):
+            point = sample_order[k]
+            if node_of[point] != node.number:
+                continue
+            value = values[point]
+            if n > 0 and value > last + SAME_VALUE:
+                if n - counted > node.size - n:
+                    s = total
+                    for later in range(column_end - 1, k - 1, -1):
+                        if node_of[sample_order[later]] == node.number:
+                            s -= gradient[sample_order[later]]
+                counted = n
+                if value >= cut:
+                    return float(n), s
+            s += gradient[point]
+            n += 1
+            last = value
+    return float(n), s
+
+
+@njit
+def _total(
+    columns: Columns,
+    gradient: NDArray[np.float64],
+    node: Node,
+    priorities: NDArray[np.float64],
+    work: Workshop,
+) -> float:
+    """The sum of the node's gradients in the order that scikit-learn has its samples in.
+
+    The parent left them sorted by the column that it looked at last, and then parted by swaps.
+    """
+    total = 0.0
+    if node.number == 0:
+        for point in columns.point_of:
+            total += gradient[point]
+        return total
+    parent = (node.number - 1) // 2
+    left = 2 * parent + 1
+    n = columns.point_of.size
+    last = np.argmin(priorities[parent])
+    samples = work.samples
+    back = 0
+    for point in columns.sample_order[last * n : (last + 1) * n]:
+        place = _ancestor(work.node_of[point], left)
+        if place == left or place == left + 1:
+            samples[back] = point
+            back += 1
+    size, front = back, 0
+    while front < back:
+        if _ancestor(work.node_of[samples[front]], left) == left:
+            front += 1
+        else:
+            back -= 1
+            samples[front], samples[back] = samples[back], samples[front]
+    for point in samples[:front] if node.number == left else samples[front:size]:
+        total += gradient[point]
+    return total
+
+
+@njit
+def _ancestor(number: int, level_start: int) -> int:
+    """The node of which `number` is or descends, where numbers of at least `level_start` end."""
+    place = np.int64(number)
+    while place > level_start + 1:
+        place = (place - 1) // 2
+    return place
