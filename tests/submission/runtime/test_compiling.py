@@ -2,7 +2,6 @@
 
 import copy
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,10 +19,14 @@ from submission.runtime import compiling
 from submission.vae.fitting import batch_losses, in_precision
 from submission.vae.model import VAE
 from submission.vae.settings import VAETraining
+from tests import real_parts
 
 CPU = Placement("cpu")
 
-needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++ here")
+missing = [part for part in ("g++", "Python.h") if not real_parts.is_there(part)]
+needs_compiler = pytest.mark.skipif(
+    bool(missing), reason="; ".join(map(real_parts.why_skipped, missing))
+)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 OPTIONS = """
