@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from evaluation.data.ground_truth import GroundTruthData
 from evaluation.metrics.arrays import checked_samples
@@ -41,7 +41,11 @@ def compute_dci(
 
 
 def dci(
-    codes: NDArray, factors: NDArray, test_codes: NDArray, test_factors: NDArray, seed: int = 0
+    codes: ArrayLike,
+    factors: ArrayLike,
+    test_codes: ArrayLike,
+    test_factors: ArrayLike,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """DCI of codes that predict factors.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from evaluation.data.ground_truth import GroundTruthData
 from evaluation.metrics.arrays import checked_samples
@@ -59,7 +59,7 @@ def modularity(information: NDArray[np.float64]) -> float:
 
 
 def explicitness(
-    codes: NDArray, factors: NDArray, test_codes: NDArray, test_factors: NDArray
+    codes: ArrayLike, factors: ArrayLike, test_codes: ArrayLike, test_factors: ArrayLike
 ) -> tuple[float, float]:
     """Mean area under the ROC curve of logistic regression, one value against the rest.
 

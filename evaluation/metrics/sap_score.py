@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from evaluation.common.devices import cores
 from evaluation.data.ground_truth import GroundTruthData
@@ -40,7 +40,7 @@ def compute_sap(
 
 
 def accuracies(
-    codes: NDArray, factors: NDArray, test_codes: NDArray, test_factors: NDArray
+    codes: ArrayLike, factors: ArrayLike, test_codes: ArrayLike, test_factors: ArrayLike
 ) -> NDArray[np.float64]:
     """Test accuracy (d, k) of a linear classifier of each factor from each dim alone.
 
@@ -81,7 +81,7 @@ def accuracies(
         return np.array(list(threads.map(accuracy, np.ndindex(shape)))).reshape(shape)
 
 
-def squared_correlations(codes: NDArray, factors: NDArray) -> NDArray[np.float64]:
+def squared_correlations(codes: ArrayLike, factors: ArrayLike) -> NDArray[np.float64]:
     """Squared correlation (d, k) of each dim of (n, d) with each continuous factor of (n, k).
 
     0 where the dim's variance is at most 1e-12, as in the reference, and where the factor has one
