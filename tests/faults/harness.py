@@ -51,7 +51,8 @@ class Phase:
         task: Runs the command; see `processes.Task`.
         after: Name of the phase whose results it begins with.
         results: Globs of the files whose bytes must be those of the undisturbed run.
-        other: Runs the same command in a way that makes other results, for stale files.
+        other: Runs the same command in a way that makes other results, for stale files; it begins
+            with the other results of the phase before.
     """
 
     name: str
@@ -194,7 +195,10 @@ class Campaign:
         ended = self.run(phase.task, folder)
         seconds = time.monotonic() - start
         assert ended.status == 0, str(ended)
-        self.before(name, other)
+        if phase.after is None:
+            self.before(name, other)
+        else:
+            shutil.copytree(self.undisturbed(phase.after).other, other)
         ended = self.run(phase.other, other)
         assert ended.status == 0, str(ended)
         last = _digests(folder)
