@@ -171,7 +171,10 @@ class Campaign:
         """
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.undisturbed(name).folder, folder)
-        DAMAGES[damage](folder / path, self.undisturbed(name).other)
+        # Names of folders may end in a key of what their content was made from.
+        keyless = re.sub(r"_[0-9a-f]{16}\b", "_*", path)
+        others = sorted(self.undisturbed(name).other.glob(keyless))
+        DAMAGES[damage](folder / path, others[0] if others else folder / path)
         spoiled = (folder / path).read_bytes()
         ended = self.run(self._phases[name].task, folder)
         if ended.status != 0:
@@ -282,11 +285,9 @@ def _flipped(path: Path, other: Path) -> None:  # noqa: ARG001
 
 
 def _stale(path: Path, other: Path) -> None:
-    """The file of the same name that another run wrote, whatever the keys in folders' names."""
-    keyless = re.sub(r"_[0-9a-f]{16}\b", "_*", "/".join(path.parts[-3:]))
-    found = sorted(other.rglob(keyless))
-    if found:
-        shutil.copyfile(found[0], path)
+    """The file of the same name that another run wrote."""
+    if other != path:
+        shutil.copyfile(other, path)
 
 
 DAMAGES = {
