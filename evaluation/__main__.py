@@ -35,7 +35,10 @@ def parser() -> argparse.ArgumentParser:
         help="TorchScript or dill file, SavedModel folder, experiment, or a folder of any of them",
     )
     subject.add_argument(
-        "--codes", type=Path, metavar="FILE.npy", help="table of codes, one row an image"
+        "--codes",
+        type=Path,
+        metavar="FILE",
+        help="codes, one row an image: .npy, .npz or .pt",
     )
     add = made.add_argument
     add("--dataset", default=environment.dataset_name(), metavar="NAME", help="data to grade on")

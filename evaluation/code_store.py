@@ -11,29 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation import ledger
+from evaluation.code_files import open_table, read_table, unreadable
 from evaluation.common.errors import KitError
 from evaluation.common.files import sha256_of, whole_file
 from evaluation.data.ground_truth import ImageGrid
+from evaluation.representation.limits import Limits
 
 
-def read_codes(path: Path, data: ImageGrid) -> NDArray:
-    """The codes (n, dims) in a `.npy` file, one row for each image in the dataset's order.
+def read_codes(path: Path, data: ImageGrid, most_dims: int = Limits.dims) -> NDArray:
+    """The codes (n, dims) in a file, one row for each image in the dataset's order.
 
     Raises:
-        KitError: it cannot be read as an array, or is not one finite row an image.
+        KitError: it cannot be read as a table, see `code_files`, or is not one finite row an image.
     """
-    try:
-        codes = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise _unreadable(path, error) from None
-    if codes.ndim != 2 or len(codes) != len(data) or codes.shape[1] < 1:
+    table = open_table(path, most_dims)
+    if table.shape[0] != len(data):
         raise KitError(
             "CODES-SHAPE",
-            f"{path} holds an array of shape {codes.shape}; {data.name} has {len(data):,} images",
+            f"{path} holds an array of shape {table.shape}; {data.name} has {len(data):,} images",
             "Give one row of codes for each image, in the dataset's order",
         )
-    if codes.dtype.kind not in "fiu":
-        raise KitError("CODES-DTYPE", f"{path} holds {codes.dtype}, not numbers", "Save floats")
+    codes = read_table(path, table)
     row = first_nonfinite_row(codes)
     if row is not None:
         raise KitError(
@@ -41,19 +39,20 @@ def read_codes(path: Path, data: ImageGrid) -> NDArray:
             f"{path} holds NaN, infinity or what float32 cannot hold, first in row {row}",
             "Give finite codes for every image",
         )
-    return codes if codes.dtype.kind == "f" else codes.astype(np.float64)
+    return codes
 
 
-def digest_of_codes(path: Path) -> str:
-    """The hash of a table of codes.
+def digest_of_codes(path: Path, most_dims: int = Limits.dims) -> str:
+    """The hash of a table of codes; one that cannot be graded is refused before it is read.
 
     Raises:
-        KitError: it cannot be read.
+        KitError: it cannot be read, or is no table.
     """
+    open_table(path, most_dims)
     try:
         return sha256_of(path)
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
 def first_nonfinite_row(codes: NDArray) -> int | None:
@@ -61,14 +60,6 @@ def first_nonfinite_row(codes: NDArray) -> int | None:
     with np.errstate(over="ignore"):
         finite = np.isfinite(codes.astype(np.float32, copy=False)).all(axis=1)
     return None if finite.all() else int(finite.argmin())
-
-
-def _unreadable(path: Path, error: Exception) -> KitError:
-    return KitError(
-        "CODES-UNREADABLE",
-        f"cannot read {path} as a table of codes: {error}",
-        "Write it with numpy.save, as an array of floats",
-    )
 
 
 class CodeStore:

@@ -22,6 +22,7 @@ from evaluation.common.terminal import console, progress
 from evaluation.data.ground_truth import ImageGrid, IndexGrid
 from evaluation.metrics import METRICS
 from evaluation.representation import contract
+from evaluation.representation.fast_form import use_fastest_form
 from evaluation.representation.finding import Found
 from evaluation.representation.limits import Limits
 from evaluation.representation.running import Representation
@@ -194,7 +195,10 @@ def open_codes(
     codes are kept in the file `store`.
     """
     if found.kind == "codes":
-        yield OpenedCodes(given_table(read_codes(found.path, data)), _digest(found, protocol))
+        yield OpenedCodes(
+            given_table(read_codes(found.path, data, protocol.limits.dims)),
+            _digest(found, protocol),
+        )
         return
     probe = data.images_at(_some(np.arange(len(data)), contract.PROBE_IMAGES))
     with Representation(
@@ -204,13 +208,13 @@ def open_codes(
             phrases = "; ".join(representation.missing_isolation)
             console.print(f"This machine does not isolate what it grades: {phrases}", markup=False)
         _weigh(contract.violations(representation, probe), protocol)
-        contract.use_fastest_form(representation, probe)
+        use_fastest_form(representation, probe)
         origin = {
             "representation": representation.sha256,
             "data": data.fingerprint,
             "form": representation.form,
             "device": protocol.device,
-            "precision": protocol.precision,
+            "precision": representation.used_precision,
             "versions": versions(),
         }
         stored = CodeStore(store, origin)
@@ -226,7 +230,7 @@ def open_codes(
 
 def _digest(found: Found, protocol: Protocol) -> str:
     if found.kind == "codes":
-        return digest_of_codes(found.path)
+        return digest_of_codes(found.path, protocol.limits.dims)
     return digest_of(found.path, protocol.limits)
 
 

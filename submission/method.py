@@ -22,7 +22,9 @@ from submission.features.aggregation import Extractor, FeatureTransform, Identit
 from submission.features.backbones import output_shape
 from submission.features.extraction import origin, select_images
 from submission.features.extractors import get_feature_extractor
+from submission.features.inference import extraction_placement
 from submission.features.whitening import fit_whitening
+from submission.vae.fitting import fitting_placement
 from submission.vae.model import VAE, get_representation_extractor
 from submission.vae.settings import VAETraining
 
@@ -34,6 +36,8 @@ class Method:
     Args:
         indices: Numbers of the images that are trained on.
         features_dir: Folder of cached features; None keeps them in memory.
+        extracting, fitting: Where the extractor and the VAE's training run, in the precision that
+            this machine gets right.
         vae: With the weights that training starts from.
         made_from: Everything that the trained VAE depends on.
     """
@@ -46,6 +50,8 @@ class Method:
     transform: FeatureTransform
     training: VAETraining
     vae: VAE
+    extracting: Placement
+    fitting: Placement
     made_from: dict[str, str]
 
     @property
@@ -61,7 +67,7 @@ def prepare(features_dir: Path, placement: Placement, tuned: bool = True) -> Met
 
     Args:
         features_dir: Folder of cached features, if the config has them cached.
-        placement: Of the extractor, while the axes are fitted.
+        placement: Of the extractor and of training, in the precision that is asked for.
         tuned: Whether a fine-tuned extractor has its weights, or those that tuning starts from.
 
     Raises:
@@ -73,6 +79,7 @@ def prepare(features_dir: Path, placement: Placement, tuned: bool = True) -> Met
     indices = select_images(len(dataset), main.dataset_size, main.sequential_dataset, main.seed)
     torch.manual_seed(main.seed)
     extractor = get_feature_extractor(tuned=tuned)
+    extracting = extraction_placement(extractor, placement)
     transform = main.transform_class()
     if main.use_pca:
         transform.whitening = fit_whitening(
@@ -81,13 +88,30 @@ def prepare(features_dir: Path, placement: Placement, tuned: bool = True) -> Met
             extractor,
             transform,
             features_dir=cached_in,
-            placement=placement,
+            placement=extracting,
         )
     training = VAETraining()
-    vae = training.build(feature_shape(extractor, transform))
-    features_origin = origin(dataset, indices, extractor, transform, placement.precision)
-    made_from = {**features_origin, "config": _config_used()}
-    return Method(main, cached_in, dataset, indices, extractor, transform, training, vae, made_from)
+    shape = feature_shape(extractor, transform)
+    vae = training.build(shape)
+    fitting = fitting_placement(vae, shape, training.latent_dims, main.vae_batch_size, placement)
+    made_from = {
+        **origin(dataset, indices, extractor, transform, extracting.precision),
+        "fitted_in": fitting.precision,
+        "config": _config_used(),
+    }
+    return Method(
+        main,
+        cached_in,
+        dataset,
+        indices,
+        extractor,
+        transform,
+        training,
+        vae,
+        extracting,
+        fitting,
+        made_from,
+    )
 
 
 def _config_used() -> str:

@@ -21,7 +21,8 @@ def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
     config left there, be it killed or finished, is used again.
 
     Args:
-        placement: Of extraction and of training.
+        placement: Of extraction and of training; where this machine gets bf16 wrong, they take
+            float32 and say so.
         features_dir: Folder of cached feature tables.
 
     Raises:
@@ -40,7 +41,7 @@ def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
             method.extractor,
             method.transform,
             features_dir=method.features_dir,
-            placement=placement,
+            placement=method.extracting,
         )
         _report(0.4)
         fit(
@@ -49,7 +50,7 @@ def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
             features.reshape(len(features), *method.feature_shape),
             batch_size=method.main.vae_batch_size,
             seed=method.main.seed,
-            placement=placement,
+            placement=method.fitting,
             folder=folder,
             made_from=method.made_from,
         )

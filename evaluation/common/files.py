@@ -59,16 +59,17 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def reserve(path: Path) -> None:
-    """Gives a file that is to be written through a memory map all of its room on the disk.
+def reserve(path: Path, size: int) -> None:
+    """Gives a file all of its size and room on the disk before it is filled.
 
-    Where the disk fills up under a map, the system kills the process.
+    Where the disk fills up under a memory map, the system kills the process.
 
     Raises:
         OSError: the disk has no room.
     """
-    with path.open("rb+") as stream:
-        os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+    with path.open("ab") as stream:
+        os.truncate(stream.fileno(), size)
+        os.posix_fallocate(stream.fileno(), 0, size)
 
 
 def free_bytes(folder: Path) -> int:

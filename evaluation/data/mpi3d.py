@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from evaluation.common.errors import KitError
 from evaluation.common.files import locked
 from evaluation.common.images import IMAGE_SHAPE
+from evaluation.common.npy import read_header
 from evaluation.common.terminal import console, progress
 from evaluation.data.blocks import CHUNK, IMAGE_BYTES, StoredImages
 from evaluation.data.ground_truth import ImageGrid
@@ -171,12 +172,7 @@ def _member_of(path: Path) -> Iterator[tuple[zipfile.ZipInfo, IO[bytes], int]]:
                 )
             entry = archive.getinfo(_MEMBER)
             with archive.open(entry) as stream:
-                version = np.lib.format.read_magic(stream)
-                read = {
-                    (1, 0): np.lib.format.read_array_header_1_0,
-                    (2, 0): np.lib.format.read_array_header_2_0,
-                }[version]
-                shape, fortran, dtype = read(stream)
+                shape, fortran, dtype = read_header(stream)
                 _check_array(path, shape, dtype, fortran)
                 if entry.file_size - stream.tell() != math.prod(shape):
                     raise _damaged(path, f"an array of {shape} does not fill its entry")

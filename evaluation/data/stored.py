@@ -4,7 +4,6 @@ Neither is read whole once it has a record: each block is compared with its dige
 it is first read, see `blocks`. What the kit made and finds damaged it makes again.
 """
 
-import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from evaluation.common.errors import KitError
 from evaluation.common.files import free_bytes, locked, readable_size, reserve, whole_file
 from evaluation.common.images import IMAGE_SHAPE
+from evaluation.common.npy import header_of
 from evaluation.common.terminal import console, progress
 from evaluation.data.blocks import (
     CHUNK,
@@ -179,10 +179,11 @@ def _make(
     if path.exists():
         console.print(f"{path} is damaged, or made by another version", markup=False)
     header = _header(count)
-    with fresh_file(path, len(header) + count * IMAGE_BYTES) as temporary:
-        images = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, *IMAGE_SHAPE))
-        reserve(temporary)
-        fill(images)
+    size = len(header) + count * IMAGE_BYTES
+    with fresh_file(path, size) as temporary:
+        temporary.write_bytes(header)
+        reserve(temporary, size)
+        fill(np.memmap(temporary, np.uint8, "r+", len(header), (count, *IMAGE_SHAPE)))
     digests = _read(name, _chunks(path, len(header), count), count)
     record = Record(made_from, FileState.of(path), len(header), count, digests)
     write_record(name, root, record)
@@ -190,12 +191,7 @@ def _make(
 
 
 def _header(count: int) -> bytes:
-    """What a `.npy` of so many images begins with."""
-    stream = io.BytesIO()
-    shape = (count, *IMAGE_SHAPE)
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(stream, header)
-    return stream.getvalue()
+    return header_of((count, *IMAGE_SHAPE), np.uint8)
 
 
 def _read(name: str, chunks: Iterable[NDArray[np.uint8]], count: int) -> Digests:

@@ -6,14 +6,12 @@ breaks this). Differences as large as floating-point noise are allowed.
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError
 from evaluation.representation.limits import ANSWER_BATCH
-from evaluation.representation.loading import OPTIMISED, PLAIN
 from evaluation.representation.running import Representation
 
 PROBE_IMAGES = 2 * ANSWER_BATCH
@@ -71,7 +69,7 @@ def drift(
     representation: Representation, images: NDArray[np.uint8], codes: NDArray
 ) -> Iterator[KitError]:
     """Whether images are encoded as they were earlier, when they got `codes`."""
-    difference = differ(codes, representation.encode(images), representation.precision)
+    difference = differ(codes, representation.encode(images), representation.used_precision)
     if difference is not None:
         yield _not_repeatable(representation, difference)
 
@@ -84,26 +82,3 @@ def _not_repeatable(representation: Representation, difference: float) -> KitErr
         "Return the posterior mean, not a sample, and keep no state between calls, or grade it all "
         "the same with --allow-unstable",
     )
-
-
-def use_fastest_form(representation: Representation, images: NDArray[np.uint8]) -> None:
-    """Sets the optimised form where there is one that gives the codes of the plain form.
-
-    Raises:
-        KitError: bf16 was asked for and cannot be had, or as `Representation.encode`.
-    """
-    codes = representation.encode(images)
-    if OPTIMISED in representation.forms:
-        representation.form = OPTIMISED
-        with suppress(KitError):  # an optimiser's failure is not the representation's
-            again = representation.encode(images)
-            if differ(codes, again, representation.precision) is None:
-                return
-        representation.form = PLAIN
-    if representation.precision == "bf16":
-        raise KitError(
-            "PRECISION-BF16",
-            f"{representation.found.path} has no form in bf16 that gives its codes; only "
-            "TorchScript in evaluation mode may have one",
-            "Grade it with --precision float32",
-        )

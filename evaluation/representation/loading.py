@@ -20,7 +20,10 @@ PLAIN = "plain"
 """The representation as it was handed in, called as the challenge's kit calls it."""
 
 OPTIMISED = "optimised"
-"""The same in its fastest form, where the kind has one."""
+"""The same in its fastest form in float32, where the kind has one."""
+
+BF16 = "bf16"
+"""The same in bfloat16, where that was asked for and the kind has such a form."""
 
 SIGNATURE = "representation"
 INPUT = "images"
@@ -40,8 +43,8 @@ def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Enco
 
     from evaluation.representation import packed_torchscript, torchscript_checks
 
-    # "float32" promises float32: no TF32 in convolutions.
-    torch.backends.cudnn.allow_tf32 = precision != "float32"
+    # float32 is float32: no TF32 in convolutions.
+    torch.backends.cudnn.allow_tf32 = False
     try:
         module = torch.jit.load(str(path), map_location=device)
     except RuntimeError as error:
@@ -63,22 +66,28 @@ def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Enco
     forms: dict[str, Encode] = {
         PLAIN: lambda images: encode(module, images, torch.contiguous_format)
     }
-    try:
-        # Fails for a module in training mode, which must be seen to be so.
-        fast = torch.jit.freeze(torch.jit.load(str(path), map_location=device))
-        if device == "cpu" and torch.backends.mkldnn.is_available():
-            # Autocast, which leaves them alone, does the rest.
-            packed_torchscript.pack_convolutions(fast, packed_torchscript.DTYPES[precision])
-    except RuntimeError:
-        fast = None
-    if fast is not None:
+
+    def add_fast(form: str, dtype: torch.dtype) -> None:
+        try:
+            # Fails for a module in training mode, which must be seen to be so.
+            fast = torch.jit.freeze(torch.jit.load(str(path), map_location=device))
+            if device == "cpu" and torch.backends.mkldnn.is_available():
+                # Fails where the processor has no bfloat16.
+                packed_torchscript.pack_convolutions(fast, dtype)
+        except RuntimeError:
+            return
 
         def encode_fast(images: NDArray[np.uint8]) -> NDArray:
-            bf16 = precision == "bf16"
-            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
+            # Autocast leaves packed convolutions alone, and does the rest.
+            in_bf16 = dtype == torch.bfloat16
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=in_bf16):
                 return encode(fast, images, torch.channels_last)
 
-        forms[OPTIMISED] = encode_fast
+        forms[form] = encode_fast
+
+    add_fast(OPTIMISED, torch.float32)
+    if precision == "bf16":
+        add_fast(BF16, torch.bfloat16)
     return {name: _halving_when_full(form) for name, form in forms.items()}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 _MOUNTS = Path("/proc/self/mountinfo")
 _OWN_GROUP = Path("/proc/self/cgroup")
+_PREFIX = "representation-"
 _HELD = ("anon", "shmem", "pagetables", "kernel_stack")
 # Lines of memory.stat. Not what is cached of files: the kernel takes that back by itself.
 
@@ -64,13 +65,13 @@ class MemoryGroup:
                 return
 
 
-def join(folder: Path) -> None:
-    """Moves this process, and all that it will start, into a group.
-
-    Raises:
-        OSError: it may not.
-    """
-    (folder / "cgroup.procs").write_text(str(os.getpid()))
+def join(folder: Path) -> bool:
+    """Moves this process, and all that it will start, into a group, if it may."""
+    try:
+        (folder / "cgroup.procs").write_text(str(os.getpid()))
+    except OSError:
+        return False
+    return True
 
 
 def make(limit_bytes: int) -> MemoryGroup | None:
@@ -79,7 +80,8 @@ def make(limit_bytes: int) -> MemoryGroup | None:
         try:
             if "memory" not in (parent / "cgroup.subtree_control").read_text().split():
                 continue
-            folder = Path(tempfile.mkdtemp(prefix="representation-", dir=parent))
+            _sweep(parent)
+            folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
         except OSError:
             continue
         try:
@@ -87,6 +89,15 @@ def make(limit_bytes: int) -> MemoryGroup | None:
         except OSError:
             folder.rmdir()
     return None
+
+
+def _sweep(parent: Path) -> None:
+    """Removes the groups of graders that were killed."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        grader = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if not Path("/proc", grader).exists():
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _parents() -> list[Path]:

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.code_store import first_nonfinite_row
+from evaluation.common.devices import Precision
 from evaluation.common.errors import KitError, require
 from evaluation.representation.finding import Found
 from evaluation.representation.limits import ENCODING_BATCH, Limits
-from evaluation.representation.loading import PLAIN
+from evaluation.representation.loading import BF16, PLAIN
 from evaluation.representation.staging import copy_aside, private_folder
 from evaluation.representation.supervisor import Order, Worker
 from evaluation.representation.watching import Use
@@ -79,6 +80,11 @@ class Representation:
         trace: TracebackType | None,
     ) -> None:
         self._exit.close()
+
+    @property
+    def used_precision(self) -> Precision:
+        """What codes are computed in: bf16 may have been asked for and not be had."""
+        return "bf16" if self.form == BF16 else "float32"
 
     @property
     def forms(self) -> list[str]:

@@ -96,7 +96,8 @@ class Watch:
         if pids:
             memory += processes.bytes_in_own_folder(pids[0], self._work)
         if self._group is not None:
-            memory, cpu = max(memory, self._group.held_bytes), self._group.cpu_seconds
+            memory = max(memory, self._group.held_bytes)
+            cpu = max(cpu, self._group.cpu_seconds)
         self.used = Use(
             memory_bytes=max(self.used.memory_bytes, memory),
             cpu_seconds=max(self.used.cpu_seconds, cpu),

@@ -11,7 +11,6 @@ import json
 import mmap
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -33,11 +32,10 @@ def main() -> None:
     requests = os.fdopen(order["requests"], "rb")
     answers = os.fdopen(order["answers"], "wb")
     images = mmap.mmap(order["images"], 0)
-    if order["group"] is not None:
-        with suppress(OSError):  # then its memory is counted from outside only
-            memory_group.join(Path(order["group"]))
+    capped = order["group"] is not None and memory_group.join(Path(order["group"]))
     work, path, device = Path(order["work"]), Path(order["path"]), order["device"]
-    _answer(answers, missing=sandbox.enter(work, path, device, order["grader"]))
+    missing = sandbox.enter(work, path, device, order["grader"], capped=capped)
+    _answer(answers, missing=missing)
 
     import numpy as np
 

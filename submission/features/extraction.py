@@ -24,11 +24,8 @@ from evaluation.data.ground_truth import ImageGrid
 from submission.features.aggregation import Extractor, FeatureTransform
 from submission.features.backbones import output_shape
 from submission.features.batches import image_batches
-from submission.features.inference import accelerated
+from submission.features.inference import accelerated, batch_size_for
 from submission.features.tables import table_in_memory, table_on_disk
-
-_IMAGES_A_BATCH = {"cpu": 32, "cuda": 1024}
-"""Of 64x64: few enough on a CPU for the maps to stay in its cache, enough on a GPU to fill it."""
 
 
 def select_images(total: int, dataset_size: int, sequential: bool, seed: int) -> NDArray[np.int64]:
@@ -104,12 +101,6 @@ def run(
                 features = network(images)
             yield features
             advance(len(images))
-
-
-def batch_size_for(extractor: Extractor, placement: Placement) -> int:
-    height, width = extractor.interpolation_size
-    larger = max(1, height * width // (64 * 64))
-    return max(4, _IMAGES_A_BATCH[placement.kind] // larger)
 
 
 def origin(

@@ -6,7 +6,6 @@ name when it is whole. Each time it is opened its rows are compared with their d
 that were damaged since are computed again.
 """
 
-import io
 import json
 import math
 import os
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from evaluation.common.devices import Placement
 from evaluation.common.errors import KitError
 from evaluation.common.files import free_bytes, readable_size, reserve, write_json
+from evaluation.common.npy import header_of
 from evaluation.common.terminal import console
 from submission.features.batch_digests import BatchDigests, missing
 from submission.runtime import distributed
@@ -68,7 +68,7 @@ class _Table:
         self._digests = BatchDigests(path.with_suffix(".digests"), made_from)
         self._rows = shape[0]
         self._batch_size = batch_size
-        self._header = _header(shape)
+        self._header = header_of(shape, np.float32)
         self._row_bytes = 4 * math.prod(shape[1:])
         self._size = len(self._header) + self._rows * self._row_bytes
 
@@ -164,9 +164,7 @@ class _Table:
                 f"{readable_size(self._size - there)}",
                 "Give --features-dir a folder with more room, or set a smaller main.dataset_size",
             )
-        with self.partial.open("ab") as stream:
-            os.truncate(stream.fileno(), self._size)
-        reserve(self.partial)
+        reserve(self.partial, self._size)
         with self.partial.open("rb+") as stream:
             stream.write(self._header)
 
@@ -194,11 +192,3 @@ def table_in_memory(
 
 def _batches(total: int, batch_size: int) -> list[slice]:
     return [slice(start, min(start + batch_size, total)) for start in range(0, total, batch_size)]
-
-
-def _header(shape: Sequence[int]) -> bytes:
-    """How an .npy file of such float32 rows begins."""
-    stream = io.BytesIO()
-    description = {"descr": "<f4", "fortran_order": False, "shape": tuple(shape)}
-    np.lib.format.write_array_header_1_0(stream, description)
-    return stream.getvalue()

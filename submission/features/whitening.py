@@ -18,7 +18,8 @@ from evaluation.common.files import locked, whole_file
 from evaluation.common.terminal import console
 from evaluation.data.ground_truth import ImageGrid
 from submission.features.aggregation import Extractor, RMACTransform, Whitening
-from submission.features.extraction import batch_size_for, folder_name, origin, run
+from submission.features.extraction import folder_name, origin, run
+from submission.features.inference import batch_size_for
 from submission.runtime import distributed
 
 _PARTS = ("components", "mean", "explained_variance")

@@ -33,6 +33,7 @@ from submission.finetuning.classifier import FactorClassifier
 from submission.finetuning.labelled import LabelledImages
 from submission.finetuning.loop import FineTuning, tune
 from submission.runtime import checkpoints, distributed
+from submission.runtime.precision import PROBE_ROWS, settled
 
 SCOPE = "finetune"
 """gin scope in which fine-tuning looks names up, so that one config may serve it and `train`."""
@@ -64,6 +65,8 @@ def finetune(experiment: str, placement: Placement) -> None:
     grids = [open_dataset(name) for name in names]
     images = LabelledImages(grids)
     classifier = FactorClassifier(extractor, images.factor_sizes)
+    probe = (min(main.batch_size, PROBE_ROWS), 3, 64, 64)
+    placement = settled("Fine-tuning", classifier, [probe], placement, learning=True)
     learned, held_out = images.split(
         main.dataset_size, main.sequential_dataset, main.test_ratio, main.seed
     )

@@ -76,11 +76,11 @@ def _undamaged(path: Path) -> dict[str, Any] | None:
 
 def _digest_of(content: Any) -> str:
     digest = hashlib.sha256()
-    add_to(digest, content)
+    _add(digest, content)
     return digest.hexdigest()
 
 
-def add_to(digest: "hashlib._Hash", value: Any) -> None:
+def _add(digest: "hashlib._Hash", value: Any) -> None:
     """Adds a value as `save` takes it to a digest: types and shapes as well as content."""
     if isinstance(value, Tensor):
         digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
@@ -89,6 +89,6 @@ def add_to(digest: "hashlib._Hash", value: Any) -> None:
     elif isinstance(value, list | tuple | dict):
         digest.update(f"{type(value).__name__}{len(value)}".encode())
         for item in value.items() if isinstance(value, dict) else value:
-            add_to(digest, item)
+            _add(digest, item)
     else:
         digest.update(f"{value!r}\n".encode())

@@ -67,9 +67,9 @@ def process_group(placement: Placement) -> Iterator[Placement]:
 
     Only the first process speaks on the console.
     """
-    # "float32" promises float32: no TF32 in convolutions and products.
-    torch.backends.cudnn.allow_tf32 = placement.in_bf16
-    torch.backends.cuda.matmul.allow_tf32 = placement.in_bf16
+    # float32 is float32, also what bf16 leaves to it: no TF32 in convolutions and products.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
     if not is_launched():
         yield placement
         return
@@ -130,6 +130,11 @@ def share(total: int) -> slice:
 def sum_over_processes(tensor: Tensor) -> Tensor:
     """The sum over processes of tensors of one shape, for autograd as well."""
     return tensor if world_size() == 1 else _Sum.apply(tensor)
+
+
+def any_of_all(flag: bool, placement: Placement) -> bool:
+    """Whether `flag` is true in any process; all get the same answer."""
+    return bool(sum_over_processes(torch.tensor(float(flag), device=placement.device)))
 
 
 def gather_rows(rows: Tensor, total: int) -> Tensor:

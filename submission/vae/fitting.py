@@ -4,7 +4,7 @@ What an epoch draws (the order of rows, noise, dropout) comes from streams seede
 and the epoch's number, so a training that was interrupted goes on as if it had not been.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from submission.runtime import checkpoints, distributed, onednn
 from submission.runtime.compiling import compiled_if_long
 from submission.runtime.curves import recording, restore
 from submission.runtime.optimizers import make_optimizer
+from submission.runtime.precision import settled
 from submission.vae.model import VAE
 from submission.vae.rows import Rows
 from submission.vae.settings import VAETraining
@@ -156,6 +157,14 @@ def batch_losses(model: nn.Module, vae: VAE, features: Tensor, noise: Tensor) ->
     own = distributed.share(count)
     outputs = [distributed.gather_rows(rows, count) for rows in model(features[own], noise[own])]
     return vae.losses(features, *outputs)
+
+
+def fitting_placement(
+    vae: VAE, feature_shape: Sequence[int], latent_dims: int, batch_size: int, placement: Placement
+) -> Placement:
+    """`placement`, in float32 where this machine computes the VAE's steps wrongly in bf16."""
+    inputs = [(batch_size, *feature_shape), (batch_size, latent_dims)]
+    return settled("Training the VAE", vae, inputs, placement, learning=True)
 
 
 def in_precision(placement: Placement) -> AbstractContextManager:

@@ -71,7 +71,7 @@ def test_codes_are_recalled_only_if_made_from_the_same(tmp_path: Path) -> None:
         ("CODES-DTYPE", np.zeros((24, 3), dtype=complex)),
         ("CODES-NONFINITE", np.where(np.arange(72).reshape(24, 3) == 50, np.inf, 0.0)),
         ("CODES-NONFINITE", np.full((24, 3), 1e39)),
-        ("CODES-UNREADABLE", np.full((24, 3), None)),
+        ("CODES-DTYPE", np.full((24, 3), None)),
     ],
 )
 def test_bad_tables_are_refused(tmp_path: Path, code: str, codes: NDArray) -> None:

@@ -33,7 +33,7 @@ from evaluation.representation.sandbox import (
 from evaluation.representation.sandbox.readable import devices, readable_paths
 
 
-def enter(work: Path, copy: Path, device: str, grader: int) -> list[str]:
+def enter(work: Path, copy: Path, device: str, grader: int, *, capped: bool) -> list[str]:
     """Shuts the calling process in, with `work` as the one folder that it may write to.
 
     To be called before any thread is started. The process that returns is a child of the caller's,
@@ -42,8 +42,9 @@ def enter(work: Path, copy: Path, device: str, grader: int) -> list[str]:
     Args:
         work: An empty folder, given as an absolute path.
         copy: The representation, which stays readable.
-        device: "cpu", or "cuda" for GPUs to stay reachable.
+        device: "cpu", or a GPU's, for GPUs to stay reachable.
         grader: Process id of the parent, whose death ends everything.
+        capped: Whether the kernel caps its memory (`memory_group`).
 
     Returns:
         What could not be had, a phrase each; empty where all is in force.
@@ -61,7 +62,7 @@ def enter(work: Path, copy: Path, device: str, grader: int) -> list[str]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
     os.chdir(work)  # anew: the folder that was the current one lies in the old file system
 
-    counted = filtered and device == "cpu"
+    counted = capped or (filtered and device == "cpu")
     in_force = {
         "processes are not kept in a namespace": apart,
         "its folder may grow without limit": rooted,

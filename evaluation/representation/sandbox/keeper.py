@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 
 from evaluation.representation import processes
 from evaluation.representation.sandbox.kernel import set_process_option
@@ -19,6 +20,7 @@ def fork(grader: int) -> None:
     set_process_option(_PR_SET_CHILD_SUBREAPER, 1)
     child = os.fork()
     if child == 0:
+        os.setpgid(0, 0)
         set_process_option(_PR_SET_PDEATHSIG, signal.SIGKILL)
         return
     os.closerange(3, 256)  # the pipes are the child's; their end must be its end
@@ -27,6 +29,8 @@ def fork(grader: int) -> None:
     if os.getppid() != grader:  # it died before it could be heard
         os.kill(child, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # at one blow: who forks may be faster than a list
     # Where there is no namespace, what the child started came to us, and may still be starting.
     while processes.kill_descendants(os.getpid()):
         try:

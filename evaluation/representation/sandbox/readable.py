@@ -68,9 +68,9 @@ def readable_paths(copy: Path, device: str) -> list[Path]:
 
     Args:
         copy: The representation.
-        device: "cpu" or "cuda".
+        device: "cpu", or one of the GPUs.
     """
-    gpu = [*map(Path, _GPU), *Path("/usr/local").glob("cuda*")] if device == "cuda" else []
+    gpu = [*map(Path, _GPU), *Path("/usr/local").glob("cuda*")] if device != "cpu" else []
     listed = map(Path, (*_LIBRARIES, *_PLACE_AND_TIME, *_MACHINE))
     own = (environment.REPOSITORY / "evaluation", copy)
     paths = {Path(os.path.normpath(path)) for path in (*listed, *gpu, *_interpreter(), *own)}
@@ -80,7 +80,7 @@ def readable_paths(copy: Path, device: str) -> list[Path]:
 
 def devices(device: str) -> list[Path]:
     """Device nodes that may be read and written."""
-    patterns = _DEVICES + (_GPU_DEVICES if device == "cuda" else ())
+    patterns = _DEVICES + (_GPU_DEVICES if device != "cpu" else ())
     found = (node for pattern in patterns for node in Path("/dev").glob(pattern))
     return sorted(node for node in found if not node.is_dir())
 

@@ -230,6 +230,33 @@ BAD = {
     "no tensor": BadSubmission(
         "REPRESENTATION-SHAPE", scripted("def forward(self, x):\n  return {'mean': self.conv(x)}")
     ),
+    "a sparse tensor": BadSubmission(
+        "REPRESENTATION-SPARSE",
+        scripted("def forward(self, x):\n  return self.conv(x).mean((2, 3)).to_sparse()"),
+    ),
+    "a tensor with a gradient": BadSubmission(
+        "REPRESENTATION-GRAD", scripted("def forward(self, x):\n  return self.conv.weight")
+    ),
+    "TorchScript that saves a file": BadSubmission(
+        "REPRESENTATION-FORBIDDEN",
+        scripted("def forward(self, x):\n  torch.save(x, 'note')\n  return x.mean((2, 3))"),
+    ),
+    "TorchScript that saves a file when it has seen enough": BadSubmission(
+        "REPRESENTATION-FORBIDDEN",
+        scripted(
+            """
+            def forward(self, x):
+                if int(x.sum()) % 1000 == 0:
+                    for _ in range(2):
+                        torch.save(x, "/tmp/note")
+                return x.mean((2, 3))
+            """
+        ),
+    ),
+    "TorchScript that reads a file": BadSubmission(
+        "REPRESENTATION-FORBIDDEN",
+        scripted("def forward(self, x):\n  return torch.from_file('note', False, 4)"),
+    ),
     "another input size": BadSubmission(
         "REPRESENTATION-RAISES",
         scripted(
@@ -337,6 +364,21 @@ BAD = {
         dilled("import time\ndef represent(images):\n  time.sleep(60)"),
         ("--max-answer-seconds", "1"),
     ),
+    "a second and a half for each batch": BadSubmission(
+        "REPRESENTATION-SLOW",
+        dilled(f"import time\ndef represent(images):\n  time.sleep(1.5)\n  return {MEAN}"),
+        ("--max-answer-seconds", "1"),
+    ),
+    "too slow in all": BadSubmission(
+        "REPRESENTATION-TIME",
+        dilled(f"import time\ndef represent(images):\n  time.sleep(0.5)\n  return {MEAN}"),
+        ("--max-total-seconds", "8"),
+    ),
+    "too much of the processors' time": BadSubmission(
+        "REPRESENTATION-CPU",
+        dilled("def represent(images):\n  while True: pass"),
+        ("--max-cpu-seconds", "2"),
+    ),
     "never loaded": BadSubmission(
         "REPRESENTATION-SLOW",
         lambda folder: _write(folder / "python_model.dill", b"ctime\nsleep\n(I60\ntR."),
@@ -408,9 +450,10 @@ BAD = {
         "REPRESENTATION-RAISES",
         dilled(
             """
-            import subprocess
+            import subprocess, sys
             def represent(images):
-                subprocess.Popen(["sleep", "60"], start_new_session=True)
+                program = "import time; time.sleep(60)"
+                subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
                 raise RuntimeError("and gone")
             """
         ),
@@ -421,14 +464,11 @@ BAD = {
     ),
     "removing earlier scores": BadSubmission(
         "REPRESENTATION-FORBIDDEN",
-        dilled(
-            """
-            import glob, os
-            def represent(images):
-                for path in glob.glob("../../**/scores.json", recursive=True):
-                    os.unlink(path)
-            """
-        ),
+        dilled("import os\ndef represent(images):\n  os.unlink('../../experiment/scores.json')"),
+    ),
+    "reading earlier scores": BadSubmission(
+        "REPRESENTATION-FORBIDDEN",
+        dilled("def represent(images):\n  open('../../experiment/scores.json').read()"),
     ),
     "opening a socket": BadSubmission(
         "REPRESENTATION-FORBIDDEN",

@@ -66,29 +66,6 @@ def test_torchscript_gives_the_codes_of_the_module(tmp_path: Path) -> None:
     assert plain.dtype == np.float32
 
 
-def test_the_fast_form_is_taken_where_it_gives_the_same_codes(tmp_path: Path) -> None:
-    convolutions = torch.nn.Sequential(*network()[:5], torch.nn.Flatten()).eval()
-    found = traced(convolutions, tmp_path / "model.pt")
-    for precision in ("float32", "bf16"):
-        with Representation(found, precision=precision) as representation:
-            exact = representation.encode(IMAGES)
-            contract.use_fastest_form(representation, IMAGES)
-            assert representation.form == OPTIMISED
-            codes = representation.encode(IMAGES)
-            np.testing.assert_allclose(codes, exact, atol=5e-2)
-            # bf16 must be seen to be bf16: its rounding shows in three digits.
-            assert (np.abs(codes - exact).max() > 1e-4) == (precision == "bf16")
-
-
-def test_bf16_is_refused_where_it_cannot_be_had(tmp_path: Path) -> None:
-    dilled("def represent(images):\n  return images.mean((2, 3))")(tmp_path)
-    with (
-        Representation(find(tmp_path)[0], precision="bf16") as representation,
-        pytest.raises(KitError, match="PRECISION-BF16"),
-    ):
-        contract.use_fastest_form(representation, IMAGES)
-
-
 def test_dill_sees_what_the_contract_says_and_nothing_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

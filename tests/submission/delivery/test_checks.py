@@ -220,7 +220,7 @@ def test_a_small_encoder_takes_no_git_lfs_and_a_large_one_does(
 ) -> None:
     monkeypatch.setattr(repository, "has_lfs", lambda _: False)
     assert codes(checkout) == []
-    write_encoder(tmp_path / "large/representation/pytorch_model.pt", dims=6000)
+    write_encoder(tmp_path / "large/representation/pytorch_model.pt", hidden=5000)
     bundle_encoder(checkout, tmp_path, "large")
     assert codes(checkout) == ["LFS-MISSING"]
 

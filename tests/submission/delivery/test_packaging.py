@@ -109,7 +109,7 @@ def test_a_submission_arrives_with_its_encoder(checkout: Path, remote: Path) -> 
 
 
 def test_a_large_encoder_goes_through_git_lfs(checkout: Path, remote: Path, tmp_path: Path) -> None:
-    write_encoder(tmp_path / "large/representation/pytorch_model.pt", dims=6000)
+    write_encoder(tmp_path / "large/representation/pytorch_model.pt", hidden=5000)
     bundle_encoder(checkout, tmp_path, "large")
     assert (checkout / ENCODER).stat().st_size > repository.LARGE_BYTES
     status, output = submit(checkout)

@@ -20,6 +20,7 @@ from evaluation.common.devices import Placement
 from evaluation.common.environment import REPOSITORY
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.stored import open_given
 from submission.features import extraction
 from submission.features.aggregation import (
     AggregatedFeatureExtractor,
@@ -243,8 +244,9 @@ def test_memory_does_not_grow_with_the_dataset(
 ) -> None:
     """A third of a gigabyte of images and a third of features pass through less than 100 MB."""
     count = 25_000
-    np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (count, 64, 64, 3))
-    images = np.load(tmp_path / "images.npy", mmap_mode="r")
+    path = tmp_path / "images.npy"
+    mapped = np.lib.format.open_memmap(path, "w+", np.uint8, (count, 64, 64, 3))
+    images, _ = open_given("many", tmp_path, path, mapped.offset, count)
     grid = ImageGrid("many", images, (count,), ("number",), "fingerprint")
     backbone = Backbone("VGG11", network, (8, 8), stage=1).eval()
     before = resident_bytes()

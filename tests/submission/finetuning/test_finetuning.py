@@ -17,6 +17,7 @@ from torch.nn import functional
 from evaluation.common.devices import Placement
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.stored import open_given
 from submission import config
 from submission.features.aggregation import AggregatedFeatureExtractor
 from submission.features.backbones import Backbone, build_network
@@ -183,9 +184,10 @@ def test_memory_does_not_grow_with_the_dataset(
 ) -> None:
     """A third of a gigabyte of images passes through less than 100 MB."""
     shape = (25_000, 64, 64, 3)
-    np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, shape)
-    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
-    grid = ImageGrid("many", mapped, (500, 50), ("left", "right"), "many")
+    path = tmp_path / "images.npy"
+    mapped = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    images, _ = open_given("many", tmp_path, path, mapped.offset, len(mapped))
+    grid = ImageGrid("many", images, (500, 50), ("left", "right"), "many")
     backbone = Backbone("VGG11", network, (4, 4), stage=1)
     extractor = AggregatedFeatureExtractor(backbone, [8], [1], [1], [0])
     before = resident_bytes()
