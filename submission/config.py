@@ -14,7 +14,7 @@ from submission.features.aggregation import FeatureTransform, MaximumTransform
 @gin.configurable("main")
 @dataclass(frozen=True)
 class Main:
-    """What fine-tuning and training take from `main`; either leaves alone what it does not use.
+    """What fine-tuning and training take from `main`; either ignores what it does not use.
 
     Args:
         dataset_name: Dataset or datasets with labels that the extractor is fine-tuned on. The
@@ -53,7 +53,7 @@ class Main:
 
 
 FOR_FINE_TUNING = ("dataset_name", "batch_size", "test_ratio")
-"""Those of `main` that training leaves alone."""
+"""Those of `main` that training ignores."""
 
 
 def load(path: Path, bindings: Sequence[str] = ()) -> None:

@@ -39,7 +39,7 @@ def load(path: Path | None, bindings: Sequence[str] = ()) -> None:
     kinds = _kinds()
     for binding in found:
         binding.bind(kinds)
-    # Macros may be set after their use, so values are looked at once everything is bound.
+    # A macro may be set after its use, so values are checked once everything is bound.
     for binding in found:
         binding.check(kinds)
 
@@ -57,7 +57,7 @@ def sets(configurable: str) -> bool:
 def check_range(
     binding: str, value: float | None, at_least: float, below: float = math.inf
 ) -> None:
-    """Refuses a value outside of [at_least, below); None, where a binding may be that, is let be.
+    """Refuses a value outside of [at_least, below); None is accepted.
 
     Raises:
         KitError: `CONFIG-RANGE`.
@@ -158,7 +158,7 @@ def _bindings(text: str, origin: Path | str) -> Iterator[_Binding]:
     """The bindings of gin text; a file's includes lie beside it."""
     line = 0
     try:
-        # Unknown references are let through here, to be reported with their binding.
+        # Unknown references pass here; they are reported later, together with their binding.
         for statement in ConfigParser(text, ParserDelegate(skip_unknown=True)):
             line = statement.location[1]
             where = f"{origin}:{line}" if isinstance(origin, Path) else origin
