@@ -137,20 +137,19 @@ class StoredImages:
             self._good[:] = False
         images = np.empty((len(numbers), *IMAGE_SHAPE), np.uint8)
         blocks = numbers // BLOCK
-        order = np.argsort(blocks, kind="stable")
-        for rows in np.split(order, np.flatnonzero(np.diff(blocks[order])) + 1):
+        done = self._good[blocks]
+        for row in np.flatnonzero(done):
+            done[row] = self._fill(images[row], int(numbers[row]))
+        missing = np.flatnonzero(~done)
+        missing = missing[np.argsort(blocks[missing], kind="stable")]
+        for rows in np.split(missing, np.flatnonzero(np.diff(blocks[missing])) + 1):
             if len(rows):
-                self._read_from_block(int(blocks[rows[0]]), numbers[rows], rows, images)
+                block = int(blocks[rows[0]])
+                images[rows] = self._good_block(block)[numbers[rows] - block * BLOCK]
         return images
 
-    def _read_from_block(
-        self, block: int, numbers: NDArray[np.int64], rows: NDArray, images: NDArray[np.uint8]
-    ) -> None:
-        """Sets `images[rows]` to the images of the numbers, which all lie in `block`."""
-        if self._good[block]:
-            if all(self._fill(images[row], int(n)) for row, n in zip(rows, numbers, strict=True)):
-                return
-            self._good[block] = False
+    def _good_block(self, block: int) -> NDArray[np.uint8]:
+        """All images of a block, after they were compared with their digest."""
         start = block * BLOCK
         content = np.empty((min(BLOCK, len(self) - start), *IMAGE_SHAPE), np.uint8)
         if not (self._fill(content, start) and self._matches(block, content)):
@@ -159,8 +158,8 @@ class StoredImages:
                     self._open(self._mend(block))
                 if not (self._fill(content, start) and self._matches(block, content)):
                     raise changing(self.path)
-        images[rows] = content[numbers - start]
         self._good[block] = True
+        return content
 
     def _matches(self, block: int, images: NDArray[np.uint8]) -> bool:
         place = block * _DIGEST_BYTES

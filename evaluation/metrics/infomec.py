@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from evaluation.common.devices import cores
 from evaluation.data.ground_truth import GroundTruthData
@@ -44,7 +44,7 @@ def compute_infomec(
     return infomec(codes, factors, discrete_codes)
 
 
-def infomec(codes: NDArray, factors: NDArray, discrete_codes: bool = False) -> dict[str, Any]:
+def infomec(codes: ArrayLike, factors: ArrayLike, discrete_codes: bool = False) -> dict[str, Any]:
     """InfoM, InfoC and InfoE, evaluated on the data that they are fitted to, as by the authors.
 
     Where the authors' estimator divides 0 by 0: a factor with one value is left out; a dim or a

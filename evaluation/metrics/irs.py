@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from evaluation.data.ground_truth import GroundTruthData
 from evaluation.metrics.arrays import checked_sample
@@ -39,7 +39,7 @@ def compute_irs(
 
 
 def irs(
-    codes: NDArray, factors: NDArray, diff_quantile: float = 0.99, num_bins: int = 20
+    codes: ArrayLike, factors: ArrayLike, diff_quantile: float = 0.99, num_bins: int = 20
 ) -> dict[str, Any]:
     """How little each dim moves while its best factor stays and the others change.
 

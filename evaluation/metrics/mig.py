@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from evaluation.data.ground_truth import GroundTruthData
 from evaluation.metrics.arrays import checked_sample
@@ -34,7 +34,7 @@ def compute_mig(
     return mig(codes, factors, num_bins)
 
 
-def mig(codes: NDArray, factors: NDArray, num_bins: int = 20) -> dict[str, Any]:
+def mig(codes: ArrayLike, factors: ArrayLike, num_bins: int = 20) -> dict[str, Any]:
     """The gap between the two dims that tell most about a factor, averaged over the factors.
 
     Where the reference has no score: a factor with one value has no entropy, and the reference

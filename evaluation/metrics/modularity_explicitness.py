@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from evaluation.data.ground_truth import GroundTruthData
 from evaluation.metrics.arrays import checked_samples
 from evaluation.metrics.mutual_information import discretize, mutual_information
-from evaluation.metrics.sampling import Representation, sample_points
+from evaluation.metrics.sampling import Representation, sample_train_and_test
 
 
 def compute_modularity_explicitness(
@@ -29,9 +29,8 @@ def compute_modularity_explicitness(
     Returns:
         `modularity_score`, `explicitness_score_train`, `explicitness_score_test` in [0, 1].
     """
-    (codes, factors), (test_codes, test_factors) = (
-        sample_points(ground_truth_data, representation_function, size, batch_size, random_state)
-        for size in (num_train, num_test)
+    codes, factors, test_codes, test_factors = sample_train_and_test(
+        ground_truth_data, representation_function, num_train, num_test, batch_size, random_state
     )
     train, test = explicitness(codes, factors, test_codes, test_factors)
     return {
@@ -60,7 +59,7 @@ def modularity(information: NDArray[np.float64]) -> float:
 
 
 def explicitness(
-    codes: NDArray, factors: NDArray, test_codes: NDArray, test_factors: NDArray
+    codes: ArrayLike, factors: ArrayLike, test_codes: ArrayLike, test_factors: ArrayLike
 ) -> tuple[float, float]:
     """Mean area under the ROC curve of logistic regression, one value against the rest.
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from evaluation.common.devices import cores
 from evaluation.data.ground_truth import GroundTruthData
 from evaluation.metrics.arrays import checked_sample, checked_samples
-from evaluation.metrics.sampling import Representation, sample_points
+from evaluation.metrics.sampling import Representation, sample_train_and_test
 
 _LEAST_VARIANCE = 1e-12
 
@@ -32,16 +32,15 @@ def compute_sap(
     Returns:
         `SAP_score` in [0, 1], and `score_matrix` (d, k).
     """
-    train, test = (
-        sample_points(ground_truth_data, representation_function, size, batch_size, random_state)
-        for size in (num_train, num_test)
+    drawn = sample_train_and_test(
+        ground_truth_data, representation_function, num_train, num_test, batch_size, random_state
     )
-    matrix = squared_correlations(*train) if continuous_factors else accuracies(*train, *test)
+    matrix = squared_correlations(*drawn[:2]) if continuous_factors else accuracies(*drawn)
     return {"SAP_score": mean_gap(matrix), "score_matrix": matrix}
 
 
 def accuracies(
-    codes: NDArray, factors: NDArray, test_codes: NDArray, test_factors: NDArray
+    codes: ArrayLike, factors: ArrayLike, test_codes: ArrayLike, test_factors: ArrayLike
 ) -> NDArray[np.float64]:
     """Test accuracy (d, k) of a linear classifier of each factor from each dim alone.
 
@@ -82,7 +81,7 @@ def accuracies(
         return np.array(list(threads.map(accuracy, np.ndindex(shape)))).reshape(shape)
 
 
-def squared_correlations(codes: NDArray, factors: NDArray) -> NDArray[np.float64]:
+def squared_correlations(codes: ArrayLike, factors: ArrayLike) -> NDArray[np.float64]:
     """Squared correlation (d, k) of each dim of (n, d) with each continuous factor of (n, k).
 
     0 where the dim's variance is at most 1e-12, as in the reference, and where the factor has one

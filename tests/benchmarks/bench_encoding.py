@@ -21,11 +21,12 @@ import torchvision
 from torch import nn
 
 from evaluation.common import environment
+from evaluation.common.devices import Placement
 from evaluation.data import open_dataset
 from evaluation.data.ground_truth import ImageGrid
 from evaluation.representation.finding import Found
 from evaluation.representation.loading import BF16, OPTIMISED
-from evaluation.representation.running import Representation
+from evaluation.representation.running import RunningRepresentation
 from tests.benchmarks.processor import describe, precisions
 
 ROUNDS = 5
@@ -93,12 +94,13 @@ def main() -> None:
         found = Found(path, "torchscript")
         with ExitStack() as stack:
             for precision in precisions():
-                representation = stack.enter_context(Representation(found, precision=precision))
+                running = RunningRepresentation(found, Placement(precision=precision))
+                representation = stack.enter_context(running)
                 # Set, not tried by `use_fastest_form`: bf16 rounds away more of random
                 # weights' codes than that allows.
                 representation.form = BF16 if precision == "bf16" else OPTIMISED
 
-                def run(rows: np.ndarray, into: Representation = representation) -> None:
+                def run(rows: np.ndarray, into: RunningRepresentation = representation) -> None:
                     for start in range(0, len(rows), into.batch):
                         into.encode(data.images[rows[start : start + into.batch]])
 

@@ -58,6 +58,8 @@ class Process:
         self._process.start()
 
     def send(self, number: int) -> None:
+        while self._process.is_alive() and not self._errors.exists():
+            time.sleep(0.001)  # it is not the task yet
         if self._process.pid is not None and self._process.is_alive():
             os.kill(self._process.pid, number)
 
@@ -100,14 +102,16 @@ def _start_server() -> None:
 def _run(task: Task, folder: Path, environment: dict[str, str], output: Path, errors: Path) -> None:
     import torch
 
-    for path, descriptor in ((output, 1), (errors, 2)):
-        with path.open("wb") as stream:
-            os.dup2(stream.fileno(), descriptor)
     os.environ.update(environment)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for path, descriptor in ((output, 1), (errors, 2)):
+            with path.open("wb") as stream:
+                os.dup2(stream.fileno(), descriptor)
         task(folder)
+    except KeyboardInterrupt:  # before the command, or after it
+        sys.exit(128 + signal.SIGINT)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

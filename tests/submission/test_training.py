@@ -174,6 +174,35 @@ def test_curves(run_fit: Callable, tmp_path: Path) -> None:
     assert found == [(epoch, pytest.approx(row["MSE"])) for epoch, row in enumerate(rows)]
 
 
+@pytest.mark.parametrize("name", ["stats.csv", "tensorboard/events.*"])
+@pytest.mark.parametrize("damage", ["absent", "cut", "flipped"])
+def test_curves_that_were_damaged_are_written_again(
+    run_fit: Callable, tmp_path: Path, name: str, damage: str
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    _, rows = run_fit(epochs=3)
+    stats = (tmp_path / "stats.csv").read_bytes()
+    (path,) = tmp_path.glob(name)
+    content = path.read_bytes()
+    half = len(content) // 2
+    if damage == "absent":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(content[:half])
+    else:
+        path.write_bytes(content[:half] + bytes([content[half] ^ 0xFF]) + content[half + 1 :])
+    run_fit(epochs=3)
+    assert (tmp_path / "stats.csv").read_bytes() == stats
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    found = [(event.step, event.value) for event in events.Scalars("MSE")]
+    assert found == [(epoch, pytest.approx(row["MSE"])) for epoch, row in enumerate(rows)]
+    (written,) = tmp_path.glob("tensorboard/events.*")
+    before = written.stat().st_mtime_ns
+    run_fit(epochs=3)
+    assert written.stat().st_mtime_ns == before, "what is whole is left as it is"
+
+
 def test_tensorboard_does_not_bring_tensorflow(tmp_path: Path) -> None:
     program = f"""
 import sys
