@@ -82,7 +82,7 @@ class Workshop(NamedTuple):
     before: NDArray[np.float64]
     scores: NDArray[np.float64]
     promising: NDArray[np.bool_]
-    inside: NDArray[np.int64]
+    inside: NDArray[np.uint32]
     terms: NDArray[np.float64]
     samples: NDArray[np.uint32]
     ties: NDArray[np.int64]
@@ -104,7 +104,7 @@ def new_workshop(n: int, p: int, d: int, cells: int) -> Workshop:
         before=np.empty((2, cells)),
         scores=np.empty(cells),
         promising=np.empty(cells, dtype=np.bool_),
-        inside=np.empty(p + 1, dtype=np.int64),
+        inside=np.empty(p + 1, dtype=np.uint32),
         terms=np.empty(n),
         samples=np.empty(n, dtype=np.uint32),
         ties=np.empty((ties, 2), dtype=np.int64),
