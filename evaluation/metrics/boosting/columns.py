@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 SAME_VALUE = np.float32(1e-7)
 """scikit-learn does not cut between values as close as this."""
 
-_SMALLEST_CELL = 96
+_SMALLEST_CELL = 128
 _CELLS = 160  # of a column, about, where there are many samples; below 256, to number them
 
 
@@ -51,8 +51,11 @@ def sort_columns(codes: NDArray[np.float32], labels: NDArray[np.int64]) -> Colum
     n, p, d = len(codes), len(firsts), codes.shape[1]
     values = np.ascontiguousarray(codes[firsts].T)
     weights = np.bincount(point_of, minlength=p)
-    order = np.argsort(values, axis=1, kind="stable")
-    sample_order = point_of[np.argsort(codes.T, axis=1, kind="stable")]
+    samples = np.argsort(codes.T, axis=1, kind="stable")
+    sample_order = point_of[samples]
+    is_first = np.zeros(n, dtype=np.bool_)
+    is_first[firsts] = True
+    order = sample_order[is_first[samples]].reshape(d, p)
     size = max(_SMALLEST_CELL, n // _CELLS)
     cell_of = np.empty((p, d), dtype=np.uint8)
     cell_start: list[int] = []
