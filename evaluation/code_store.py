@@ -4,6 +4,7 @@ import json
 import time
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation import ledger
+from evaluation.code_files import open_table, read_table, unreadable
 from evaluation.common.errors import KitError
 from evaluation.common.files import sha256_of, whole_file
 from evaluation.data.ground_truth import ImageGrid
+from evaluation.representation.finite import first_nonfinite_row
+from evaluation.representation.limits import Limits
 
 
-def read_codes(path: Path, data: ImageGrid) -> NDArray:
-    """The codes (n, dims) in a `.npy` file, one row for each image in the dataset's order.
+def read_codes(path: Path, data: ImageGrid, most_dims: int = Limits.dims) -> NDArray:
+    """The codes (n, dims) in a file, one row for each image in the dataset's order.
 
     Raises:
-        KitError: it cannot be read as an array, or is not one finite row an image.
+        KitError: it cannot be read as a table, see `code_files`, or is not one finite row an image.
     """
-    try:
-        codes = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise _unreadable(path, error) from None
-    if codes.ndim != 2 or len(codes) != len(data) or codes.shape[1] < 1:
+    table = open_table(path, most_dims)
+    if table.shape[0] != len(data):
         raise KitError(
             "CODES-SHAPE",
-            f"{path} holds an array of shape {codes.shape}; {data.name} has {len(data):,} images",
+            f"{path} holds an array of shape {table.shape}; {data.name} has {len(data):,} images",
             "Give one row of codes for each image, in the dataset's order",
         )
-    if codes.dtype.kind not in "fiu":
-        raise KitError("CODES-DTYPE", f"{path} holds {codes.dtype}, not numbers", "Save floats")
+    codes = read_table(path, table)
     row = first_nonfinite_row(codes)
     if row is not None:
         raise KitError(
@@ -41,34 +41,35 @@ def read_codes(path: Path, data: ImageGrid) -> NDArray:
             f"{path} holds NaN, infinity or what float32 cannot hold, first in row {row}",
             "Give finite codes for every image",
         )
-    return codes if codes.dtype.kind == "f" else codes.astype(np.float64)
+    return codes
 
 
-def digest_of_codes(path: Path) -> str:
-    """The hash of a table of codes.
+def digest_of_codes(path: Path, most_dims: int = Limits.dims) -> str:
+    """The hash of a table of codes; one that cannot be graded is refused before it is read.
 
     Raises:
-        KitError: it cannot be read.
+        KitError: it cannot be read, or is no table.
     """
+    open_table(path, most_dims)
     try:
         return sha256_of(path)
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
-def first_nonfinite_row(codes: NDArray) -> int | None:
-    """The first row of codes (n, dims) that is not finite in float32, in which DCI compares."""
-    with np.errstate(over="ignore"):
-        finite = np.isfinite(codes.astype(np.float32, copy=False)).all(axis=1)
-    return None if finite.all() else int(finite.argmin())
+@dataclass(frozen=True)
+class Kept:
+    """Codes that were kept.
 
+    Args:
+        indices: Numbers (n,) of the grid.
+        codes: Their codes (n, dims).
+        checked: Mask (n,) of those that stood the test of a second run.
+    """
 
-def _unreadable(path: Path, error: Exception) -> KitError:
-    return KitError(
-        "CODES-UNREADABLE",
-        f"cannot read {path} as a table of codes: {error}",
-        "Write it with numpy.save, as an array of floats",
-    )
+    indices: NDArray[np.int64]
+    codes: NDArray
+    checked: NDArray[np.bool_]
 
 
 class CodeStore:
@@ -88,21 +89,31 @@ class CodeStore:
         self._made_from = json.dumps(made_from, sort_keys=True)
         self.kept_at = time.monotonic()
 
-    def recall(self) -> tuple[NDArray[np.int64], NDArray] | None:
-        """Numbers (n,) and codes (n, dims), or None where there are none to be used."""
+    def recall(self) -> Kept | None:
+        """What was kept, or None where there is nothing to be used."""
         if not ledger.has(self.path):
             return None
         try:
             with np.load(self.path, allow_pickle=False) as stored:
                 if str(stored["made_from"]) == self._made_from:
-                    return stored["indices"], stored["codes"]
+                    return Kept(stored["indices"], stored["codes"], stored["checked"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             pass  # absent or damaged: what it held is encoded again
         return None
 
-    def keep(self, indices: NDArray[np.int64], codes: NDArray) -> None:
-        """Writes numbers (n,) and codes (n, dims) in place of what was there."""
+    def keep(self, indices: NDArray[np.int64], codes: NDArray, checked: NDArray[np.bool_]) -> None:
+        """Writes numbers (n,) and codes (n, dims) in place of what was there.
+
+        Args:
+            checked: Mask over the whole grid of the rows that stood the test of a second run.
+        """
         with whole_file(self.path) as temporary:
-            np.savez(temporary, indices=indices, codes=codes, made_from=self._made_from)
+            np.savez(
+                temporary,
+                indices=indices,
+                codes=codes,
+                checked=checked[indices],
+                made_from=self._made_from,
+            )
             ledger.enter(temporary)
         self.kept_at = time.monotonic()

@@ -7,15 +7,12 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from evaluation.common import devices, environment
-from evaluation.common.errors import run_command
+from evaluation.common import environment
+from evaluation.common.devices import Placement, pick_device
+from evaluation.common.errors import require, run_command
 from evaluation.common.flags import positive
-from submission.delivery import submitting
-
-if TYPE_CHECKING:
-    import torch
+from submission.delivery import verbs as delivery
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for add_verb in (_add_finetune, _add_train, _add_export):
         add_verb(verbs)
-    submitting.add_verbs(verbs)
+    delivery.add_verbs(verbs)
     command_line = sys.argv[1:] if argv is None else list(argv)
     arguments = parser.parse_args(command_line)
     arguments.command_line = command_line
@@ -111,57 +108,56 @@ def _add_devices(parser: argparse.ArgumentParser) -> None:
 
 
 def _finetune(arguments: argparse.Namespace) -> int:
-    def finetune(device: "torch.device") -> None:
+    def finetune(placement: Placement) -> None:
         from submission.finetuning.run import finetune
 
-        finetune(arguments.experiment, device=device, precision=arguments.precision)
+        finetune(arguments.experiment, placement)
 
     return _run_on_devices(arguments, finetune)
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    def train(device: "torch.device") -> None:
+    def train(placement: Placement) -> None:
         from submission.training import train
 
-        train(
-            arguments.experiment,
-            features_dir=arguments.features_dir,
-            device=device,
-            precision=arguments.precision,
-        )
+        train(arguments.experiment, placement, features_dir=arguments.features_dir)
 
     return _run_on_devices(arguments, train)
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    def export(device: "torch.device") -> None:
+    def export(placement: Placement) -> None:
         from submission.training import export_trained, export_untrained
 
         step = export_untrained if arguments.untrained else export_trained
-        step(
-            arguments.experiment,
-            features_dir=arguments.features_dir,
-            device=device,
-            precision=arguments.precision,
-        )
+        step(arguments.experiment, placement, features_dir=arguments.features_dir)
 
     return _run_on_devices(arguments, export)
 
 
-def _run_on_devices(arguments: argparse.Namespace, step: Callable[["torch.device"], None]) -> int:
+def _run_on_devices(arguments: argparse.Namespace, step: Callable[[Placement], None]) -> int:
     """Loads the config and runs `step`, in as many processes as were asked for."""
+    require("torchvision")  # of the extra that brings all that training needs
     environment.use_huge_pages()
+    from evaluation.data import find_dataset
     from submission import config
+
+    find_dataset(environment.dataset_name())
+    config.load(arguments.config, arguments.bindings)
     from submission.runtime import distributed
 
-    config.load(arguments.config, arguments.bindings)
-    device_name = devices.pick_device(arguments.device)
+    placement = Placement(pick_device(arguments.device), arguments.precision)
     if arguments.devices > 1 and not distributed.is_launched():
-        return distributed.launch(arguments.devices, device_name, arguments.command_line)
-    with distributed.process_group(device_name, arguments.precision) as device:
-        step(device)
+        return distributed.launch(arguments.devices, placement.device, arguments.command_line)
+    with distributed.process_group(placement) as own:
+        step(own)
     return 0
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """What the console script of the installed kit calls."""
     run_command(main)
+
+
+if __name__ == "__main__":
+    command()

@@ -7,10 +7,7 @@ The file needs nothing of this kit to be loaded. With a network of your own:
 """
 
 import copy
-import hashlib
-import re
 import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,11 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evaluation.common.errors import KitError
-from evaluation.common.files import sha256_of, whole_file
+from evaluation.common.files import readable_size, sha256_of, whole_file
+from evaluation.common.images import CHANNELS_FIRST
 from evaluation.common.terminal import console
 from evaluation.representation.finding import refuse_others
+from submission.canonical_torchscript import canonical
 
-_DIGEST = "digest"
 _BATCH_SIZES = (1, 2, 7)
 _TOLERANCE = 1e-4
 """Of the largest code; TorchScript may join operations, which rounds differently."""
@@ -34,8 +32,8 @@ def export(module: nn.Module, path: Path) -> None:
     """Writes `module`, images (N, 3, 64, 64) in [0, 1] to codes (N, D), and prints its SHA-256.
 
     It is written in evaluation mode: scripted if TorchScript understands its code, else traced.
-    What was written is loaded again and compared with `module` at several batch sizes. A file
-    that holds the same module already is left as it is.
+    What was written is loaded again and compared with `module` at several batch sizes. The same
+    module gives the same bytes everywhere, and a file that holds them already is left as it is.
 
     Raises:
         KitError: it can be neither scripted nor traced, does not give such codes, the file
@@ -49,13 +47,13 @@ def export(module: nn.Module, path: Path) -> None:
     expected = _checked_codes(_run(module, images), len(images))
     compiled = _compile(module, images)
     _refuse_pinned_devices(compiled)
-    digest = _digest_of(compiled)
-    if path.exists() and _digest_in(path) == digest:
+    # By way of a buffer: saving to a path writes the temporary name into the file.
+    content = canonical(compiled.save_to_buffer())
+    if path.is_file() and path.read_bytes() == content:
         console.print(f"Reusing {path}", markup=False)
         return
     with whole_file(path) as temporary:
-        # By way of a buffer: saving to a path writes the temporary name into the file.
-        temporary.write_bytes(compiled.save_to_buffer(_extra_files={_DIGEST: digest}))
+        temporary.write_bytes(content)
         loaded = _quietly(torch.jit.load, str(temporary), map_location="cpu")
         _compare(lambda batch: _run(loaded, batch), images, expected)
     _announce(path, expected)
@@ -90,7 +88,8 @@ def export_function(function: Callable[[NDArray], NDArray], path: Path) -> None:
 
 
 def _images() -> Tensor:
-    return torch.rand(max(_BATCH_SIZES), 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    shape = (max(_BATCH_SIZES), *CHANNELS_FIRST)
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
 def _run(module: Any, images: Tensor) -> Any:
@@ -143,45 +142,6 @@ def _refuse_pinned_devices(compiled: torch.jit.ScriptModule) -> None:
         )
 
 
-def _digest_of(compiled: torch.jit.ScriptModule) -> str:
-    """Of code and attributes. The file's own bytes will not do: TorchScript's order varies."""
-    graph: Any = compiled.inlined_graph
-    # PyTorch numbers classes of one name in the order in which it has met them.
-    code = re.sub(r"___torch_mangle_\d+\.", "", str(graph))
-    digest = hashlib.sha256(f"{torch.__version__}\n{code}".encode())
-    # The graph's text leaves out what its constant tensors hold.
-    for node in graph.findAllNodes("prim::Constant", recurse=True):
-        if node.hasAttribute("value"):
-            _add(digest, node.output().toIValue())
-    for path, module in compiled.named_modules():
-        attributes: Any = module
-        # Whatever is not a parameter or a buffer too: numbers, texts, lists, plain tensors.
-        for name in sorted(attributes._concrete_type.get_attributes()):
-            digest.update(f"{path}.{name}".encode())
-            _add(digest, attributes._c.getattr(name))
-    return digest.hexdigest()
-
-
-def _add(digest: "hashlib._Hash", value: Any) -> None:
-    if isinstance(value, Tensor):
-        digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
-        digest.update(value.detach().flatten().view(torch.uint8).numpy().tobytes())
-    elif isinstance(value, list | tuple | dict):
-        digest.update(f"{type(value).__name__}{len(value)}".encode())
-        for item in value.items() if isinstance(value, dict) else value:
-            _add(digest, item)
-    else:
-        digest.update(f"{value!r}\n".encode())
-
-
-def _digest_in(path: Path) -> str | None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(f"archive/extra/{_DIGEST}").decode()
-    except (zipfile.BadZipFile, KeyError):
-        return None
-
-
 def _compare(represent: Callable[[Tensor], Any], images: Tensor, expected: Tensor) -> None:
     for size in _BATCH_SIZES:
         codes = _checked_codes(represent(images[:size]), size)
@@ -203,4 +163,7 @@ def _quietly(function: Callable[..., Any], *arguments: Any, **options: Any) -> A
 
 def _announce(path: Path, codes: Tensor) -> None:
     dims = codes.shape[1]
-    console.print(f"Exported {path} ({dims} codes), SHA-256 {sha256_of(path)}", markup=False)
+    size = readable_size(path.stat().st_size)
+    console.print(
+        f"Exported {path} ({dims} codes, {size}, SHA-256 {sha256_of(path)})", markup=False
+    )

@@ -1,4 +1,7 @@
-"""What a config describes: images, extractor, transform and VAE, put together but not trained."""
+"""What a config describes: images, extractor, transform and VAE, ready to be trained.
+
+The extractor has its weights and the transform its whitening; the VAE's weights are fresh.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +12,19 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from evaluation.common.devices import Placement
 from evaluation.common.environment import dataset_name
+from evaluation.common.images import CHANNELS_FIRST
 from evaluation.data import open_dataset
 from evaluation.data.ground_truth import ImageGrid
-from submission.config import FOR_FINE_TUNING, Main
 from submission.features.aggregation import Extractor, FeatureTransform, IdentityTransform
 from submission.features.backbones import output_shape
 from submission.features.extraction import origin, select_images
 from submission.features.extractors import get_feature_extractor
+from submission.features.inference import extraction_placement
 from submission.features.whitening import fit_whitening
+from submission.settings import FOR_FINE_TUNING, Main
+from submission.vae.fitting import fitting_placement
 from submission.vae.model import VAE, get_representation_extractor
 from submission.vae.settings import VAETraining
 
@@ -29,6 +36,8 @@ class Method:
     Args:
         indices: Numbers of the images that are trained on.
         features_dir: Folder of cached features; None keeps them in memory.
+        extracting, fitting: Where the extractor and the VAE's training run, in the precision that
+            this machine gets right.
         vae: With the weights that training starts from.
         made_from: Everything that the trained VAE depends on.
     """
@@ -41,6 +50,8 @@ class Method:
     transform: FeatureTransform
     training: VAETraining
     vae: VAE
+    extracting: Placement
+    fitting: Placement
     made_from: dict[str, str]
 
     @property
@@ -48,12 +59,15 @@ class Method:
         return feature_shape(self.extractor, self.transform)
 
 
-def build(features_dir: Path, device: torch.device, precision: str, tuned: bool = True) -> Method:
-    """Builds what the config in force describes, for `$AICROWD_DATASET_NAME`.
+def prepare(features_dir: Path, placement: Placement, tuned: bool = True) -> Method:
+    """Makes everything that training needs of the config in force, for `$AICROWD_DATASET_NAME`.
+
+    With `main.use_pca` this runs the extractor on all images, to fit the whitening's axes, unless
+    they are cached.
 
     Args:
         features_dir: Folder of cached features, if the config has them cached.
-        device, precision: Of extraction, as in `extraction.extract`.
+        placement: Of the extractor and of training, in the precision that is asked for.
         tuned: Whether a fine-tuned extractor has its weights, or those that tuning starts from.
 
     Raises:
@@ -65,6 +79,7 @@ def build(features_dir: Path, device: torch.device, precision: str, tuned: bool 
     indices = select_images(len(dataset), main.dataset_size, main.sequential_dataset, main.seed)
     torch.manual_seed(main.seed)
     extractor = get_feature_extractor(tuned=tuned)
+    extracting = extraction_placement(extractor, placement)
     transform = main.transform_class()
     if main.use_pca:
         transform.whitening = fit_whitening(
@@ -73,14 +88,30 @@ def build(features_dir: Path, device: torch.device, precision: str, tuned: bool 
             extractor,
             transform,
             features_dir=cached_in,
-            device=device,
-            precision=precision,
+            placement=extracting,
         )
     training = VAETraining()
-    vae = training.build(feature_shape(extractor, transform))
-    features_origin = origin(dataset, indices, extractor, transform, precision)
-    made_from = {**features_origin, "config": _config_used()}
-    return Method(main, cached_in, dataset, indices, extractor, transform, training, vae, made_from)
+    shape = feature_shape(extractor, transform)
+    vae = training.build(shape)
+    fitting = fitting_placement(vae, shape, training.latent_dims, main.vae_batch_size, placement)
+    made_from = {
+        **origin(dataset, indices, extractor, transform, extracting.precision),
+        "fitted_in": fitting.precision,
+        "config": _config_used(),
+    }
+    return Method(
+        main,
+        cached_in,
+        dataset,
+        indices,
+        extractor,
+        transform,
+        training,
+        vae,
+        extracting,
+        fitting,
+        made_from,
+    )
 
 
 def _config_used() -> str:
@@ -96,8 +127,8 @@ def _config_used() -> str:
 def feature_shape(extractor: Extractor, transform: FeatureTransform) -> tuple[int, ...]:
     """Shape of one image's features as the VAE sees them: maps stay maps without a transform."""
     if isinstance(transform, IdentityTransform):
-        return output_shape(extractor, (3, 64, 64))
-    return output_shape(nn.Sequential(extractor, transform), (3, 64, 64))
+        return output_shape(extractor, CHANNELS_FIRST)
+    return output_shape(nn.Sequential(extractor, transform), CHANNELS_FIRST)
 
 
 def representation(extractor: Extractor, transform: FeatureTransform, vae: VAE) -> nn.Module:

@@ -2,83 +2,79 @@
 
 from pathlib import Path
 
-import torch
-
+from evaluation.common.devices import Placement
 from evaluation.common.environment import output_path
 from evaluation.common.errors import KitError
 from submission import aicrowd
 from submission.config import save_config
 from submission.export import export
 from submission.features.extraction import extract
-from submission.method import Method, build, representation
+from submission.method import Method, prepare, representation
 from submission.runtime import checkpoints, distributed
 from submission.vae.fitting import CHECKPOINT, fit
 
 
-def train(experiment: str, *, features_dir: Path, device: torch.device, precision: str) -> None:
+def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
     """Trains the method that the config describes, and exports the representation.
 
     Everything lands in `$AICROWD_OUTPUT_PATH/<experiment>/`. What an earlier run of the same
     config left there, be it killed or finished, is used again.
 
     Args:
+        placement: Of extraction and of training; where this machine gets bf16 wrong, they take
+            float32 and say so.
         features_dir: Folder of cached feature tables.
-        precision: "float32" or "bf16", of extraction and of training.
 
     Raises:
         KitError: the config, the data or the weights do not allow it.
     """
     _report(0.0)
-    method = build(features_dir, device, precision)
+    method = prepare(features_dir, placement)
     folder = output_path() / experiment
-    if distributed.is_main():
-        save_config(folder)
-    features = extract(
-        method.dataset,
-        method.indices,
-        method.extractor,
-        method.transform,
-        features_dir=method.features_dir,
-        device=device,
-        precision=precision,
-    )
-    _report(0.4)
-    fit(
-        method.vae,
-        method.training,
-        features.reshape(len(features), *method.feature_shape),
-        batch_size=method.main.vae_batch_size,
-        seed=method.main.seed,
-        device=device,
-        precision=precision,
-        folder=folder,
-        made_from=method.made_from,
-    )
-    _report(0.9)
-    if distributed.is_main():
-        _export_checkpoint(method, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with distributed.only_group(folder):
+        if distributed.is_main():
+            save_config(folder)
+        features = extract(
+            method.dataset,
+            method.indices,
+            method.extractor,
+            method.transform,
+            features_dir=method.features_dir,
+            placement=method.extracting,
+        )
+        _report(0.4)
+        fit(
+            method.vae,
+            method.training,
+            features.reshape(len(features), *method.feature_shape),
+            batch_size=method.main.vae_batch_size,
+            seed=method.main.seed,
+            placement=method.fitting,
+            folder=folder,
+            made_from=method.made_from,
+        )
+        _report(0.9)
+        if distributed.is_main():
+            _export_checkpoint(method, folder)
     _report(1.0)
 
 
-def export_trained(
-    experiment: str, *, features_dir: Path, device: torch.device, precision: str
-) -> None:
+def export_trained(experiment: str, placement: Placement, *, features_dir: Path) -> None:
     """Exports what `train` has finished with the same arguments.
 
     Raises:
         KitError: there is no such training, or it is not finished.
     """
-    _export_checkpoint(build(features_dir, device, precision), output_path() / experiment)
+    _export_checkpoint(prepare(features_dir, placement), output_path() / experiment)
 
 
-def export_untrained(
-    experiment: str, *, features_dir: Path, device: torch.device, precision: str
-) -> None:
+def export_untrained(experiment: str, placement: Placement, *, features_dir: Path) -> None:
     """Exports the same architecture with the weights that fine-tuning and training start from.
 
     Its scores are a baseline: what the architecture gives for nothing.
     """
-    method = build(features_dir, device, precision, tuned=False)
+    method = prepare(features_dir, placement, tuned=False)
     path = output_path() / experiment / "representation-untrained" / "pytorch_model.pt"
     export(representation(method.extractor, method.transform, method.vae), path)
 

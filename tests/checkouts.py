@@ -22,8 +22,6 @@ def make_checkout(folder: Path) -> Path:
     """Copies what git tracks or would track here to `folder`, as its only commit."""
     if not (REPOSITORY / ".git").exists():
         pytest.skip("NO GIT REPOSITORY HERE: tests that need a checkout are left out")
-    if shutil.which("git-lfs") is None:
-        pytest.skip("GIT LFS IS MISSING: submitting goes untested (apt: git-lfs)")
     names = git(REPOSITORY, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in filter(None, names.split("\0")):
         if (REPOSITORY / name).is_file():
@@ -38,13 +36,18 @@ def make_checkout(folder: Path) -> Path:
     return folder
 
 
-def write_encoder(path: Path, dims: int = 6) -> None:
-    """Saves an untrained network as TorchScript: images (n, 3, 64, 64) to codes (n, dims)."""
+def write_encoder(path: Path, dims: int = 6, hidden: int = 16) -> None:
+    """Saves an untrained network as TorchScript: images (n, 3, 64, 64) to codes (n, dims).
+
+    Args:
+        hidden: Width of a hidden layer; each of it takes 1 kB, so 5000 make a large file.
+    """
     import torch
     from torch import nn
 
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.ReLU(), nn.Flatten(), nn.Linear(256, dims))
+    head = nn.Sequential(nn.Linear(256, hidden), nn.ReLU(), nn.Linear(hidden, dims))
+    network = nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.ReLU(), nn.Flatten(), head)
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.jit.trace(network.eval(), torch.zeros(1, 3, 64, 64)).save(str(path))
 

@@ -1,19 +1,30 @@
-"""numba, with its machine code kept on disk even where the source tree is read-only."""
+"""numba, with its machine code kept on disk for as long as it fits the sources.
+
+numba's own cache sees changes in the file of a function only. Constants that come from another
+module are compiled in all the same, and stay as they were. Here code is kept in a folder named by
+the digest of all sources that a function's module imports from its own package.
+"""
 
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-if not os.access(Path(__file__).parent, os.W_OK):
-    # numba refuses to cache where it can write neither beside the source nor in HOME, as in a
-    # container with a read-only root; it reads this variable when it is imported.
-    os.environ.setdefault("NUMBA_CACHE_DIR", f"{tempfile.gettempdir()}/numba-{os.getuid()}")
-
 import numba
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+
+from evaluation.common.sources import digest_of_imports
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_PREFIX = "compiled-"
+_SECONDS_KEPT = 24 * 3600
+"""How long code of other sources is kept: a process that runs now may have begun with them."""
 
 
 def njit(function: _Function) -> _Function:
@@ -21,4 +32,71 @@ def njit(function: _Function) -> _Function:
 
     Division by zero gives what NumPy gives, since the check for it would keep loops scalar.
     """
-    return cast(_Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    compiled: Any = numba.njit(nogil=True, error_model="numpy")(function)
+    compiled._cache = _Cache(function)  # as `cache=True` does, with another place to keep code
+    return cast(_Function, compiled)
+
+
+class _Locator(_CacheLocator):
+    """Says where the code of a function is kept."""
+
+    def __init__(self, function: Callable[..., Any], file: str) -> None:
+        self._py_file = file  # numba names it in warnings
+        self._line = function.__code__.co_firstlineno
+        self._sources = digest_of_imports(function.__module__, Path(file))
+        self._folder = _folder_for(Path(file), self._sources)
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], file: str) -> "_Locator":
+        return cls(function, file)
+
+    def get_cache_path(self) -> str:
+        return str(self._folder)
+
+    def get_source_stamp(self) -> str:
+        return self._sources
+
+    def get_disambiguator(self) -> str:
+        return str(self._line)
+
+
+class _Impl(CompileResultCacheImpl):
+    pass
+
+
+_Impl._locator_classes = [_Locator]
+
+
+class _Cache(FunctionCache):
+    _impl_class = _Impl
+
+
+@cache
+def _folder_for(file: Path, sources: str) -> Path:
+    """The folder of code made from these sources, beside the file where that can be written to."""
+    name = _PREFIX + sources[:16]
+    beside = file.parent / "__pycache__"
+    if given := os.environ.get("NUMBA_CACHE_DIR"):
+        places = [Path(given) / _CacheLocator.get_suitable_cache_subpath(str(file))]
+    else:
+        places = [beside, Path(tempfile.gettempdir()) / f"numba-{os.getuid()}"]
+    for place in places:
+        with suppress(OSError):
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # What is kept is run: nobody else may have put it there.
+            if place != beside and place.stat().st_uid != os.getuid():
+                continue
+            _make_folder(place / name)
+            return place / name
+    return Path(tempfile.mkdtemp(prefix="numba-"))
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes the folder or marks it as used, and removes those that nobody has used for long."""
+    folder.mkdir(exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
+    os.utime(folder)
+    for other in folder.parent.glob(f"{_PREFIX}*"):
+        with suppress(FileNotFoundError):
+            if time.time() - other.stat().st_mtime > _SECONDS_KEPT:
+                shutil.rmtree(other, ignore_errors=True)

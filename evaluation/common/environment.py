@@ -1,13 +1,31 @@
 """The variables by which AIcrowd's evaluator and a user's shell steer the kit.
 
-Values set from outside win; the defaults keep everything under `scratch/` of the repository.
+Values set from outside win. By default a checkout keeps everything under its own `scratch/`. An
+installed kit writes nothing beside its code: what can be made again goes to the user's cache
+folder, and results go to `scratch/shared` of the current folder.
 """
 
 import os
+import sys
 from pathlib import Path
 
+from evaluation.common.errors import KitError
+from evaluation.common.extras import KIT
+
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-SCRATCH = REPOSITORY / "scratch"
+"""The folder of both packages: a checkout of the kit, or the site-packages of an installed one."""
+
+IS_CHECKOUT = (REPOSITORY / "aicrowd.json").is_file()
+
+
+def _cache() -> Path:
+    """Where the XDG Base Directory Specification puts what a user's programs can make again."""
+    chosen = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(chosen) if Path(chosen).is_absolute() else Path.home() / ".cache") / KIT
+
+
+SCRATCH = REPOSITORY / "scratch" if IS_CHECKOUT else _cache()
+"""What a run makes for later runs: datasets, features, weights."""
 
 HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 """PyTorch's variable, read once, when it first allocates: 1 turns large pages on."""
@@ -24,6 +42,21 @@ def switch(variable: str, default: bool) -> bool:
     return default if value is None else value.strip().lower() not in _FALSE
 
 
+def checkout() -> Path:
+    """The repository that is submitted, or whose image is built.
+
+    Raises:
+        KitError: `CHECKOUT-MISSING`, this is an installed kit.
+    """
+    if not IS_CHECKOUT:
+        raise KitError(
+            "CHECKOUT-MISSING",
+            f"{REPOSITORY} is not a checkout of the kit: it has no aicrowd.json",
+            "Run this command in a clone of the kit's repository",
+        )
+    return REPOSITORY
+
+
 def data_root() -> Path:
     """`DISENTANGLEMENT_LIB_DATA`: the folder that holds one folder a dataset."""
     return _folder("DISENTANGLEMENT_LIB_DATA", SCRATCH / "dataset")
@@ -31,7 +64,8 @@ def data_root() -> Path:
 
 def output_path() -> Path:
     """`AICROWD_OUTPUT_PATH`: the folder that holds one folder an experiment."""
-    return _folder("AICROWD_OUTPUT_PATH", SCRATCH / "shared")
+    place = SCRATCH if IS_CHECKOUT else Path("scratch")
+    return _folder("AICROWD_OUTPUT_PATH", place / "shared")
 
 
 def evaluation_name() -> str:
@@ -63,12 +97,32 @@ def use_huge_pages() -> None:
     os.environ.setdefault(HUGE_PAGES, "1")
 
 
+def _added_package_folders() -> list[Path]:
+    """Those that Python does not find by itself: a PYTHONPATH's, and a user's own."""
+    own = {Path(sys.prefix), Path(sys.base_prefix)}
+    return [folder for folder in package_folders() if not own & set(folder.parents)]
+
+
+def package_folders() -> list[Path]:
+    """Folders of installed packages that this process knows beside Python's own."""
+    named = ("site-packages", "dist-packages")
+    return [Path(entry) for entry in sys.path if entry.rstrip(os.sep).endswith(named)]
+
+
 def of_worker(work: Path) -> dict[str, str]:
     """The whole environment of a process that runs what a participant made: no secret gets in."""
-    kept = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+    kept = (
+        "PATH",
+        "LANG",
+        "LC_ALL",
+        "LD_LIBRARY_PATH",
+        "CUDA_VISIBLE_DEVICES",
+        "OMP_NUM_THREADS",
+        "ONEDNN_MAX_CPU_ISA",
+    )
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
-        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPATH": os.pathsep.join(map(str, [REPOSITORY, *_added_package_folders()])),
         "PYTHONDONTWRITEBYTECODE": "1",
         "HOME": str(work),
         "TMPDIR": str(work),

@@ -4,6 +4,10 @@ import errno
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+
+from evaluation.common.escaping import visible
+from evaluation.common.extras import EXTRA_OF, KIT
 
 BAD_INPUT = 2
 """Exit status of a command that refused its input."""
@@ -31,14 +35,39 @@ class KitError(Exception):
 
     def __str__(self) -> str:
         line = f"error[{self.code}]: {self.problem}. {self.remedy}."
-        return " ".join(line.split())
+        return visible(" ".join(line.split()))
+
+
+def missing_extra(module: str) -> KitError:
+    """The refusal of a feature whose package, one of `EXTRA_OF`, is not installed."""
+    extra = EXTRA_OF[module]
+    return KitError(
+        "EXTRA-MISSING",
+        f"this needs the package {module}, which is not installed",
+        f"Install the kit with its extra '{extra}', as in pip install '{KIT}[{extra}]', or in a "
+        f"checkout run ./local_eval.sh setup",
+    )
+
+
+def require(module: str) -> None:
+    """Refuses a feature before it starts anything, unless its package is installed.
+
+    Args:
+        module: One of `EXTRA_OF`.
+
+    Raises:
+        KitError: `EXTRA-MISSING`.
+    """
+    if find_spec(module) is None:
+        raise missing_extra(module)
 
 
 def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
     """Runs a command line to its exit status: one line for a `KitError`, a traceback for a bug.
 
-    A disk that is full, or a folder that may not be written to, is no bug either. SIGTERM unwinds
-    the command as an exception does, so that what it staged or started is removed.
+    A disk that is full, a folder that may not be written to, or a package of an extra that is not
+    installed is no bug either. SIGTERM unwinds the command as an exception does, so that what it
+    staged or started is removed.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
@@ -46,6 +75,12 @@ def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
     except KitError as error:
         # gin raises a subclass whose text trails off into the calls it was under.
         print(KitError.__str__(error), file=sys.stderr)
+        status = BAD_INPUT
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRA_OF:
+            raise
+        print(missing_extra(module), file=sys.stderr)
         status = BAD_INPUT
     except OSError as error:
         if error.errno not in _UNWRITABLE:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,10 +16,38 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.text import Text
+
+from evaluation.common.escaping import visible
 
 console = Console(highlight=False, soft_wrap=True)
 """Standard output. Errors go to standard error, through `errors.run_command`."""
+
+
+class _Visible:
+    """What is to be printed, without a character that steers the terminal but for line ends."""
+
+    def __init__(self, printed: ConsoleRenderable) -> None:
+        self._printed = printed
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._printed, options):
+            if segment.control:  # the library's own
+                yield segment
+            else:
+                lines = map(visible, segment.text.split("\n"))
+                yield Segment("\n".join(lines), segment.style)
+
+
+class _NamesOfOthers(RenderHook):
+    """Names of files, texts of errors and logs come from others, and go through here."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Visible(printed) for printed in renderables]
+
+
+console.push_render_hook(_NamesOfOthers())
 
 _SECONDS_BETWEEN_LOG_LINES = 15.0
 

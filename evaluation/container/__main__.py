@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     engine = find_engine()
     output = arguments.output
     logs, submitted, experiment = output / "logs", output / "submitted", output.name
-    engine.build(environment.REPOSITORY, IMAGE, arguments.build_flags, logs / "build.log")
+    engine.build(environment.checkout(), IMAGE, arguments.build_flags, logs / "build.log")
     (output / "scores.json").unlink(missing_ok=True)
     shutil.rmtree(submitted, ignore_errors=True)
 

@@ -1,13 +1,16 @@
-"""Renders the simulated MPI3D, and shows what a dataset looks like."""
+"""Renders the simulated MPI3D, finds damage, and shows what a dataset looks like."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation.common.environment import data_root
-from evaluation.common.errors import KitError, run_command
+from evaluation.common.errors import BAD_INPUT, KitError, run_command
 from evaluation.common.files import whole_file
 from evaluation.common.terminal import console
+from evaluation.data import DATASETS, find_dataset, open_dataset
+from evaluation.data.blocks import StoredImages
 
 _COLUMNS = 10
 
@@ -17,6 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     root: Path = arguments.data_root or data_root()
     if arguments.verb == "render":
         _render(arguments.names, root, arguments.npz)
+    elif arguments.verb == "verify":
+        return _verify(arguments.names, root)
     else:
         _draw(arguments.name, root, arguments.output)
     return 0
@@ -45,6 +50,14 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument(
         "--npz", action="store_true", help="also write NAME.npz, the format MPI3D is published in"
     )
+    verify = verbs.add_parser(
+        "verify",
+        parents=[common],
+        help="compare datasets with their digests",
+        description="Reads all images, and says which are not what they were when they were"
+        " rendered or first read. Status 2 if any is not. Nothing is changed.",
+    )
+    verify.add_argument("names", nargs="+", metavar="NAME")
     sheet = verbs.add_parser(
         "sheet", parents=[common], help="draw each factor of a dataset walked by itself"
     )
@@ -54,27 +67,42 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _render(names: Sequence[str], root: Path, npz: bool) -> None:
-    from evaluation.data import open_dataset, simulated
     from evaluation.data.mpi3d import write_npz
 
+    can_be = [name for name, dataset in DATASETS.items() if dataset.rendered]
     for name in names:
-        if name not in simulated.DATASETS:
+        if name not in can_be:
             raise KitError(
                 "DATA-NAME",
                 f"{name!r} is not a dataset that can be rendered",
-                f"Choose among {', '.join(simulated.DATASETS)}",
+                f"Choose among {', '.join(can_be)}",
             )
     for name in names:
         dataset = open_dataset(name, root)
         console.print(f"{name}: {len(dataset):,} images, SHA-256 {dataset.fingerprint}")
         if npz:
+            assert isinstance(dataset.images, StoredImages)
             console.print(f"Wrote {write_npz(name, root, dataset.images)}")
+
+
+def _verify(names: Sequence[str], root: Path) -> int:
+    from evaluation.data.verifying import verify
+
+    for name in names:
+        find_dataset(name)
+    status = 0
+    for name in names:
+        try:
+            verify(name, root)
+        except KitError as damage:
+            print(damage, file=sys.stderr)
+            status = BAD_INPUT
+    return status
 
 
 def _draw(name: str, root: Path, output: Path) -> None:
     from PIL import Image
 
-    from evaluation.data import open_dataset
     from evaluation.data.sheet import contact_sheet
 
     sheet = Image.fromarray(contact_sheet(open_dataset(name, root), _COLUMNS))

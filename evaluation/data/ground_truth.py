@@ -7,6 +7,8 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
+from evaluation.data.blocks import StoredImages
+
 
 class GroundTruthData(Protocol):
     """What a metric asks of a dataset: the interface of disentanglement_lib.
@@ -101,6 +103,22 @@ class IndexGrid(FactorGrid):
 
     Handed to a metric with a representation that looks codes up by number, it gives the metric the
     draws and the codes it would have had from images, and no image is encoded twice.
+
+    Example:
+        >>> grid = IndexGrid((2, 3))
+        >>> len(grid), grid.num_factors, grid.factors_num_values
+        (6, 2, [2, 3])
+        >>> grid.factors_of(np.array([0, 4]))
+        array([[0, 0],
+               [1, 1]])
+        >>> grid.indices_of(np.array([[1, 1]]))
+        array([4])
+        >>> factors, numbers = grid.sample(2, RandomState(0))
+        >>> factors
+        array([[0, 1],
+               [1, 0]])
+        >>> numbers
+        array([1, 3])
     """
 
     @property
@@ -116,16 +134,26 @@ class ImageGrid(FactorGrid):
 
     Args:
         name: Name of the dataset.
-        images: uint8 (N, 64, 64, 3), usually memory-mapped, in the order of the grid.
+        images: uint8 (N, 64, 64, 3), usually in a file, in the order of the grid.
         factor_sizes: Number of values of each factor; their product is N.
         factor_names: One name a factor.
         fingerprint: Hexadecimal digest that changes when the images do; caches are keyed by it.
+
+    Example:
+        >>> images = np.full((6, 64, 64, 3), 255, np.uint8)
+        >>> grid = ImageGrid("white", images, (2, 3), ("color", "shape"), fingerprint="0")
+        >>> grid.observation_shape
+        [64, 64, 3]
+        >>> float(grid.observations_at(np.array([4])).mean())
+        1.0
+        >>> grid.images_at(np.array([4, 5])).shape
+        (2, 64, 64, 3)
     """
 
     def __init__(
         self,
         name: str,
-        images: NDArray[np.uint8],
+        images: NDArray[np.uint8] | StoredImages,
         factor_sizes: Sequence[int],
         factor_names: Sequence[str],
         fingerprint: str,
@@ -142,4 +170,8 @@ class ImageGrid(FactorGrid):
 
     def observations_at(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Images (n, 64, 64, 3) as float32 in [0, 1]."""
-        return self.images[indices].astype(np.float32) / np.float32(255)
+        return self.images_at(indices).astype(np.float32) / np.float32(255)
+
+    def images_at(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Images (n, 64, 64, 3) as they are stored, with values from 0 to 255."""
+        return self.images[indices]

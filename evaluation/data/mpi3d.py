@@ -18,17 +18,13 @@ from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError
 from evaluation.common.files import locked
+from evaluation.common.images import IMAGE_SHAPE
+from evaluation.common.npy import read_header
 from evaluation.common.terminal import console, progress
+from evaluation.data.blocks import CHUNK, IMAGE_BYTES, StoredImages
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.data.stored import (
-    BLOCK,
-    IMAGE_SHAPE,
-    blocks_of,
-    fingerprint_of,
-    fresh_file,
-    open_made,
-    place_to_write,
-)
+from evaluation.data.records import place_to_write
+from evaluation.data.stored import fresh_file, open_given, open_made
 
 FACTOR_NAMES = (
     "object_color",
@@ -45,7 +41,6 @@ LAYOUTS = {
 }
 """Sizes of the factors by number of images. The same domain is in circulation in both."""
 
-DATASETS = ("mpi3d_toy", "mpi3d_realistic", "mpi3d_real", "mpi3d_real_complex")
 _SOURCE = "https://huggingface.co/datasets/waleedgondal/mpi3d"
 _MEMBER = "images.npy"
 
@@ -63,9 +58,9 @@ class _Member(NamedTuple):
 def open_published(name: str, root: Path) -> ImageGrid:
     """Opens `<root>/<name>/<name>.npz`, or the .npy beside it where there is no .npz.
 
-    Images stored without compression are mapped in place; compressed ones are unpacked once, see
-    `stored`. Either way the content is read once, its checksum compared with the .npz's own, and
-    opening takes no memory to speak of.
+    Images stored without compression are read where they are; compressed ones are unpacked once,
+    see `stored`. Either way the content is read once, its checksum compared with the .npz's own,
+    and opening takes no memory to speak of.
 
     Raises:
         KitError: the file is missing, damaged, not MPI3D, or cannot be unpacked.
@@ -76,9 +71,9 @@ def open_published(name: str, root: Path) -> ImageGrid:
         member = _inspect(npz)
         sizes = layout_of(member.images, npz)
         if member.place is not None:
-            shape = (member.images, *IMAGE_SHAPE)
-            images = np.memmap(npz, np.uint8, "r", member.place, shape)
-            fingerprint = fingerprint_of(name, root, npz, _blocks_in(npz), member.images)
+            images, fingerprint = open_given(
+                name, root, npz, member.place, member.images, _chunks_in(npz)
+            )
         else:
             made_from = {"npz_bytes": npz.stat().st_size, "crc32": member.crc32}
 
@@ -87,9 +82,9 @@ def open_published(name: str, root: Path) -> ImageGrid:
 
             images, fingerprint = open_made(name, root, made_from, member.images, fill)
     elif npy.is_file():
-        images = _map_npy(npy)
-        sizes = layout_of(len(images), npy)
-        fingerprint = fingerprint_of(name, root, npy, blocks_of(images), len(images))
+        offset, count = _inspect_npy(npy)
+        sizes = layout_of(count, npy)
+        images, fingerprint = open_given(name, root, npy, offset, count)
     else:
         raise KitError(
             "DATA-MISSING",
@@ -121,12 +116,14 @@ def layout_of(count: int, path: Path) -> tuple[int, ...]:
     return LAYOUTS[count]
 
 
-def write_npz(name: str, root: Path, images: NDArray[np.uint8]) -> Path:
-    """Writes memory-mapped images in the format of MPI3D, uncompressed so as to be mapped again.
+def write_npz(name: str, root: Path, images: StoredImages) -> Path:
+    """Writes images in the format of MPI3D, uncompressed so as to be read where they are.
 
     Raises:
         KitError: nothing can be written, or the disk has no room.
     """
+    for _ in images.chunks():
+        pass  # what is damaged is made again now, which takes the lock that is taken next
     path = place_to_write(name, root) / f"{name}.npz"
     with (
         locked(path.parent, name),
@@ -137,9 +134,9 @@ def write_npz(name: str, root: Path, images: NDArray[np.uint8]) -> Path:
     ):
         header = {"descr": "|u1", "fortran_order": False, "shape": images.shape}
         np.lib.format.write_array_header_1_0(stream, header)
-        for block in blocks_of(images):
-            stream.write(block.data)
-            advance(len(block))
+        for chunk in images.chunks():
+            stream.write(chunk.data)
+            advance(len(chunk))
     return path
 
 
@@ -175,12 +172,7 @@ def _member_of(path: Path) -> Iterator[tuple[zipfile.ZipInfo, IO[bytes], int]]:
                 )
             entry = archive.getinfo(_MEMBER)
             with archive.open(entry) as stream:
-                version = np.lib.format.read_magic(stream)
-                read = {
-                    (1, 0): np.lib.format.read_array_header_1_0,
-                    (2, 0): np.lib.format.read_array_header_2_0,
-                }[version]
-                shape, fortran, dtype = read(stream)
+                shape, fortran, dtype = read_header(stream)
                 _check_array(path, shape, dtype, fortran)
                 if entry.file_size - stream.tell() != math.prod(shape):
                     raise _damaged(path, f"an array of {shape} does not fill its entry")
@@ -205,29 +197,30 @@ def _inspect(path: Path) -> _Member:
         return _Member(count, entry.CRC, place)
 
 
-def _blocks_in(path: Path) -> Iterator[NDArray[np.uint8]]:
+def _chunks_in(path: Path) -> Iterator[NDArray[np.uint8]]:
     """The images in order; the archive's checksum is compared with the last."""
     with _member_of(path) as (_, stream, count):
-        for start in range(0, count, BLOCK):
-            images = min(BLOCK, count - start)
-            block = stream.read(images * math.prod(IMAGE_SHAPE))
-            yield np.frombuffer(block, np.uint8).reshape(images, *IMAGE_SHAPE)
+        for start in range(0, count, CHUNK):
+            images = min(CHUNK, count - start)
+            content = stream.read(images * IMAGE_BYTES)
+            yield np.frombuffer(content, np.uint8).reshape(images, *IMAGE_SHAPE)
         stream.read(1)
 
 
 def _unpack(name: str, npz: Path, target: NDArray[np.uint8]) -> None:
     start = 0
     with progress(f"Unpacking {name}", len(target)) as advance:
-        for block in _blocks_in(npz):
-            target[start : start + len(block)] = block
-            start += len(block)
-            advance(len(block))
+        for chunk in _chunks_in(npz):
+            target[start : start + len(chunk)] = chunk
+            start += len(chunk)
+            advance(len(chunk))
 
 
-def _map_npy(path: Path) -> np.memmap:
+def _inspect_npy(path: Path) -> tuple[int, int]:
+    """Where the images begin in the file, and their number."""
     try:
         images = np.load(path, mmap_mode="r")
     except (ValueError, EOFError, OSError) as error:
         raise _damaged(path, error) from error
     _check_array(path, images.shape, images.dtype, not images.flags.c_contiguous)
-    return images
+    return images.offset, len(images)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import njit
+from evaluation.common.images import IMAGE_SHAPE
 from evaluation.data.looks import Look
 
 Vector = tuple[float, float, float]
@@ -22,7 +23,7 @@ Frame = tuple[Vector, Vector, Vector]  # three axes of unit length
 Hit = tuple[float, Vector]  # distance in lengths of the ray's direction, and the unit normal
 Solid = tuple[float, float, float, float]
 
-SIZE = 64
+SIZE = IMAGE_SHAPE[0]
 """Height and width of an image in pixels."""
 
 CONE, CUBE, CYLINDER, HEXAGONAL, PYRAMID, SPHERE = range(6)

@@ -19,6 +19,6 @@ def contact_sheet(dataset: ImageGrid, columns: int) -> NDArray[np.uint8]:
         shown = min(size, columns)
         factors = np.tile(np.array(dataset.factor_sizes) * 3 // 5, (shown, 1))
         factors[:, row] = np.linspace(0, size - 1, shown).round()
-        images = dataset.images[dataset.indices_of(factors)]
+        images = dataset.images_at(dataset.indices_of(factors))
         sheet[row, :, :shown] = images.transpose(1, 0, 2, 3)
     return sheet.reshape(dataset.num_factors * height, columns * width, channels)

@@ -51,24 +51,20 @@ _SIX_OF_40 = (0, 8, 16, 23, 31, 39)
 _ALL = tuple(tuple(range(size)) for size in FULL_SIZES)
 SELECTIONS = {
     "": _ALL,
-    "_4x4": (_FEW_COLORS, _FEW_SHAPES, *_ALL[2:]),
-    "_mini": (_FEW_COLORS, _FEW_SHAPES, *_ALL[2:5], _SIX_OF_40, _SIX_OF_40),
+    "4x4": (_FEW_COLORS, _FEW_SHAPES, *_ALL[2:]),
+    "mini": (_FEW_COLORS, _FEW_SHAPES, *_ALL[2:5], _SIX_OF_40, _SIX_OF_40),
 }
-"""Which values of each factor a set has, by the end of its name."""
-
-DATASETS = {
-    f"mpi3d_sim_{look}{suffix}": (look, suffix) for suffix, look in product(SELECTIONS, LOOKS)
-}
+"""Which values of each factor a set has, by what follows the look in its name."""
 
 
 def open_simulated(name: str, root: Path) -> ImageGrid:
-    """Opens one of `DATASETS`, rendering it first if this renderer has not yet.
+    """Opens `mpi3d_sim_<look>[_<selection>]`, rendering it first if this renderer has not yet.
 
     Raises:
         KitError: nothing can be written, or the disk has no room.
     """
-    look, suffix = DATASETS[name]
-    selection = SELECTIONS[suffix]
+    look, _, selected = name.removeprefix("mpi3d_sim_").partition("_")
+    selection = SELECTIONS[selected]
     sizes = [len(values) for values in selection]
     made_from: dict[str, Any] = {
         "look": look,

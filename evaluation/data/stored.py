@@ -1,40 +1,47 @@
-"""Arrays of images on disk, each with a record of what it was made from and of what it holds.
+"""Arrays of images on disk, opened by their records: what the kit made, and what it was given.
 
-The record `<name>.json` carries the SHA-256 of the images, which is computed once and believed
-while the file keeps its size and its time of change. Where a data root cannot be written, as in a
-container that mounts it read-only, what would go there goes to
-`AICROWD_OUTPUT_PATH/.dataset/<name>` instead.
+Neither is read whole once it has a record: each block is compared with its digest when something of
+it is first read, see `blocks`. What the kit made and finds damaged it makes again.
 """
 
-import hashlib
-import json
-import math
-import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.common.environment import output_path
 from evaluation.common.errors import KitError
-from evaluation.common.files import free_bytes, locked, whole_file, write_json
-from evaluation.common.terminal import progress
+from evaluation.common.files import free_bytes, locked, readable_size, reserve, whole_file
+from evaluation.common.images import IMAGE_SHAPE
+from evaluation.common.npy import header_of
+from evaluation.common.terminal import console, progress
+from evaluation.data.blocks import (
+    CHUNK,
+    IMAGE_BYTES,
+    Digests,
+    StoredImages,
+    changing,
+    digests_of,
+    images_of,
+)
+from evaluation.data.records import (
+    FileState,
+    Record,
+    folders,
+    place_to_write,
+    records,
+    write_record,
+)
 
-IMAGE_SHAPE = (64, 64, 3)
-BLOCK = 1024
-"""Images that are read or written at once: 12 MB."""
+Fill = Callable[[NDArray[np.uint8]], None]
+"""Writes all of the images it is given, uint8 (count, 64, 64, 3)."""
 
 
 def open_made(
-    name: str,
-    root: Path,
-    made_from: dict[str, Any],
-    count: int,
-    fill: Callable[[NDArray[np.uint8]], None],
-) -> tuple[np.memmap, str]:
+    name: str, root: Path, made_from: dict[str, Any], count: int, fill: Fill
+) -> tuple[StoredImages, str]:
     """Opens `<name>.npy`, making it first unless there is one made from the same.
 
     Processes that ask at the same time make it once; a killed one leaves nothing that is trusted.
@@ -44,139 +51,166 @@ def open_made(
         root: Folder of one folder a dataset.
         made_from: What the images depend on, as JSON has it.
         count: Number of images.
-        fill: Writes all of the images it is given, uint8 (count, 64, 64, 3).
+        fill: Makes them.
 
     Returns:
-        The memory-mapped images and the SHA-256 of their bytes.
+        The images and the SHA-256 of their bytes.
 
     Raises:
         KitError: nothing can be written, or the disk has no room.
     """
-    if found := _find_made(name, root, made_from):
-        return found
-    shape = (count, *IMAGE_SHAPE)
-    path = place_to_write(name, root) / f"{name}.npy"
-    with locked(path.parent, name):
-        if found := _find_made(name, root, made_from):
-            return found
-        with fresh_file(path, math.prod(shape)) as temporary:
-            images = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-            # Reserved, for writing to mapped memory when the disk is full kills the process.
-            with temporary.open("r+b") as stream:
-                os.posix_fallocate(stream.fileno(), 0, temporary.stat().st_size)
-            fill(images)
-        images = np.load(path, mmap_mode="r")
-        digest = _sha256(name, blocks_of(images), count)
-        _write_record(name, root, path, digest, made_from)
-    return images, digest
+    found = next(_made(name, root, made_from, count), None)
+    if found is None:
+        with locked(place_to_write(name, root), name):
+            found = next(_made(name, root, made_from, count), None)
+            if found is None:
+                found = _make(name, root, made_from, count, fill)
+    path, digests = found
+
+    def mend(block: int) -> Path:
+        with locked(place_to_write(name, root), name):
+            for other, known in _made(name, root, made_from, count):
+                if known == digests and opened(other).is_good(block):
+                    return other  # as another process has made it meanwhile
+            damaged = f"{images_of(block, block, count)} in {path} are damaged"
+            console.print(f"{damaged}; making all of {name} again", markup=False)
+            anew, digests_anew = _make(name, root, made_from, count, fill)
+        if digests_anew != digests:
+            raise changing(anew)
+        return anew
+
+    def opened(path: Path) -> StoredImages:
+        return StoredImages(path, len(_header(count)), count, digests.blocks, mend)
+
+    return opened(path), digests.sha256
 
 
-def fingerprint_of(
-    name: str, root: Path, path: Path, blocks: Iterable[NDArray[np.uint8]], count: int
-) -> str:
-    """The SHA-256 of the images in a file that was given to the kit, not made by it.
+def open_given(
+    name: str,
+    root: Path,
+    path: Path,
+    offset: int,
+    count: int,
+    chunks: Iterable[NDArray[np.uint8]] | None = None,
+) -> tuple[StoredImages, str]:
+    """Opens images in a file that was given to the kit, reading them once for their digests.
 
     Args:
         name: Name of the dataset.
         root: Folder of one folder a dataset.
         path: The file.
-        blocks: Its images in order, read only if the file is new or has changed.
+        offset: Where in it the images begin.
         count: Number of images.
-    """
-    for record in _records(name, root):
-        if record["file"] == _state_of(path):
-            return str(record["sha256"])
-    digest = _sha256(name, blocks, count)
-    _write_record(name, root, path, digest, made_from=None)
-    return digest
+        chunks: The images in order, from a reader that compares them with a checksum in the file.
+            None where the file has none: its content may not change then.
 
-
-def blocks_of(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    """Memory-mapped images in order, `BLOCK` at a time.
-
-    Each block is mapped by itself: the pages of one large map would pile up in memory.
-    """
-    assert isinstance(images, np.memmap)
-    assert images.filename is not None
-    for start in range(0, len(images), BLOCK):
-        shape = (min(BLOCK, len(images) - start), *IMAGE_SHAPE)
-        place = images.offset + start * math.prod(IMAGE_SHAPE)
-        yield np.memmap(images.filename, np.uint8, "r", place, shape)
-
-
-def _sha256(name: str, blocks: Iterable[NDArray[np.uint8]], count: int) -> str:
-    digest = hashlib.sha256()
-    with progress(f"Reading {name}", count) as advance:
-        for block in blocks:
-            digest.update(block.data)
-            advance(len(block))
-    return digest.hexdigest()
-
-
-def place_to_write(name: str, root: Path) -> Path:
-    """The folder for what the kit makes of a dataset, created if need be.
+    Returns:
+        The images and the SHA-256 of their bytes.
 
     Raises:
-        KitError: none can be written.
+        KitError: the file cannot be read, or is not what it was when it was read first.
     """
-    folders = _folders(name, root)
-    for folder in folders:
-        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        if existing.is_dir() and os.access(existing, os.W_OK):
-            folder.mkdir(parents=True, exist_ok=True)
-            return folder
-    raise KitError(
-        "DATA-READ-ONLY",
-        f"{name} has to be written, and neither {folders[0]} nor {folders[1]} can be",
-        "Make one of them writable, or set AICROWD_OUTPUT_PATH to a folder that is",
-    )
+    state = FileState.of(path)
+    place = (path.name, offset, count)
+    known = [
+        record
+        for record in records(name, root)
+        if record.made_from is None and (record.file.name, record.offset, record.count) == place
+    ]
+
+    def refuse(which: str) -> KitError:
+        own = [folder / f"{name}.json" for folder in folders(name, root)]
+        kept = " and ".join(str(record) for record in own if record.exists())
+        return KitError(
+            "DATA-CHANGED",
+            f"{which} of {path} are not what they were when the kit first read them",
+            f"Download {path.name} again, or, if you meant to change it, remove {kept}",
+        )
+
+    def mend(block: int) -> Path:
+        raise refuse(images_of(block, block, count))
+
+    unchanged = [record.digests for record in known if record.file == state]
+    if unchanged:
+        digests = unchanged[0]
+    else:
+        digests = _read(name, chunks or _chunks(path, offset, count), count)
+        if chunks is None and any(record.digests != digests for record in known):
+            raise refuse("images")
+        write_record(name, root, Record(None, state, offset, count, digests))
+    return StoredImages(path, offset, count, digests.blocks, mend), digests.sha256
 
 
-def _folders(name: str, root: Path) -> tuple[Path, Path]:
-    return root / name, output_path() / ".dataset" / name
+def recorded(name: str, root: Path) -> list[StoredImages]:
+    """The files of a dataset that the kit has records of, as they are."""
+
+    def let_be(block: int) -> Path:  # nothing is read but to be looked at
+        raise NotImplementedError
+
+    return [
+        StoredImages(path, record.offset, record.count, record.digests.blocks, let_be)
+        for record in records(name, root)
+        for folder in folders(name, root)
+        if (path := folder / record.file.name).is_file()
+    ]
 
 
-def _find_made(name: str, root: Path, made_from: dict[str, Any]) -> tuple[np.memmap, str] | None:
-    records = [record for record in _records(name, root) if record["made_from"] == made_from]
-    paths = [folder / f"{name}.npy" for folder in _folders(name, root)]
-    for path in filter(Path.is_file, paths):
-        for record in records:
-            digest = str(record["sha256"])
-            state = _state_of(path)
-            if record["file"] == state:
-                return np.load(path, mmap_mode="r"), digest
-            if record["file"]["bytes"] == state["bytes"]:
-                # Copying changes the time; the content tells.
-                images = np.load(path, mmap_mode="r")
-                if _sha256(name, blocks_of(images), len(images)) == digest:
-                    _write_record(name, root, path, digest, made_from)
-                    return images, digest
-    return None
+def _made(
+    name: str, root: Path, made_from: dict[str, Any], count: int
+) -> Iterator[tuple[Path, Digests]]:
+    """Files that were made from the same, and are whole as far as size and header tell."""
+    known = [record for record in records(name, root) if record.made_from == made_from]
+    header = _header(count)
+    for folder in folders(name, root):
+        path = folder / f"{name}.npy"
+        if not (known and path.is_file()):
+            continue
+        with path.open("rb") as stream:
+            begins_well = stream.read(len(header)) == header
+        if begins_well and path.stat().st_size == len(header) + count * IMAGE_BYTES:
+            yield from ((path, record.digests) for record in known)
 
 
-def _records(name: str, root: Path) -> list[dict[str, Any]]:
-    records = []
-    for folder in _folders(name, root):
-        with suppress(OSError, ValueError):  # a record that cannot be read is no record
-            record = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-            if isinstance(record, dict) and record.keys() >= {"made_from", "file", "sha256"}:
-                records.append(record)
-    return records
+def _make(
+    name: str, root: Path, made_from: dict[str, Any], count: int, fill: Fill
+) -> tuple[Path, Digests]:
+    """Makes the file, under the lock of its folder, and its record."""
+    path = place_to_write(name, root) / f"{name}.npy"
+    if path.exists():
+        console.print(f"{path} is damaged, or made by another version", markup=False)
+    header = _header(count)
+    size = len(header) + count * IMAGE_BYTES
+    with fresh_file(path, size) as temporary:
+        temporary.write_bytes(header)
+        reserve(temporary, size)
+        fill(np.memmap(temporary, np.uint8, "r+", len(header), (count, *IMAGE_SHAPE)))
+    digests = _read(name, _chunks(path, len(header), count), count)
+    record = Record(made_from, FileState.of(path), len(header), count, digests)
+    write_record(name, root, record)
+    return path, digests
 
 
-def _write_record(
-    name: str, root: Path, path: Path, digest: str, made_from: dict[str, Any] | None
-) -> None:
-    record = {"made_from": made_from, "file": _state_of(path), "sha256": digest}
-    # Where nothing can be written the digest is computed anew each time.
-    with suppress(KitError):
-        write_json(place_to_write(name, root) / f"{name}.json", record)
+def _header(count: int) -> bytes:
+    return header_of((count, *IMAGE_SHAPE), np.uint8)
 
 
-def _state_of(path: Path) -> dict[str, Any]:
-    # Whole seconds: layers of container images and archives keep no more.
-    state = path.stat()
-    return {"name": path.name, "bytes": state.st_size, "changed": int(state.st_mtime)}
+def _read(name: str, chunks: Iterable[NDArray[np.uint8]], count: int) -> Digests:
+    with progress(f"Reading {name}", count) as advance:
+
+        def watched() -> Iterator[NDArray[np.uint8]]:
+            for chunk in chunks:
+                yield chunk
+                advance(len(chunk))
+
+        return digests_of(watched())
+
+
+def _chunks(path: Path, offset: int, count: int) -> Iterator[NDArray[np.uint8]]:
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        for start in range(0, count, CHUNK):
+            images = np.fromfile(stream, np.uint8, min(CHUNK, count - start) * IMAGE_BYTES)
+            yield images.reshape(-1, *IMAGE_SHAPE)
 
 
 @contextmanager
@@ -194,7 +228,7 @@ def fresh_file(path: Path, size: int) -> Iterator[Path]:
     if size > room:
         raise KitError(
             "DATA-DISK-FULL",
-            f"{path} needs {size / 1e9:.1f} GB and its disk has {room / 1e9:.1f} GB free",
+            f"{path} needs {readable_size(size)} and its disk has {readable_size(room)} free",
             "Free some space, or name a folder on another disk with --data-root",
         )
     with whole_file(path) as temporary:

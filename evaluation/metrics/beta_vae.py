@@ -10,6 +10,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from evaluation.data.ground_truth import GroundTruthData
+from evaluation.metrics.arrays import checked_codes
 from evaluation.metrics.sampling import Representation, sample_rounds
 
 
@@ -32,15 +33,8 @@ def compute_beta_vae(
     """
     if ground_truth_data.num_factors == 1:
         return {"train_accuracy": 1.0, "eval_accuracy": 1.0}
-    train, evaluation = (
-        sample_rounds(
-            ground_truth_data,
-            representation_function,
-            _share_value,
-            (rounds, 2, batch_size),
-            random_state,
-        )
-        for rounds in (num_train, num_eval)
+    train, evaluation = sample(
+        ground_truth_data, representation_function, num_train, num_eval, batch_size, random_state
     )
     train_accuracy, eval_accuracy = accuracies(
         differences(train[1]), train[0], differences(evaluation[1]), evaluation[0]
@@ -48,11 +42,35 @@ def compute_beta_vae(
     return {"train_accuracy": train_accuracy, "eval_accuracy": eval_accuracy}
 
 
+def sample(
+    data: GroundTruthData,
+    representation: Representation,
+    num_train: int,
+    num_eval: int,
+    batch_size: int,
+    random_state: RandomState,
+) -> list[tuple[NDArray[np.int64], NDArray]]:
+    """Held factors (rounds,) and codes (rounds, 2, batch_size, d) of training and evaluation."""
+    return [
+        sample_rounds(data, representation, _share_value, (rounds, 2, batch_size), random_state)
+        for rounds in (num_train, num_eval)
+    ]
+
+
 def differences(pairs: NDArray) -> NDArray[np.float64]:
     """Mean absolute difference (rounds, d) of two groups of codes (rounds, 2, batch, d).
 
     Where sums overflow, with which the reference fails, they are made in float64.
+
+    Raises:
+        ValueError: codes of another shape, or not finite.
+
+    Example:
+        >>> one_round = [[[[0.0, 1.0], [2.0, 3.0]], [[0.0, 4.0], [2.0, 8.0]]]]
+        >>> differences(np.array(one_round))
+        array([[0., 4.]])
     """
+    pairs = checked_codes(pairs, "pairs", "rounds, 2, batch, d")
     # The reference averages in the type of the codes and keeps the result as float64.
     with np.errstate(over="ignore"):
         points = np.mean(np.abs(pairs[:, 0] - pairs[:, 1]), axis=1).astype(np.float64)
@@ -67,7 +85,13 @@ def accuracies(
     eval_points: NDArray[np.float64],
     eval_held: NDArray[np.int64],
 ) -> tuple[float, float]:
-    """Accuracies of logistic regression from points (rounds, d) to the held factor (rounds,)."""
+    """Accuracies of logistic regression from points (rounds, d) to the held factor (rounds,).
+
+    Example:
+        >>> points, held = np.array([[0.0, 4.0], [0.0, 5.0], [4.0, 0.0], [5.0, 0.0]]), [0, 0, 1, 1]
+        >>> accuracies(points, np.array(held), points[:2], np.array(held[:2]))
+        (1.0, 1.0)
+    """
     from sklearn.linear_model import LogisticRegression
 
     classifier = LogisticRegression().fit(points, held)

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from evaluation.data.ground_truth import GroundTruthData
+from evaluation.metrics.arrays import checked_samples
 from evaluation.metrics.boosting.model import fit, predict, training_predictions
-from evaluation.metrics.sampling import Representation, sample_points
+from evaluation.metrics.sampling import Representation, sample_train_and_test
 
 
 def compute_dci(
@@ -33,15 +34,18 @@ def compute_dci(
         What `dci` returns. Ties are broken by what `random_state` would give next; it is left as
         the reference leaves it.
     """
-    train, test = (
-        sample_points(ground_truth_data, representation_function, size, batch_size, random_state)
-        for size in (num_train, num_test)
+    drawn = sample_train_and_test(
+        ground_truth_data, representation_function, num_train, num_test, batch_size, random_state
     )
-    return dci(*train, *test, seed=int(deepcopy(random_state).randint(1 << 31)))
+    return dci(*drawn, seed=int(deepcopy(random_state).randint(1 << 31)))
 
 
 def dci(
-    codes: NDArray, factors: NDArray, test_codes: NDArray, test_factors: NDArray, seed: int = 0
+    codes: ArrayLike,
+    factors: ArrayLike,
+    test_codes: ArrayLike,
+    test_factors: ArrayLike,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """DCI of codes that predict factors.
 
@@ -60,10 +64,21 @@ def dci(
         accuracies), all in [0, 1]; and `importance_matrix` (d, k).
 
     Raises:
-        ValueError: a code is not finite as a float32.
+        ValueError: shapes that do not fit, codes that are not finite as float32, or factors that
+            are not discrete.
+
+    Example:
+        >>> factors = np.array([[color, size] for color in range(3) for size in range(4)])
+        >>> result = dci(factors, factors, factors, factors)
+        >>> round(result["disentanglement"], 4), round(result["completeness"], 4)
+        (1.0, 1.0)
+        >>> result["importance_matrix"].round(4) + 0.0
+        array([[1., 0.],
+               [0., 1.]])
     """
-    if not all(np.isfinite(part.astype(np.float32)).all() for part in (codes, test_codes)):
-        raise ValueError("Codes must be finite in float32, in which the trees compare them.")
+    codes, factors, test_codes, test_factors = checked_samples(
+        codes, factors, test_codes, test_factors
+    )
     model = fit(codes, factors, seed)
     importance = model.importances
     return {
@@ -80,6 +95,10 @@ def disentanglement(importance: NDArray[np.float64]) -> float:
 
     Rows weigh by their sums, equally if all are 0. Of the transposed matrix it is the completeness.
     With one column there is nothing to tell apart, and the reference's NaN is 1 here.
+
+    Example:
+        >>> round(disentanglement(np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])), 4)
+        0.6667
     """
     rows, columns = importance.shape
     if columns == 1:

@@ -13,6 +13,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from evaluation.data.ground_truth import GroundTruthData
+from evaluation.metrics.arrays import checked_codes
 from evaluation.metrics.sampling import Representation, sample_points, sample_rounds
 
 _ROUNDS_AT_ONCE = 1024
@@ -40,27 +41,29 @@ def compute_factor_vae(
         `train_accuracy` and `eval_accuracy` in [0, 1]; `num_active_dims`, which is the number of
         all dims, as in the reference; `training_votes` and `eval_votes`, (num_factors, d), whose
         columns number the active dims.
-    """
-    codes, _ = sample_points(
-        ground_truth_data,
-        representation_function,
-        num_variance_estimate,
-        num_variance_estimate,
-        random_state,
-    )
-    with np.errstate(over="ignore", invalid="ignore"):
-        variances = np.var(codes, axis=0, ddof=1)
-    active = np.sqrt(variances) >= prune_threshold
-    if not active.any():
-        return {"train_accuracy": 0.0, "eval_accuracy": 0.0, "num_active_dims": 0}
 
-    held, rounds = sample_rounds(
+    Raises:
+        ValueError: codes are not finite.
+
+    Example:
+        >>> from evaluation.data.ground_truth import IndexGrid
+        >>> grid = IndexGrid((3, 4))
+        >>> compute_factor_vae(grid, grid.factors_of, RandomState(0))["eval_accuracy"]
+        1.0
+    """
+    sampled = sample(
         ground_truth_data,
         representation_function,
-        _hold_first_value,
-        (num_train + num_eval, 1, batch_size),
+        batch_size,
+        num_train,
+        num_eval,
+        num_variance_estimate,
+        prune_threshold,
         random_state,
     )
+    if sampled is None:
+        return {"train_accuracy": 0.0, "eval_accuracy": 0.0, "num_active_dims": 0}
+    variances, active, held, rounds = sampled
     winners = least_varying_dims(rounds[:, 0], variances, active)
     shape = (ground_truth_data.num_factors, len(variances))
     training_votes = count_votes(held[:num_train], winners[:num_train], shape)
@@ -75,6 +78,36 @@ def compute_factor_vae(
     }
 
 
+def sample(
+    data: GroundTruthData,
+    representation: Representation,
+    batch_size: int,
+    num_train: int,
+    num_eval: int,
+    num_variance_estimate: int,
+    prune_threshold: float,
+    random_state: RandomState,
+) -> tuple[NDArray, NDArray[np.bool_], NDArray[np.int64], NDArray] | None:
+    """Variances (d,), the mask (d,) of the dims that take part, and what the rounds hold and give.
+
+    Returns:
+        Also the held factors (rounds,) and the codes (rounds, 1, batch_size, d) of all rounds, of
+        training and then of evaluation; None, with no rounds drawn, where no dim takes part.
+    """
+    codes, _ = sample_points(
+        data, representation, num_variance_estimate, num_variance_estimate, random_state
+    )
+    codes = checked_codes(codes)
+    with np.errstate(over="ignore", invalid="ignore"):
+        variances = np.var(codes, axis=0, ddof=1)
+    active = np.sqrt(variances) >= prune_threshold
+    if not active.any():
+        return None
+    shape = (num_train + num_eval, 1, batch_size)
+    held, rounds = sample_rounds(data, representation, _hold_first_value, shape, random_state)
+    return variances, active, held, rounds
+
+
 def least_varying_dims(
     rounds: NDArray, variances: NDArray, active: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
@@ -87,7 +120,16 @@ def least_varying_dims(
 
     Returns:
         Positions (rounds,) among the active dims.
+
+    Raises:
+        ValueError: codes of another shape, or not finite.
+
+    Example:
+        >>> rounds = np.array([[[0.0, 1.0], [0.0, 5.0]], [[3.0, 2.0], [9.0, 2.0]]])
+        >>> least_varying_dims(rounds, np.array([4.0, 4.0]), np.array([True, True]))
+        array([0, 1])
     """
+    rounds = checked_codes(rounds, "rounds", "rounds, batch, d")
     winners = np.empty(len(rounds), dtype=np.int64)
     for start in range(0, len(rounds), _ROUNDS_AT_ONCE):
         part = slice(start, start + _ROUNDS_AT_ONCE)
@@ -100,14 +142,25 @@ def least_varying_dims(
 def count_votes(
     held: NDArray[np.int64], winners: NDArray[np.int64], shape: tuple[int, int]
 ) -> NDArray[np.int64]:
-    """Votes (num_factors, d): how often each dim won while each factor was held."""
+    """Votes (num_factors, d): how often each dim won while each factor was held.
+
+    Example:
+        >>> count_votes(np.array([0, 1, 1]), np.array([0, 1, 0]), (2, 2))
+        array([[1, 0],
+               [1, 1]])
+    """
     return np.bincount(held * shape[1] + winners, minlength=shape[0] * shape[1]).reshape(shape)
 
 
 def vote_accuracies(
     training_votes: NDArray[np.int64], eval_votes: NDArray[np.int64]
 ) -> tuple[float, float]:
-    """Shares of votes that a majority vote for each dim, learnt in training, gets right."""
+    """Shares of votes that a majority vote for each dim, learnt in training, gets right.
+
+    Example:
+        >>> vote_accuracies(np.array([[8, 0], [1, 9]]), np.array([[3, 1], [0, 4]]))
+        (0.9444444444444444, 0.875)
+    """
     factor_of_dim = np.argmax(training_votes, axis=0)
     dims = np.arange(training_votes.shape[1])
     train, evaluation = (

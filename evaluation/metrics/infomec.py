@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from evaluation.common.devices import cores
 from evaluation.data.ground_truth import GroundTruthData
+from evaluation.metrics.arrays import checked_sample
 from evaluation.metrics.mutual_information import entropies, mutual_information
 from evaluation.metrics.sampling import Representation, sample_points
 
@@ -43,7 +44,7 @@ def compute_infomec(
     return infomec(codes, factors, discrete_codes)
 
 
-def infomec(codes: NDArray, factors: NDArray, discrete_codes: bool = False) -> dict[str, Any]:
+def infomec(codes: ArrayLike, factors: ArrayLike, discrete_codes: bool = False) -> dict[str, Any]:
     """InfoM, InfoC and InfoE, evaluated on the data that they are fitted to, as by the authors.
 
     Where the authors' estimator divides 0 by 0: a factor with one value is left out; a dim or a
@@ -58,7 +59,18 @@ def infomec(codes: NDArray, factors: NDArray, discrete_codes: bool = False) -> d
     Returns:
         `infom` and `infoc`, in [0, 1] but for estimates by chance; `infoe`, at most 1;
         `normalized_information` (varying factors, d); and the mask `active_dims` (d,).
+
+    Raises:
+        ValueError: shapes that do not fit, codes that are not finite, or factors that are not
+            discrete.
+
+    Example:
+        >>> factors = np.array([[color, size] for color in range(3) for size in range(4)] * 9)
+        >>> result = infomec(factors, factors, discrete_codes=True)
+        >>> round(result["infom"], 4), round(result["infoc"], 4), round(result["infoe"], 2)
+        (1.0, 1.0, 1.0)
     """
+    codes, factors = checked_sample(codes, factors)
     codes = codes.astype(np.float64)  # in which no span or deviation of float32 overflows
     spans = np.ptp(codes, axis=0)
     active = spans > (0 if discrete_codes else spans.max() * _LEAST_RANGE)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from evaluation.data.ground_truth import GroundTruthData
+from evaluation.metrics.arrays import checked_sample
 from evaluation.metrics.mutual_information import discretize
 from evaluation.metrics.sampling import Representation, sample_points
 
@@ -38,7 +39,7 @@ def compute_irs(
 
 
 def irs(
-    codes: NDArray, factors: NDArray, diff_quantile: float = 0.99, num_bins: int = 20
+    codes: ArrayLike, factors: ArrayLike, diff_quantile: float = 0.99, num_bins: int = 20
 ) -> dict[str, Any]:
     """How little each dim moves while its best factor stays and the others change.
 
@@ -50,7 +51,7 @@ def irs(
 
     Args:
         codes: (n, d).
-        factors: (n, k), discrete.
+        factors: (n, k), of any values, since they are binned.
         diff_quantile: Quantile in [0, 1] of the deviations within a bin; 1 is the paper's maximum.
         num_bins: Number of equal-width bins over the range of each factor.
 
@@ -59,7 +60,19 @@ def irs(
         codes of varying dims, as in the reference; and for the varying dims (a,) that there are,
         `IRS_matrix` (a, k), `disentanglement_scores` (a,), `parents` (a,), the number of each
         dim's factor, and `max_deviations` (a,).
+
+    Raises:
+        ValueError: shapes that do not fit, or numbers that are not finite.
+
+    Example:
+        >>> factors = np.array([[color, size] for color in range(3) for size in range(4)])
+        >>> irs(factors, factors)["IRS"]
+        1.0
+        >>> sums = factors.sum(axis=1, keepdims=True)
+        >>> round(irs(np.hstack([factors, sums]), factors)["IRS"], 4)
+        0.8
     """
+    codes, factors = checked_sample(codes, factors, continuous=True)
     bins = discretize(factors, num_bins)
     with np.errstate(over="ignore", invalid="ignore"):
         result = _irs(codes, bins, diff_quantile)

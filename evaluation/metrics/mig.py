@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from evaluation.data.ground_truth import GroundTruthData
+from evaluation.metrics.arrays import checked_sample
 from evaluation.metrics.mutual_information import discretize, entropies, mutual_information
 from evaluation.metrics.sampling import Representation, sample_points
 
@@ -33,7 +34,7 @@ def compute_mig(
     return mig(codes, factors, num_bins)
 
 
-def mig(codes: NDArray, factors: NDArray, num_bins: int = 20) -> dict[str, Any]:
+def mig(codes: ArrayLike, factors: ArrayLike, num_bins: int = 20) -> dict[str, Any]:
     """The gap between the two dims that tell most about a factor, averaged over the factors.
 
     Where the reference has no score: a factor with one value has no entropy, and the reference
@@ -47,7 +48,21 @@ def mig(codes: NDArray, factors: NDArray, num_bins: int = 20) -> dict[str, Any]:
 
     Returns:
         `discrete_mig` in [0, 1], and `mutual_information` (d, k) in nats.
+
+    Raises:
+        ValueError: shapes that do not fit, codes that are not finite, or factors that are not
+            discrete.
+
+    Example:
+        >>> import numpy as np
+        >>> factors = np.array([[color, size] for color in range(3) for size in range(4)])
+        >>> mig(factors, factors)["discrete_mig"]
+        1.0
+        >>> both_in_one_dim = np.hstack([factors, factors.sum(axis=1, keepdims=True)])
+        >>> round(mig(both_in_one_dim, factors)["discrete_mig"], 4)
+        0.6366
     """
+    codes, factors = checked_sample(codes, factors)
     information = mutual_information(discretize(codes, num_bins), factors)
     entropy = entropies(factors)
     ordered = np.sort(np.vstack((np.zeros_like(entropy), information)), axis=0)

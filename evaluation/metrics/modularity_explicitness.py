@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from evaluation.data.ground_truth import GroundTruthData
+from evaluation.metrics.arrays import checked_samples
 from evaluation.metrics.mutual_information import discretize, mutual_information
-from evaluation.metrics.sampling import Representation, sample_points
+from evaluation.metrics.sampling import Representation, sample_train_and_test
 
 
 def compute_modularity_explicitness(
@@ -28,9 +29,8 @@ def compute_modularity_explicitness(
     Returns:
         `modularity_score`, `explicitness_score_train`, `explicitness_score_test` in [0, 1].
     """
-    (codes, factors), (test_codes, test_factors) = (
-        sample_points(ground_truth_data, representation_function, size, batch_size, random_state)
-        for size in (num_train, num_test)
+    codes, factors, test_codes, test_factors = sample_train_and_test(
+        ground_truth_data, representation_function, num_train, num_test, batch_size, random_state
     )
     train, test = explicitness(codes, factors, test_codes, test_factors)
     return {
@@ -45,6 +45,10 @@ def modularity(information: NDArray[np.float64]) -> float:
 
     A dim without information counts as 0. With a single factor there is no other factor to inform
     about, and the reference's NaN is 1 here for a dim with information.
+
+    Example:
+        >>> modularity(np.array([[1.0, 0.0], [0.5, 0.5]]))
+        0.5
     """
     squared = np.square(information)
     largest = np.max(squared, axis=1)
@@ -55,7 +59,7 @@ def modularity(information: NDArray[np.float64]) -> float:
 
 
 def explicitness(
-    codes: NDArray, factors: NDArray, test_codes: NDArray, test_factors: NDArray
+    codes: ArrayLike, factors: ArrayLike, test_codes: ArrayLike, test_factors: ArrayLike
 ) -> tuple[float, float]:
     """Mean area under the ROC curve of logistic regression, one value against the rest.
 
@@ -73,7 +77,19 @@ def explicitness(
 
     Returns:
         Training and test area in [0, 1].
+
+    Raises:
+        ValueError: shapes that do not fit, codes that are not finite, or factors that are not
+            discrete.
+
+    Example:
+        >>> factors = np.array([[color, size] for color in range(3) for size in range(4)])
+        >>> explicitness(factors, factors, factors, factors)
+        (1.0, 1.0)
     """
+    codes, factors, test_codes, test_factors = checked_samples(
+        codes, factors, test_codes, test_factors
+    )
     from sklearn.linear_model import LogisticRegression
 
     with np.errstate(over="ignore", invalid="ignore"):

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from evaluation.common.devices import cores
 from evaluation.data.ground_truth import GroundTruthData
-from evaluation.metrics.sampling import Representation, sample_points
+from evaluation.metrics.arrays import checked_sample, checked_samples
+from evaluation.metrics.sampling import Representation, sample_train_and_test
 
 _LEAST_VARIANCE = 1e-12
 
@@ -31,16 +32,15 @@ def compute_sap(
     Returns:
         `SAP_score` in [0, 1], and `score_matrix` (d, k).
     """
-    train, test = (
-        sample_points(ground_truth_data, representation_function, size, batch_size, random_state)
-        for size in (num_train, num_test)
+    drawn = sample_train_and_test(
+        ground_truth_data, representation_function, num_train, num_test, batch_size, random_state
     )
-    matrix = squared_correlations(*train) if continuous_factors else accuracies(*train, *test)
+    matrix = squared_correlations(*drawn[:2]) if continuous_factors else accuracies(*drawn)
     return {"SAP_score": mean_gap(matrix), "score_matrix": matrix}
 
 
 def accuracies(
-    codes: NDArray, factors: NDArray, test_codes: NDArray, test_factors: NDArray
+    codes: ArrayLike, factors: ArrayLike, test_codes: ArrayLike, test_factors: ArrayLike
 ) -> NDArray[np.float64]:
     """Test accuracy (d, k) of a linear classifier of each factor from each dim alone.
 
@@ -51,7 +51,20 @@ def accuracies(
         factors: (n, k), discrete.
         test_codes: (m, d).
         test_factors: (m, k).
+
+    Raises:
+        ValueError: shapes that do not fit, codes that are not finite, or factors that are not
+            discrete.
+
+    Example:
+        >>> factors = np.array([[color, size] for color in range(3) for size in range(4)])
+        >>> accuracies(factors, factors, factors, factors).round(2)
+        array([[0.67, 0.25],
+               [0.33, 0.5 ]])
     """
+    codes, factors, test_codes, test_factors = checked_samples(
+        codes, factors, test_codes, test_factors
+    )
     from sklearn.svm import LinearSVC
 
     def accuracy(pair: tuple[int, int]) -> float:
@@ -68,12 +81,24 @@ def accuracies(
         return np.array(list(threads.map(accuracy, np.ndindex(shape)))).reshape(shape)
 
 
-def squared_correlations(codes: NDArray, factors: NDArray) -> NDArray[np.float64]:
+def squared_correlations(codes: ArrayLike, factors: ArrayLike) -> NDArray[np.float64]:
     """Squared correlation (d, k) of each dim of (n, d) with each continuous factor of (n, k).
 
     0 where the dim's variance is at most 1e-12, as in the reference, and where the factor has one
     value, for which the reference gives NaN.
+
+    Raises:
+        ValueError: shapes that do not fit, or numbers that are not finite.
+
+    Example:
+        >>> factors = np.array([[color, size] for color in range(3) for size in range(4)])
+        >>> codes = np.hstack([factors, factors.sum(axis=1, keepdims=True)])
+        >>> squared_correlations(codes, factors).round(2)
+        array([[1.  , 0.  ],
+               [0.  , 1.  ],
+               [0.35, 0.65]])
     """
+    codes, factors = checked_sample(codes, factors, continuous=True)
     matrix = np.zeros((codes.shape[1], factors.shape[1]))
     for dim, factor in np.ndindex(matrix.shape):
         covariance = np.cov(codes[:, dim], factors[:, factor], ddof=1)
@@ -86,6 +111,10 @@ def mean_gap(matrix: NDArray[np.float64]) -> float:
     """Mean over factors of the gap between the two best dims of (d, k).
 
     With one dim the reference fails; here the runner-up predicts nothing.
+
+    Example:
+        >>> mean_gap(np.array([[1.0, 0.25], [0.5, 0.75]]))
+        0.5
     """
     ordered = np.sort(np.vstack((np.zeros(matrix.shape[1]), matrix)), axis=0)
     return float(np.mean(ordered[-1] - ordered[-2]))

@@ -1,5 +1,6 @@
 """Where the challenge's contract, or a user's path, says that a representation is."""
 
+import errno
 import os
 import shlex
 from collections import Counter
@@ -44,7 +45,7 @@ class Found:
         if whole.parent.name == "representation" and experiment.name:
             named = experiment
         else:
-            named = whole.with_suffix("") if self.kind in _SUFFIXES.values() else whole
+            named = whole if self.kind == "savedmodel" else whole.with_suffix("")
         starts = reversed(range(1, len(named.parts)))
         return ["/".join(path.parts[start:]) for start in starts for path in (named, whole)]
 
@@ -116,9 +117,22 @@ def given_codes(path: Path) -> Found:
     Raises:
         KitError: there is no such file.
     """
+    _refuse_circle(path, "CODES-UNREADABLE")
     if not path.is_file():
-        raise KitError("CODES-UNREADABLE", f"{path} is no file", "Give the path of a .npy file")
+        raise KitError("CODES-UNREADABLE", f"{path} is no file", "Give a table of codes")
     return Found(path, "codes")
+
+
+def all_given_codes(paths: Sequence[Path]) -> tuple[list[Found], list[KitError]]:
+    """What `given_codes` finds at several paths, and what it refuses, one by one."""
+    found: list[Found] = []
+    refused: list[KitError] = []
+    for path in paths:
+        try:
+            found.append(given_codes(path))
+        except KitError as refusal:
+            refused.append(refusal)
+    return found, refused
 
 
 def refuse_others(folder: Path, names: Container[str]) -> None:
@@ -137,8 +151,26 @@ def refuse_others(folder: Path, names: Container[str]) -> None:
         )
 
 
+def _refuse_circle(path: Path, code: str) -> None:
+    """Refuses links that lead in a circle, which `is_file` and `is_dir` take for nothing.
+
+    Raises:
+        KitError: with the code `code`.
+    """
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise KitError(
+                code,
+                f"{path} is a link to itself, or leads through one",
+                "Make the link anew, or give the path of the file that was meant",
+            ) from None
+
+
 def _groups(path: Path) -> list[list[Found]]:
     """What `path` holds, or what each member of it holds where it is a folder of several."""
+    _refuse_circle(path, "REPRESENTATION-UNREADABLE")
     try:
         path.lstat()
         held = _held(path)

@@ -5,17 +5,20 @@ from dataclasses import dataclass
 
 from evaluation.common import flags
 
-IMAGE_SHAPE = (64, 64, 3)
-"""Height, width and channels of the challenge's images."""
-
 ANSWER_BATCH = 16
-"""Size of the batch that `answer_seconds` speaks of: the smallest of disentanglement_lib's."""
+"""Images of a small batch: the smallest of disentanglement_lib's."""
 
 ENCODING_BATCH = {"cpu": 32, "cuda": 1024}
 """Images a batch. CPUs are no faster beyond; a GPU out of memory halves its batch by itself."""
 
 WORK_MIB = 256
 """Room in the only folder that a representation may write to."""
+
+WORK_FILES = 10_000
+"""Files and folders there, each of which takes memory of the kernel's."""
+
+OPEN_FILES = 1024
+"""Files that a process of a representation may have open."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Limits:
 
     load_seconds: float = 180.0
     answer_seconds: float = 60.0
+    total_seconds: float = 4 * 3600.0
+    cpu_seconds: float = 48 * 3600.0
     memory_gib: float = 12.0
     processes: int = 16
     threads: int = 1024
@@ -42,8 +47,10 @@ class Limits:
 
 _HELP = {
     "load_seconds": "seconds that loading a representation may take",
-    "answer_seconds": f"seconds that encoding a batch of {ANSWER_BATCH} images may take",
-    "memory_gib": "GiB of resident memory of a representation, all its processes together",
+    "answer_seconds": "seconds that encoding one batch may take, whatever its size",
+    "total_seconds": "seconds that loading and all batches may take together",
+    "cpu_seconds": "seconds of processors' time, over all its processes and those that ended",
+    "memory_gib": "GiB of memory of a representation, all its processes together",
     "processes": "processes that a representation may have at once",
     "threads": "threads that a representation may have at once, over all its processes",
     "dims": "dimensions that a representation may have",

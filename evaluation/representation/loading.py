@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.representation.refusals import RefusalError
+
 Encode = Callable[[NDArray[np.uint8]], NDArray]
 """Maps images (n, height, width, 3) to whatever the representation makes of them."""
 
@@ -18,19 +20,13 @@ PLAIN = "plain"
 """The representation as it was handed in, called as the challenge's kit calls it."""
 
 OPTIMISED = "optimised"
-"""The same in its fastest form, where the kind has one."""
+"""The same in its fastest form in float32, where the kind has one."""
+
+BF16 = "bf16"
+"""The same in bfloat16, where that was asked for and the kind has such a form."""
 
 SIGNATURE = "representation"
 INPUT = "images"
-
-
-class RefusalError(Exception):
-    """A problem with the representation: a code of `supervisor.REMEDIES`, and what is wrong."""
-
-    def __init__(self, code: str, problem: str) -> None:
-        super().__init__(code, problem)
-        self.code = code
-        self.problem = problem
 
 
 def load(kind: str, path: Path, device: str, precision: str) -> dict[str, Encode]:
@@ -45,10 +41,10 @@ def load(kind: str, path: Path, device: str, precision: str) -> dict[str, Encode
 def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Encode]:
     import torch
 
-    from evaluation.representation import packed_torchscript
+    from evaluation.representation import packed_torchscript, torchscript_checks
 
-    # "float32" promises float32: no TF32 in convolutions.
-    torch.backends.cudnn.allow_tf32 = precision != "float32"
+    # float32 is float32: no TF32 in convolutions.
+    torch.backends.cudnn.allow_tf32 = False
     try:
         module = torch.jit.load(str(path), map_location=device)
     except RuntimeError as error:
@@ -56,6 +52,7 @@ def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Enco
         raise RefusalError(
             "REPRESENTATION-LOAD", f"is no TorchScript that loads: {cause}"
         ) from None
+    torchscript_checks.refuse_files(module)
 
     def encode(run: Any, images: NDArray[np.uint8], memory_format: torch.memory_format) -> NDArray:
         # NHWC bytes seen as NCHW are in channels-last order already.
@@ -63,31 +60,34 @@ def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Enco
         batch = batch.to(torch.float32, memory_format=memory_format).div_(255)
         with torch.inference_mode():
             codes = run(batch)
-        if not isinstance(codes, torch.Tensor):
-            raise RefusalError(
-                "REPRESENTATION-SHAPE", f"returns a {type(codes).__name__}, no tensor"
-            )
+        torchscript_checks.refuse_other_than_dense(codes)
         return codes.cpu().float().numpy() if codes.is_floating_point() else codes.cpu().numpy()
 
     forms: dict[str, Encode] = {
         PLAIN: lambda images: encode(module, images, torch.contiguous_format)
     }
-    try:
-        # Fails for a module in training mode, which must be seen to be so.
-        fast = torch.jit.freeze(torch.jit.load(str(path), map_location=device))
-        if device == "cpu" and torch.backends.mkldnn.is_available():
-            # Autocast, which leaves them alone, does the rest.
-            packed_torchscript.pack_convolutions(fast, packed_torchscript.DTYPES[precision])
-    except RuntimeError:
-        fast = None
-    if fast is not None:
+
+    def add_fast(form: str, dtype: torch.dtype) -> None:
+        try:
+            # Fails for a module in training mode, which must be seen to be so.
+            fast = torch.jit.freeze(torch.jit.load(str(path), map_location=device))
+            if device == "cpu" and torch.backends.mkldnn.is_available():
+                # Fails where the processor has no bfloat16.
+                packed_torchscript.pack_convolutions(fast, dtype)
+        except RuntimeError:
+            return
 
         def encode_fast(images: NDArray[np.uint8]) -> NDArray:
-            bf16 = precision == "bf16"
-            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
+            # Autocast leaves packed convolutions alone, and does the rest.
+            in_bf16 = dtype == torch.bfloat16
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=in_bf16):
                 return encode(fast, images, torch.channels_last)
 
-        forms[OPTIMISED] = encode_fast
+        forms[form] = encode_fast
+
+    add_fast(OPTIMISED, torch.float32)
+    if precision == "bf16":
+        add_fast(BF16, torch.bfloat16)
     return {name: _halving_when_full(form) for name, form in forms.items()}
 
 

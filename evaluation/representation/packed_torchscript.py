@@ -9,9 +9,6 @@ from typing import Any
 
 import torch
 
-DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
-"""What convolutions compute in, by the `--precision` that was asked for."""
-
 _CONVOLUTIONS = ("aten::_convolution", "aten::conv2d")
 _ACTIVATIONS = ("aten::relu", "aten::relu_")
 

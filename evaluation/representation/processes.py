@@ -6,16 +6,27 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+_MEMORY = ("VmRSS:", "VmSwap:", "VmPTE:", "HugetlbPages:")
+# Page tables too: to read memory that was never written takes no other.
+
+_USER_TICKS = 11  # fields of /proc/PID/stat, counted from the one after the name
+_CHILDRENS_SYSTEM_TICKS = 14
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a tree of processes uses now. Pages that they share count once for each."""
+    """What a tree of processes uses now. Pages that they share count once for each.
+
+    Args:
+        cpu_seconds: Processors' time of these, and of those that ended and were waited for.
+    """
 
     processes: int
     threads: int
-    resident_bytes: int
+    memory_bytes: int
+    cpu_seconds: float
 
 
 def descendants(root: int) -> list[int]:
@@ -36,15 +47,41 @@ def descendants(root: int) -> list[int]:
 
 def usage(pids: list[int]) -> Usage:
     """Usage of the processes `pids`; those that ended meanwhile count nothing."""
-    processes = threads = resident = 0
+    processes = threads = memory = 0
+    cpu = 0.0
     for pid in pids:
         try:
-            resident += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
-            threads += len(os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208 - polled often
-            processes += 1
+            cpu += _cpu_seconds(pid)
+            status = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
         except OSError:
             continue
-    return Usage(processes, threads, resident)
+        processes += 1
+        for line in status:
+            name, _, value = line.partition("\t")
+            if name in _MEMORY:
+                memory += int(value.split()[0]) << 10
+            elif name == "Threads:":
+                threads += int(value)
+    return Usage(processes, threads, memory, cpu)
+
+
+def _cpu_seconds(pid: int) -> float:
+    # The name before it is in parentheses and may hold anything, parentheses too.
+    fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    ticks = sum(map(int, fields[_USER_TICKS : _CHILDRENS_SYSTEM_TICKS + 1]))
+    return ticks / _TICKS_PER_SECOND
+
+
+def bytes_in_own_folder(pid: int, folder: Path) -> int:
+    """Bytes in a file system that the process `pid` alone has mounted at `folder`, if it has."""
+    seen_by_it = f"/proc/{pid}/root{folder}"
+    try:
+        if os.stat(seen_by_it).st_dev == folder.stat().st_dev:  # noqa: PTH116 - polled often
+            return 0
+        room = os.statvfs(seen_by_it)
+    except OSError:
+        return 0
+    return (room.f_blocks - room.f_bfree) * room.f_frsize
 
 
 def kill_descendants(root: int) -> bool:

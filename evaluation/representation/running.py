@@ -1,23 +1,29 @@
 """What a participant handed in, as something that gives codes."""
 
-import tempfile
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.code_store import first_nonfinite_row
-from evaluation.common.errors import KitError
+from evaluation.common.devices import Placement, Precision
+from evaluation.common.errors import KitError, require
 from evaluation.representation.finding import Found
+from evaluation.representation.finite import first_nonfinite_row
 from evaluation.representation.limits import ENCODING_BATCH, Limits
-from evaluation.representation.loading import PLAIN
-from evaluation.representation.staging import copy_aside
-from evaluation.representation.supervisor import Worker
+from evaluation.representation.loading import BF16, PLAIN
+from evaluation.representation.staging import copy_aside, private_folder
+from evaluation.representation.supervisor import Order, Worker
+from evaluation.representation.watching import Use
+
+_NEEDS = {"torchscript": "torch", "dill": "dill", "savedmodel": "tensorflow"}
+"""The package that runs each kind."""
 
 
-class Representation:
+CPU = Placement()
+
+
+class RunningRepresentation:
     """A representation that runs, for the time of a `with` block.
 
     What is run is a private copy, whose hash `sha256` is. Its form is PLAIN until somebody sets
@@ -25,42 +31,42 @@ class Representation:
 
     Args:
         found: Where it is.
-        device: "cpu" or "cuda".
-        precision: "float32", or "bf16" for the fast form of TorchScript.
+        placement: Where; bf16 is for the fast form of TorchScript.
         limits: What it may use.
     """
 
     def __init__(
         self,
         found: Found,
-        device: str = "cpu",
-        precision: str = "float32",
+        placement: Placement = CPU,
         limits: Limits | None = None,
     ) -> None:
         self.found = found
-        self.device = device
-        self.precision = precision
+        self.placement = placement
         self.limits = limits or Limits()
         self.form = PLAIN
         self.dim: int | None = None
-        self.batch = ENCODING_BATCH[device]
+        self.batch = ENCODING_BATCH[placement.kind]
         self._exit = ExitStack()
 
-    def __enter__(self) -> "Representation":
+    def __enter__(self) -> "RunningRepresentation":
+        require(_NEEDS[self.found.kind])
         with ExitStack() as stack:
-            stage = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="representation-")))
+            stage = stack.enter_context(private_folder())
             copy, self.sha256 = copy_aside(self.found.path, stage, self.limits)
             work = stage / "work"
             work.mkdir()
             self._worker = stack.enter_context(
                 Worker(
-                    copy,
-                    self.found.kind,
-                    work,
-                    str(self.found.path),
-                    self.device,
-                    self.precision,
-                    self.batch,
+                    Order(
+                        path=copy,
+                        kind=self.found.kind,
+                        work=work,
+                        shown=str(self.found.path),
+                        device=self.placement.device,
+                        precision=self.placement.precision,
+                        batch=self.batch,
+                    ),
                     self.limits,
                 )
             )
@@ -76,6 +82,11 @@ class Representation:
         self._exit.close()
 
     @property
+    def used_precision(self) -> Precision:
+        """What codes are computed in: bf16 may have been asked for and not be had."""
+        return "bf16" if self.form == BF16 else "float32"
+
+    @property
     def forms(self) -> list[str]:
         """Names of the forms in which it runs."""
         return self._worker.forms
@@ -84,6 +95,11 @@ class Representation:
     def missing_isolation(self) -> list[str]:
         """What of the sandbox could not be had here, a phrase each."""
         return self._worker.missing
+
+    @property
+    def used(self) -> Use:
+        """The most that it used so far, as its worker was watched."""
+        return self._worker.used
 
     def encode(self, images: NDArray[np.uint8]) -> NDArray:
         """Codes (n, dims) of at most `batch` images (n, 64, 64, 3).

@@ -1,13 +1,67 @@
-"""Files that a participant may have made into anything, read with care."""
+"""Files that a participant may have made into anything, read with care and copied aside."""
 
+import fcntl
+import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from evaluation.common.errors import KitError
 from evaluation.common.files import sha256_of
 from evaluation.representation.limits import Limits
+
+_PREFIX = "representation-"
+_LOCK = ".lock"
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """Yields a new temporary folder, and removes it, and those of graders that were killed.
+
+    A grader holds a lock in its folder. The system lets go of it when the grader ends, however it
+    ends, so a folder whose lock can be had is nobody's.
+    """
+    _sweep(Path(tempfile.gettempdir()))
+    folder, lock = _locked_folder()
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+        lock.close()
+
+
+def _locked_folder() -> tuple[Path, TextIO]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        lock = (folder / _LOCK).open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (folder / _LOCK).exists():
+            return folder, lock
+        lock.close()  # it was swept before it was locked
+
+
+def _sweep(parent: Path) -> None:
+    for folder in parent.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # another's, or another sweeps too
+            if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+                continue
+            with (folder / _LOCK).open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Removes a folder, and its lock last: without one no later run would sweep it."""
+    for member in folder.iterdir():
+        if member.is_dir() and not member.is_symlink():
+            shutil.rmtree(member, ignore_errors=True)
+        elif member.name != _LOCK:
+            member.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def copy_aside(path: Path, stage: Path, limits: Limits) -> tuple[Path, str]:

@@ -11,9 +11,9 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,37 +23,22 @@ from numpy.typing import NDArray
 
 from evaluation.common import environment
 from evaluation.common.errors import KitError
-from evaluation.representation import processes
-from evaluation.representation.limits import ANSWER_BATCH, IMAGE_SHAPE, Limits
+from evaluation.common.escaping import visible
+from evaluation.common.images import IMAGE_SHAPE
+from evaluation.representation import memory_group, processes
+from evaluation.representation.limits import Limits
 from evaluation.representation.loading import PLAIN
+from evaluation.representation.refusals import REMEDIES
+from evaluation.representation.watching import WATCH_SECONDS, Use, Watch
 
-_WATCH_SECONDS = 0.05
 _LONGEST_LINE = 1 << 16
 _LONGEST_TEXT = 300
 _DTYPES = ("float16", "float32", "float64")
 
-REMEDIES = {
-    "REPRESENTATION-LOAD": "Export it anew and load it once yourself before handing it in",
-    "REPRESENTATION-MODULE": "Install that module here, or pickle its code by value",
-    "REPRESENTATION-SIGNATURE": "Save it with a signature 'representation' of one input 'images'",
-    "REPRESENTATION-RAISES": "It must take float images (n, 3, 64, 64) in [0, 1] (TensorFlow: "
-    "(n, 64, 64, 3)) for any n",
-    "REPRESENTATION-FORBIDDEN": "A representation may not open sockets, nor write outside its "
-    "temporary folder",
-    "REPRESENTATION-SHAPE": "Return one row of numbers for each image: (n, dims)",
-    "REPRESENTATION-DTYPE": "Convert the codes to one of these",
-    "REPRESENTATION-DIMS": "The challenge's metrics compare dims, so return 2 or more; --max-dims "
-    "raises the other end",
-    "REPRESENTATION-SLOW": "Make it faster, or raise --max-answer-seconds or --max-load-seconds",
-    "REPRESENTATION-MEMORY": "Make it smaller, or raise --max-memory-gib",
-    "REPRESENTATION-PROCESSES": "Start fewer, or raise --max-processes or --max-threads",
-    "REPRESENTATION-DIED": "Load and run it once yourself to see why",
-}
-"""What to do about each refusal that a worker or its supervision may end in."""
 
-
-class Worker:
-    """One representation in a process of its own, for the time of a `with` block.
+@dataclass(frozen=True)
+class Order:
+    """What a worker is to run, and how.
 
     Args:
         path: The file or folder to load; it must not change while the worker lives.
@@ -63,50 +48,55 @@ class Worker:
         device: "cpu" or "cuda".
         precision: "float32" or "bf16".
         batch: Most images a request.
+    """
+
+    path: Path
+    kind: str
+    work: Path
+    shown: str
+    device: str
+    precision: str
+    batch: int
+
+
+class Worker:
+    """One representation in a process of its own, for the time of a `with` block.
+
+    Args:
+        order: What it is to run.
+        limits: What that may use.
 
     Attributes:
         missing: What of the sandbox could not be had, a phrase each.
         forms: Names of the forms in which the representation runs.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        kind: str,
-        work: Path,
-        shown: str,
-        device: str,
-        precision: str,
-        batch: int,
-        limits: Limits,
-    ) -> None:
-        self._order = {"path": str(path), "kind": kind, "work": str(work)}
-        self._order |= {"device": device, "precision": precision}
-        self._work = work
-        self._shown = shown
-        self._batch = batch
+    def __init__(self, order: Order, limits: Limits) -> None:
+        self._order = order
         self._limits = limits
+        self._busy_seconds = 0.0
         self.missing: list[str] = []
         self.forms: list[str] = []
 
     def __enter__(self) -> "Worker":
         memory = os.memfd_create("images", os.MFD_ALLOW_SEALING)
-        os.ftruncate(memory, self._batch * int(np.prod(IMAGE_SHAPE)))
+        os.ftruncate(memory, self._order.batch * int(np.prod(IMAGE_SHAPE)))
         _seal_size(memory)
         self._mapped = mmap.mmap(memory, 0)
         self.pixels = np.frombuffer(self._mapped, dtype=np.uint8).reshape(-1, *IMAGE_SHAPE)
         their_requests, self._requests = os.pipe()
         self._answers, their_answers = os.pipe()
         theirs = {"requests": their_requests, "answers": their_answers, "images": memory}
+        self._group = memory_group.make(self._limits.memory_bytes)
         self._process = subprocess.Popen(
             [
                 sys.executable,
                 "-m",
                 "evaluation.representation.worker",
-                json.dumps({**self._order, **theirs}),
+                json.dumps({**self._instructions(), **theirs}),
             ],
-            cwd=self._work,
-            env=environment.of_worker(self._work),
+            cwd=self._order.work,
+            env=environment.of_worker(self._order.work),
             pass_fds=theirs.values(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -116,18 +106,29 @@ class Worker:
         for handle in theirs.values():
             os.close(handle)
         self._received = bytearray()
-        self._breach: tuple[str, str] | None = None
-        self._ending = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
-        self._watcher.start()
+        self._watch = Watch(
+            self._process.pid, self._order.work, self._limits, self._group, self._kill
+        )
         try:
             self._begin(self._limits.load_seconds, "loading")
             self.missing = self._texts("missing")
             self.forms = self._texts("forms")
+            self._count_time()
         except BaseException:
             self._end()
             raise
         return self
+
+    def _instructions(self) -> dict[str, Any]:
+        return {
+            "path": str(self._order.path),
+            "kind": self._order.kind,
+            "work": str(self._order.work),
+            "device": self._order.device,
+            "precision": self._order.precision,
+            "grader": os.getpid(),
+            "group": None if self._group is None else str(self._group.folder),
+        }
 
     def __exit__(
         self,
@@ -137,6 +138,11 @@ class Worker:
     ) -> None:
         self._end()
 
+    @property
+    def used(self) -> Use:
+        """The most that the representation used so far; all that it used once it has ended."""
+        return replace(self._watch.used, wall_seconds=self._busy_seconds)
+
     def encode(self, images: int, form: str = PLAIN) -> NDArray:
         """Codes (images, dims), finite or not, of the first rows of `pixels`, which hold images.
 
@@ -144,8 +150,7 @@ class Worker:
             KitError: the representation failed, broke a limit, or answered with anything but one
                 row of floating-point numbers an image; the worker is of no further use then.
         """
-        batches = max(1.0, images / ANSWER_BATCH)
-        self._begin(self._limits.answer_seconds * batches, f"encoding {images} images")
+        self._begin(self._limits.answer_seconds, f"encoding {images} images")
         request = json.dumps({"images": images, "form": form})
         try:
             os.write(self._requests, request.encode() + b"\n")
@@ -165,11 +170,21 @@ class Worker:
             problem = f"returns {shape[1]:,} dims; 2 to {self._limits.dims:,} are allowed"
             raise self._refusal("REPRESENTATION-DIMS", problem)
         payload = self._receive(shape[0] * shape[1] * np.dtype(dtype).itemsize)
+        self._count_time()
         return np.frombuffer(payload, dtype=dtype).reshape(shape)
 
     def _begin(self, seconds: float, doing: str) -> None:
-        self._deadline = time.monotonic() + seconds
-        self._doing = f"after {seconds:,.0f} s still {doing}"
+        left = self._limits.total_seconds - self._busy_seconds
+        self._began = time.monotonic()
+        self._deadline = self._began + min(seconds, left)
+        if seconds <= left:
+            self._late = "REPRESENTATION-SLOW", f"was after {seconds:,.3g} s still {doing}"
+        else:
+            total = f"{self._limits.total_seconds:,.6g} s"
+            self._late = "REPRESENTATION-TIME", f"took {total} in all and was still {doing}"
+
+    def _count_time(self) -> None:
+        self._busy_seconds += time.monotonic() - self._began
 
     def _answer(self, *keys: str) -> dict[str, Any]:
         """The next answer, which has `keys`; a refusal in its place is raised."""
@@ -208,9 +223,10 @@ class Worker:
     def _receive_more(self) -> None:
         """Waits for the next bytes, no longer than until the deadline."""
         while True:
-            ready, _, _ = select.select([self._answers], [], [], _WATCH_SECONDS)
+            ready, _, _ = select.select([self._answers], [], [], WATCH_SECONDS)
             if time.monotonic() > self._deadline:
-                raise self._refusal("REPRESENTATION-SLOW", f"was {self._doing}")
+                self._count_time()
+                raise self._refusal(*self._late)
             if ready:
                 received = os.read(self._answers, 1 << 20)
                 if not received:
@@ -219,26 +235,6 @@ class Worker:
                 return
             if self._process.poll() is not None:
                 raise self._refusal("REPRESENTATION-DIED", self._death())
-
-    def _watch(self) -> None:
-        """Ends the worker when it first takes too much, also while nobody asks it anything."""
-        while self._breach is None and not self._ending.wait(_WATCH_SECONDS):
-            self._breach = self._broken_limit()
-        if self._breach is not None:
-            self._kill()
-
-    def _broken_limit(self) -> tuple[str, str] | None:
-        """Code and problem of the limit that the worker is beyond now, if it is."""
-        used = processes.usage(processes.descendants(self._process.pid))
-        limits = self._limits
-        if used.resident_bytes > limits.memory_bytes:
-            problem = f"uses more than {limits.memory_gib:g} GiB of memory"
-            return "REPRESENTATION-MEMORY", problem
-        if used.processes > limits.processes or used.threads > limits.threads:
-            problem = f"runs {used.processes} processes with {used.threads} threads; "
-            problem += f"{limits.processes} and {limits.threads} are allowed"
-            return "REPRESENTATION-PROCESSES", problem
-        return None
 
     def _death(self) -> str:
         try:
@@ -253,22 +249,23 @@ class Worker:
         return self._refusal("REPRESENTATION-DIED", "garbles its answers")
 
     def _refusal(self, code: str, problem: str) -> KitError:
-        if self._breach is not None:  # all else may follow from the end that it led to
-            code, problem = self._breach
-        return KitError(code, f"{self._shown} {self._clean(problem)}", REMEDIES[code])
+        # All else may follow from the end that a breach led to.
+        code, problem = self._watch.breach or (code, problem)
+        return KitError(code, f"{self._order.shown} {self._clean(problem)}", REMEDIES[code])
 
     @staticmethod
     def _clean(text: str) -> str:
-        """One line of printable characters, cut where it is long."""
-        line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+        """One line, cut where it is long."""
+        line = visible(" ".join(text.split()))
         return line if len(line) <= _LONGEST_TEXT else line[:_LONGEST_TEXT] + " …"
 
     def _end(self) -> None:
-        self._ending.set()
-        self._watcher.join()
+        self._watch.stop()
         os.close(self._requests)
         self._kill()
         os.close(self._answers)
+        if self._group is not None:
+            self._group.remove()
 
     def _kill(self) -> None:
         """Ends the worker and all that it started; on return none of them is left."""
@@ -278,7 +275,7 @@ class Worker:
                 self._process.wait(timeout=10)
             except subprocess.TimeoutExpired:
                 while processes.kill_descendants(self._process.pid):
-                    time.sleep(_WATCH_SECONDS)
+                    time.sleep(WATCH_SECONDS)
                 self._process.kill()
                 self._process.wait()
 
@@ -291,4 +288,6 @@ def _seal_size(memory: int) -> None:
     """Keeps the worker from cutting the memory under our mapping, which would be our SIGBUS."""
     import fcntl
 
-    fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+    fcntl.fcntl(
+        memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+    )

@@ -14,10 +14,17 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from evaluation.representation import sandbox
-from evaluation.representation.limits import IMAGE_SHAPE
+from evaluation.common.images import IMAGE_SHAPE
+from evaluation.representation import memory_group, sandbox
+from evaluation.representation.refusals import RefusalError
 
-_REFUSED_BY_SANDBOX = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENETUNREACH}
+_REFUSED_BY_SANDBOX = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENETUNREACH,
+    errno.ENOENT,  # nothing else is there to be seen
+}
 
 
 def main() -> None:
@@ -25,14 +32,17 @@ def main() -> None:
     requests = os.fdopen(order["requests"], "rb")
     answers = os.fdopen(order["answers"], "wb")
     images = mmap.mmap(order["images"], 0)
-    _answer(answers, missing=sandbox.enter(Path(order["work"])))
+    capped = order["group"] is not None and memory_group.join(Path(order["group"]))
+    work, path, device = Path(order["work"]), Path(order["path"]), order["device"]
+    missing = sandbox.enter(work, path, device, order["grader"], capped=capped)
+    _answer(answers, missing=missing)
 
     import numpy as np
 
     from evaluation.representation.loading import load
 
     try:
-        forms = load(order["kind"], Path(order["path"]), order["device"], order["precision"])
+        forms = load(order["kind"], path, device, order["precision"])
     except Exception as error:
         _answer(answers, **_refusal(error, "REPRESENTATION-LOAD", "does not load"))
         return
@@ -58,8 +68,6 @@ def _answer(answers: BinaryIO, payload: bytes = b"", **content: Any) -> None:
 
 
 def _refusal(error: Exception, code: str, problem: str) -> dict[str, Any]:
-    from evaluation.representation.loading import RefusalError
-
     if isinstance(error, RefusalError):
         return {"code": error.code, "problem": error.problem}
     # TorchScript puts the cause in the last line of a long trace.
@@ -67,9 +75,16 @@ def _refusal(error: Exception, code: str, problem: str) -> dict[str, Any]:
     problem += f", with {type(error).__name__}" + (f": {message[-1]}" if message else "")
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         code = "REPRESENTATION-MEMORY"
-    elif isinstance(error, OSError) and error.errno in _REFUSED_BY_SANDBOX:
+    elif _is_of_sandbox(error):
         code = "REPRESENTATION-FORBIDDEN"
     return {"code": code, "problem": problem}
+
+
+def _is_of_sandbox(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _REFUSED_BY_SANDBOX
+    # What C++ raises has the system's words only.
+    return any(os.strerror(number) in str(error) for number in (errno.EACCES, errno.EROFS))
 
 
 if __name__ == "__main__":

@@ -6,17 +6,18 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation.common import environment
 from evaluation.common.errors import KitError
-from evaluation.common.files import sha256_of, whole_file, write_json
+from evaluation.common.files import locked, sha256_of, whole_file, write_json
 from evaluation.representation.finding import refuse_others
 
 FOLDER = "submission/bundle"
 MANIFEST = f"{FOLDER}/manifest.json"
 
-_COPIES = "submission/.bundle"
+_GATHERING = "submission/.bundle"
 """Where files are gathered before they take the place of those that were bundled before."""
 
 _MAKE = "./local_eval.sh && .venv/bin/python -m submission bundle quick"
@@ -44,11 +45,23 @@ def make(root: Path, experiment: str) -> None:
     if (source / "config.gin").is_file():  # what our method did not make has none
         files.append(source / "config.gin")
 
-    before = _digests(root) if (root / MANIFEST).exists() else {}
-    copies = root / _COPIES
+    gathering = root / _GATHERING
+    gathering.mkdir(parents=True, exist_ok=True)
+    with locked(gathering, FOLDER):
+        _exchange(root, experiment, source, sorted(files), gathering / "files")
+
+
+def _exchange(
+    root: Path, experiment: str, source: Path, files: Sequence[Path], copies: Path
+) -> None:
+    """Puts copies of `files`, which lie under `source`, in the place of what is bundled."""
+    try:
+        before = _digests(root)
+    except KitError:  # there is none, or it is damaged
+        before = {}
     shutil.rmtree(copies, ignore_errors=True)
     digests = {}
-    for path in sorted(files):
+    for path in files:
         name = path.relative_to(source).as_posix()
         _copy(path, copies / name)
         digests[name] = sha256_of(copies / name)
@@ -82,14 +95,15 @@ def members_in(manifest: str) -> list[str]:
     return [f"{FOLDER}/{name}" for name in _listed(manifest)]
 
 
-def verify(root: Path) -> None:
-    """Compares the bundled files with the manifest.
+def verify(root: Path) -> dict[str, str]:
+    """Compares the bundled files with the manifest, and returns their SHA-256 by name.
 
     Raises:
         KitError: `BUNDLE-ABSENT`, `BUNDLE-MANIFEST`, `BUNDLE-LFS` (a pointer in place of a file)
             or `BUNDLE-DIFFERS`.
     """
-    for name, digest in _digests(root).items():
+    digests = _digests(root)
+    for name, digest in digests.items():
         path = root / FOLDER / name
         if path.is_file() and sha256_of(path) == digest:
             continue
@@ -102,6 +116,7 @@ def verify(root: Path) -> None:
             f"{path} is not the file of which {MANIFEST} holds the SHA-256",
             "Bundle the experiment again: .venv/bin/python -m submission bundle EXPERIMENT",
         )
+    return digests
 
 
 def deliver(root: Path) -> Path:
@@ -110,9 +125,8 @@ def deliver(root: Path) -> Path:
     Raises:
         KitError: as `verify`, or `REPRESENTATION-OTHERS`, the folder holds one of another kind.
     """
-    verify(root)
+    names = verify(root)
     target = environment.output_path() / environment.evaluation_name()
-    names = _digests(root)
     kinds = {Path(name).parts[1] for name in names if name.startswith("representation/")}
     refuse_others(target / "representation", kinds)
     for name in names:

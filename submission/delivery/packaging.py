@@ -1,19 +1,14 @@
-"""The submission as one archive, and as a tag pushed to AIcrowd."""
+"""The submission as one archive, with a manifest of what it holds."""
 
 import gzip
 import json
-import re
-import shlex
 import tarfile
 from io import BytesIO
 from pathlib import Path
 
-from evaluation.common.errors import KitError
 from evaluation.common.files import sha256_of, whole_file
-from evaluation.common.terminal import console
-from submission.delivery import bundle, checks
-from submission.delivery.checks.repository import changed_bundle, large_files
-from submission.delivery.git import git, has_remote, lines
+from submission.delivery import bundle
+from submission.delivery.git import lines
 
 MANIFEST = "MANIFEST.json"
 
@@ -46,65 +41,6 @@ def package(root: Path, archive: Path) -> None:
         for path in members:
             content = (root / path).read_bytes()
             _add(tar, path, content, executable=bool((root / path).stat().st_mode & 0o100))
-
-
-def submit(root: Path, tag: str, remote: str, dry_run: bool) -> int:
-    """Checks, commits the bundle, tags, and pushes branch and tag to `remote`.
-
-    Returns:
-        Exit status: 1 where the check found something, which is printed, and nothing was done.
-
-    Raises:
-        KitError: there is no such remote, or git or the remote refused an order; a tag that was
-            not pushed is taken back, so that the same command may be given again.
-    """
-    if not has_remote(root, remote):
-        raise KitError(
-            "SUBMIT-REMOTE",
-            f"git knows no remote '{remote}'",
-            f"git remote add {remote} git@gitlab.aicrowd.com:USER/PROJECT.git",
-        )
-    report = checks.check(root, tag, remote)
-    report.show()
-    if report.problems:
-        return report.status
-
-    def order(*arguments: str) -> None:
-        console.print(f"git {shlex.join(arguments)}", markup=False)
-        if not dry_run:
-            git(root, *arguments)
-
-    changed = changed_bundle(root)
-    # The filters alone: hooks of the user's own may be in the place of those of Git LFS.
-    order("lfs", "install", "--local", "--skip-repo")
-    large = large_files(root, changed)
-    if large:
-        order("lfs", "track", "--filename", *large)
-        changed.append(".gitattributes")
-    if changed:
-        order("add", "--", *changed)
-        order("commit", "--quiet", "--message", f"Bundle the encoder of {tag}", "--", *changed)
-    branch = git(root, "branch", "--show-current")
-    order("tag", "--annotate", tag, "--message", f"Submission {tag}")
-    try:
-        order("lfs", "push", remote, branch)
-        order("push", "--atomic", remote, branch, f"refs/tags/{tag}")
-    except BaseException:  # Ctrl-C while it is being pushed, too
-        git(root, "tag", "--delete", tag)
-        raise
-    console.print(f"Watch {address(git(root, 'remote', 'get-url', remote))}")
-    return 0
-
-
-def address(url: str) -> str:
-    """Where AIcrowd reports on a submission: the issues of the repository at `url`."""
-    match = re.fullmatch(
-        r"(?:ssh://|https://)?(?:[^@/]+@)?([^/:]+)(?::\d+)?[:/](.+?)(?:\.git)?/?", url
-    )
-    if match is None or Path(url).exists():
-        return url
-    host, path = match.groups()
-    return f"https://{host}/{path}/issues"
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes, executable: bool) -> None:

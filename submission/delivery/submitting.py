@@ -1,102 +1,76 @@
-"""The verbs from a trained representation to its upload."""
+"""A submission as AIcrowd takes it: a tag, pushed to a repository there."""
 
-import argparse
-import json
-from collections.abc import Callable
+import re
+import shlex
 from pathlib import Path
 
-from evaluation.common import environment
-from evaluation.common.environment import REPOSITORY
+from evaluation.common.errors import KitError
 from evaluation.common.terminal import console
-from submission.delivery import bundle, checks
+from submission.delivery import checks
+from submission.delivery.checks.repository import changed_bundle, large_files, needing_lfs
+from submission.delivery.git import git, has_remote
+
+TAG, REMOTE = "submission-v1", "aicrowd"
+"""Names that a participant need not choose."""
 
 
-def add_verbs(verbs: argparse._SubParsersAction) -> None:
-    parser = _add_verb(
-        verbs, "bundle", _bundle, "put a trained representation into the submission, or verify it"
-    )
-    parser.add_argument(
-        "experiment",
-        nargs="?",
-        metavar="EXPERIMENT",
-        help="name of its folder under $AICROWD_OUTPUT_PATH; without it, what is bundled is "
-        "compared with its manifest",
-    )
-    _add_verb(
-        verbs, "deliver", _deliver, "copy what is bundled to where the evaluator looks for it"
-    )
-    parser = _add_verb(
-        verbs, "check", _check, "list everything that stands in the way of submitting"
-    )
-    parser.add_argument("--json", action="store_true", help="for machines")
-    _add_destination(parser)
-    parser = _add_verb(
-        verbs, "package", _package, "write the submission and its SHA-256 to one archive"
-    )
-    parser.add_argument(
-        "archive",
-        nargs="?",
-        type=Path,
-        default=environment.SCRATCH / "submission.tar.gz",
-        metavar="FILE",
-        help="tar.gz; the same content gives the same bytes",
-    )
-    parser = _add_verb(verbs, "submit", _submit, "check, commit what is bundled, tag, and push")
-    parser.add_argument("--dry-run", action="store_true", help="show the orders, give none")
-    _add_destination(parser)
+def submit(root: Path, tag: str, remote: str, dry_run: bool) -> int:
+    """Checks, commits the bundle, tags, and pushes branch and tag to `remote`.
 
+    Returns:
+        Exit status: 1 where the check found something, which is printed, and nothing was done.
 
-def _add_verb(
-    verbs: argparse._SubParsersAction,
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    summary: str,
-) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.set_defaults(run=run)
-    return parser
+    Raises:
+        KitError: there is no such remote, or git or the remote refused an order; a tag that was
+            not pushed is taken back, so that the same command may be given again.
+    """
+    if not has_remote(root, remote):
+        raise KitError(
+            "SUBMIT-REMOTE",
+            f"git knows no remote '{remote}'",
+            f"git remote add {remote} git@gitlab.aicrowd.com:USER/PROJECT.git",
+        )
+    report = checks.check(root, tag, remote)
+    report.show()
+    if report.problems:
+        return report.status
 
+    def order(*arguments: str) -> None:
+        console.print(f"git {shlex.join(arguments)}", markup=False)
+        if not dry_run:
+            git(root, *arguments)
 
-def _add_destination(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tag", default=checks.TAG, help="must begin with 'submission-'")
-    parser.add_argument("--remote", default=checks.REMOTE, help="git's name for the place to push")
-
-
-def _bundle(arguments: argparse.Namespace) -> int:
-    if arguments.experiment:
-        bundle.make(REPOSITORY, arguments.experiment)
-    bundle.verify(REPOSITORY)
+    changed = changed_bundle(root)
+    large = large_files(root, changed)
+    through_lfs = bool(needing_lfs(root))
+    if through_lfs:
+        # The filters alone: hooks of the user's own may be in the place of those of Git LFS.
+        order("lfs", "install", "--local", "--skip-repo")
+    if large:
+        order("lfs", "track", "--filename", *large)
+        changed.append(".gitattributes")
+    if changed:
+        order("add", "--", *changed)
+        order("commit", "--quiet", "--message", f"Bundle the encoder of {tag}", "--", *changed)
+    branch = git(root, "branch", "--show-current")
+    order("tag", "--annotate", tag, "--message", f"Submission {tag}")
+    try:
+        if through_lfs:
+            order("lfs", "push", remote, branch)
+        order("push", "--atomic", remote, branch, f"refs/tags/{tag}")
+    except BaseException:  # Ctrl-C while it is being pushed, too
+        git(root, "tag", "--delete", tag)
+        raise
+    console.print(f"Watch {address(git(root, 'remote', 'get-url', remote))}")
     return 0
 
 
-def _deliver(arguments: argparse.Namespace) -> int:  # noqa: ARG001
-    console.print(f"The bundled representation is now in {bundle.deliver(REPOSITORY)}")
-    return 0
-
-
-def _check(arguments: argparse.Namespace) -> int:
-    report = checks.check(REPOSITORY, arguments.tag, arguments.remote)
-    if arguments.json:
-        print(json.dumps(report.as_json(), indent=2))
-    else:
-        report.show()
-    return report.status
-
-
-def _package(arguments: argparse.Namespace) -> int:
-    from submission.delivery.packaging import package
-
-    package(REPOSITORY, arguments.archive)
-    console.print(f"The submission is in {arguments.archive}")
-    return 0
-
-
-def _submit(arguments: argparse.Namespace) -> int:
-    from submission.delivery.packaging import submit
-
-    return submit(REPOSITORY, arguments.tag, arguments.remote, arguments.dry_run)
+def address(url: str) -> str:
+    """Where AIcrowd reports on a submission: the issues of the repository at `url`."""
+    match = re.fullmatch(
+        r"(?:ssh://|https://)?(?:[^@/]+@)?([^/:]+)(?::\d+)?[:/](.+?)(?:\.git)?/?", url
+    )
+    if match is None or Path(url).exists():
+        return url
+    host, path = match.groups()
+    return f"https://{host}/{path}/issues"

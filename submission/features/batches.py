@@ -1,6 +1,5 @@
-"""Batches of images from a dataset's memory map to the device, read one ahead by a thread."""
+"""Batches of images from a dataset's file to the device, read one ahead by a thread."""
 
-import mmap
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -9,36 +8,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from evaluation.common.devices import Placement
+
 Read = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 """Gives the images (n, H, W, 3) of the numbers (n,)."""
 
 
 def image_batches(
-    read: Read, batches: Iterable[NDArray[np.int64]], device: torch.device
+    read: Read, batches: Iterable[NDArray[np.int64]], placement: Placement
 ) -> Iterator[Tensor]:
     """Yields each batch of numbers as float32 (n, 3, H, W) in [0, 1], channels-last in memory."""
     pending: Future[Tensor] | None = None
     with ThreadPoolExecutor(1, thread_name_prefix="images") as reader:
         for numbers in batches:
-            upcoming = reader.submit(_host_batch, read, numbers, device.type == "cuda")
+            upcoming = reader.submit(_host_batch, read, numbers, placement.kind == "cuda")
             if pending is not None:
-                yield _on_device(pending.result(), device)
+                yield _on_device(pending.result(), placement.device)
             pending = upcoming
         if pending is not None:
-            yield _on_device(pending.result(), device)
-
-
-def reader_of(images: NDArray[np.uint8]) -> Read:
-    """Reads from an array, which may be mapped from a file."""
-
-    def read(numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
-        batch = np.asarray(images[numbers])
-        # Pages of a map that were read count as this process's memory until they are given back.
-        if isinstance(images.base, mmap.mmap):
-            images.base.madvise(mmap.MADV_DONTNEED)
-        return batch
-
-    return read
+            yield _on_device(pending.result(), placement.device)
 
 
 def _host_batch(read: Read, numbers: NDArray[np.int64], pinned: bool) -> Tensor:
@@ -46,6 +34,6 @@ def _host_batch(read: Read, numbers: NDArray[np.int64], pinned: bool) -> Tensor:
     return batch.pin_memory() if pinned else batch
 
 
-def _on_device(batch: Tensor, device: torch.device) -> Tensor:
+def _on_device(batch: Tensor, device: str) -> Tensor:
     # Four times less to copy as bytes than as floats.
     return batch.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)

@@ -16,18 +16,16 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from evaluation.common.devices import Placement, Precision
 from evaluation.common.errors import KitError
+from evaluation.common.images import CHANNELS_FIRST
 from evaluation.common.terminal import progress
 from evaluation.data.ground_truth import ImageGrid
 from submission.features.aggregation import Extractor, FeatureTransform
 from submission.features.backbones import output_shape
-from submission.features.batches import image_batches, reader_of
-from submission.features.inference import accelerated
+from submission.features.batches import image_batches
+from submission.features.inference import accelerated, batch_size_for
 from submission.features.tables import table_in_memory, table_on_disk
-
-_IMAGE = (3, 64, 64)
-_IMAGES_A_BATCH = {"cpu": 32, "cuda": 1024}
-"""Of 64x64: few enough on a CPU for the maps to stay in its cache, enough on a GPU to fill it."""
 
 
 def select_images(total: int, dataset_size: int, sequential: bool, seed: int) -> NDArray[np.int64]:
@@ -53,8 +51,7 @@ def extract(
     transform: FeatureTransform | None,
     *,
     features_dir: Path | None,
-    device: torch.device,
-    precision: str = "float32",
+    placement: Placement,
 ) -> NDArray[np.float32]:
     """The features of the images `indices`, in that order: (len(indices), D).
 
@@ -63,7 +60,7 @@ def extract(
     Args:
         features_dir: Folder of cached tables, the same for all processes; with None the table is
             made in memory.
-        precision: "bf16" runs the networks, not the transform, in bfloat16.
+        placement: Of the networks; the transform computes in float32.
 
     Returns:
         An array in memory, or a file that is mapped to memory for reading.
@@ -72,17 +69,17 @@ def extract(
         KitError: the disk has no room for the table, or the transform does not fit the maps.
     """
     whole = nn.Sequential(extractor, transform or nn.Identity())
-    shape = (len(indices), *output_shape(whole, _IMAGE))
-    batch_size = batch_size_for(extractor, device)
+    shape = (len(indices), *output_shape(whole, CHANNELS_FIRST))
+    batch_size = batch_size_for(extractor, placement)
 
     def compute(batches: Sequence[slice]) -> Iterator[NDArray[np.float32]]:
         chosen = [indices[batch] for batch in batches]
-        for features in run(dataset, chosen, extractor, transform, device, precision):
+        for features in run(dataset, chosen, extractor, transform, placement):
             yield features.float().cpu().numpy()
 
     if features_dir is None:
-        return table_in_memory(shape, batch_size, compute, device)
-    made_from = origin(dataset, indices, extractor, transform, precision)
+        return table_in_memory(shape, batch_size, compute, placement)
+    made_from = origin(dataset, indices, extractor, transform, placement.precision)
     path = features_dir / folder_name(dataset, extractor, made_from) / "features.npy"
     return table_on_disk(path, made_from, shape, batch_size, compute)
 
@@ -92,25 +89,18 @@ def run(
     batches: Sequence[NDArray[np.int64]],
     extractor: Extractor,
     transform: nn.Module | None,
-    device: torch.device,
-    precision: str,
+    placement: Placement,
 ) -> Iterator[Tensor]:
-    """Yields the features of each batch of indices, on `device`."""
-    fast = accelerated(extractor, device, precision)
-    network = nn.Sequential(fast, transform or nn.Identity()).eval().to(device)
+    """Yields the features of each batch of indices, on the device."""
+    fast = accelerated(extractor, placement)
+    network = nn.Sequential(fast, transform or nn.Identity()).eval().to(placement.device)
     total = sum(map(len, batches))
     with progress(f"Extracting {dataset.name}", total) as advance:
-        for images in image_batches(reader_of(dataset.images), batches, device):
+        for images in image_batches(dataset.images_at, batches, placement):
             with torch.inference_mode():
                 features = network(images)
             yield features
             advance(len(images))
-
-
-def batch_size_for(extractor: Extractor, device: torch.device) -> int:
-    height, width = extractor.interpolation_size
-    larger = max(1, height * width // (64 * 64))
-    return max(4, _IMAGES_A_BATCH[device.type] // larger)
 
 
 def origin(
@@ -118,7 +108,7 @@ def origin(
     indices: NDArray[np.int64],
     extractor: Extractor,
     transform: nn.Module | None,
-    precision: str,
+    precision: Precision,
 ) -> dict[str, str]:
     """Everything that features depend on: digests, precision and PyTorch's version."""
     return {

@@ -4,10 +4,12 @@ Weights lie under `$TORCH_HOME`: ImageNet's where torchvision keeps them, `hub/c
 fine-tuned ones directly, as `<name>[_<id>]_<height>x<width>.pth`.
 """
 
+import json
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import gin
 import torch
@@ -16,6 +18,7 @@ from torchvision.models import get_model_weights
 
 from evaluation.common.environment import torch_home
 from evaluation.common.errors import KitError
+from evaluation.common.files import sha256_of
 from evaluation.common.terminal import console
 from submission.features.aggregation import AggregatedFeatureExtractor, Extractor
 from submission.features.backbones import BUILDERS, Backbone, build_network
@@ -72,11 +75,22 @@ def checkpoint_path(extractor: Extractor) -> Path:
     return torch_home() / f"{extractor.name}_{height}x{width}.pth"
 
 
+def weights_record(path: Path) -> dict[str, Any] | None:
+    """What fine-tuning wrote beside the weights at `path`; None if it is absent or damaged."""
+    try:
+        record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    is_record = isinstance(record, dict) and {"sha256", "made_from"} <= record.keys()
+    return record if is_record else None
+
+
 def load_checkpoint(extractor: nn.Module, path: Path) -> None:
     """Loads weights saved by fine-tuning, here or in the original of 2019.
 
     Raises:
-        KitError: no such file, not a file of weights, or weights of another architecture.
+        KitError: no such file, not a file of weights, weights of another architecture, or not
+            those that the record beside them describes. The original's have no record.
     """
     if not path.exists():
         raise KitError(
@@ -84,6 +98,17 @@ def load_checkpoint(extractor: nn.Module, path: Path) -> None:
             f"the fine-tuned weights {path} are not there",
             "Run `python -m submission finetune CONFIG EXPERIMENT`, or put the file there",
         )
+    beside = path.with_suffix(".json")
+    if beside.exists():
+        record = weights_record(path)
+        if record is None or record["sha256"] != sha256_of(path):
+            raise KitError(
+                "EXTRACTOR-DAMAGED",
+                f"{path} is not the file that its record, {beside.name}, describes: one of them "
+                "is damaged or was exchanged",
+                "Move both away and run `python -m submission finetune` again; if these weights "
+                "are your own, remove the record",
+            )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         state = _in_our_names(state, extractor.state_dict())

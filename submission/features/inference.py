@@ -1,6 +1,8 @@
 """Networks that only infer, as they run fastest: folded, channels-last, packed for oneDNN."""
 
 import copy
+from collections.abc import Sequence
+from functools import cache
 from typing import Any, cast
 
 import torch
@@ -8,45 +10,78 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.optimization import fuse, matches_module_pattern
 
-from evaluation.representation.packed_torchscript import DTYPES
+from evaluation.common.devices import Placement, Precision
+from evaluation.common.rounding import allowed, disagreement
+from evaluation.common.terminal import console
 from submission.features.aggregation import AggregatedFeatureExtractor, Extractor
 from submission.features.backbones import Backbone
+from submission.runtime.layers import LayerKind, kinds_of, results
+from submission.runtime.precision import has_bf16, settled
+
+_IMAGES_A_BATCH = {"cpu": 32, "cuda": 1024}
+"""Of 64x64: few enough on a CPU for the maps to stay in its cache, enough on a GPU to fill it."""
+
+_DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 
-def accelerated(extractor: Extractor, device: torch.device, precision: str) -> nn.Module:
-    """A copy for inference on `device`: batch norms folded into convolutions, bfloat16 if asked.
+def batch_size_for(extractor: Extractor, placement: Placement) -> int:
+    """Images a batch with which `extractor` runs fastest."""
+    height, width = extractor.interpolation_size
+    larger = max(1, height * width // (64 * 64))
+    return max(4, _IMAGES_A_BATCH[placement.kind] // larger)
+
+
+def extraction_placement(extractor: Extractor, placement: Placement) -> Placement:
+    """`placement`, in float32 where this machine computes the extractor wrongly in bf16."""
+    batch = (batch_size_for(extractor, placement), 3, 64, 64)
+    return settled("Extraction", extractor, [batch], placement, learning=False)
+
+
+def accelerated(extractor: Extractor, placement: Placement) -> nn.Module:
+    """A copy for inference: batch norms folded into convolutions, bfloat16 if asked.
 
     Images and their normalisation stay in float32, and so does what comes out.
     """
-    dtype = DTYPES[precision]
     fast = copy.deepcopy(extractor).eval()
+    batch_size = batch_size_for(extractor, placement)
     for module in list(fast.modules()):
         if isinstance(module, Backbone):
-            module.features = nn.Sequential(_InPrecision(module.features, device, dtype))
+            batch = (batch_size, 3, *module.interpolation_size)
+            module.features = nn.Sequential(_InPrecision(module.features, placement, batch))
         if isinstance(module, AggregatedFeatureExtractor):
-            module.aggregator = nn.Sequential(_InPrecision(module.aggregator, device, dtype))
+            batch = (batch_size, module.extractor.feature_dims, *module.extractor.map_size)
+            module.aggregator = nn.Sequential(_InPrecision(module.aggregator, placement, batch))
     return fast
 
 
 class _InPrecision(nn.Module):
-    def __init__(self, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, network: nn.Module, placement: Placement, batch: Sequence[int]) -> None:
         super().__init__()
         self.network = cast(GraphModule, fuse(network))
-        self.network.to(dtype).to(memory_format=torch.channels_last)
-        if device.type == "cpu" and torch.backends.mkldnn.is_available():
-            _pack_convolutions(self.network)
-        self.dtype = dtype
+        kinds = kinds_of(self.network, batch)
+        self.dtype = _DTYPES[placement.precision]
+        self.network.to(self.dtype).to(memory_format=torch.channels_last)
+        if placement.kind == "cpu" and torch.backends.mkldnn.is_available():
+            _pack_convolutions(self.network, kinds, placement.precision)
 
     def forward(self, maps: Tensor) -> Tensor:
         maps = maps.to(dtype=self.dtype, memory_format=torch.channels_last)
         return self.network(maps).float()
 
 
-def _pack_convolutions(graph: GraphModule) -> None:
-    """Puts packed convolutions in the place of all, and into them the ReLU that follows."""
+def _pack_convolutions(
+    graph: GraphModule, kinds: Sequence[tuple[nn.Module, LayerKind]], precision: Precision
+) -> None:
+    """Puts packed convolutions in the place of all, and into them the ReLU that follows.
+
+    Those that oneDNN gets wrong stay as they are.
+    """
     modules = dict(graph.named_modules())
+    wrong = {layer for layer, kind in kinds if not _packs_rightly(kind, precision)}
     for node in graph.graph.nodes:
         if node.op != "call_module" or not isinstance(modules[node.target], nn.Conv2d):
+            continue
+        if modules[node.target] in wrong:
             continue
         activation = "none"
         following, *others = node.users
@@ -56,6 +91,26 @@ def _pack_convolutions(graph: GraphModule) -> None:
             activation = "relu"
         graph.add_submodule(node.target, _PackedConvolution(modules[node.target], activation))
     graph.recompile()
+
+
+@cache
+def _packs_rightly(kind: LayerKind, precision: Precision) -> bool:
+    """Whether the packed convolution gives what the plain one gives here; a line says if not."""
+    if precision == "bf16" and not has_bf16("cpu"):
+        return False
+    dtype = _DTYPES[precision]
+    layer = cast(nn.Conv2d, kind.build("cpu").bfloat16().to(dtype))
+    with torch.inference_mode():
+        found = _PackedConvolution(layer, "relu")(kind.inputs("cpu").bfloat16().to(dtype))
+    (expected,) = results(kind, torch.float32, "cpu", learning=False)
+    off = disagreement(found.float().numpy(), expected.relu().numpy())
+    if off > allowed(precision):
+        console.print(
+            f"Not packed, because this processor then gets {kind} wrong in {precision} (off by "
+            f"{off:.2g} of the value, where rounding explains {allowed(precision):.2g})",
+            markup=False,
+        )
+    return off <= allowed(precision)
 
 
 class _PackedConvolution(nn.Module):

@@ -1,15 +1,15 @@
 """A table of float32 rows that several processes fill batch by batch, in a file or in memory.
 
-While a file grows it is hidden, with a byte a batch beside it that says which rows are there. A job
-that was killed goes on from these, whatever the number of processes; the table appears under its
-name when it is whole, beside a record of what it was made from.
+While a file grows it is hidden. Beside it lie the digests of the batches that are there, so a job
+that was killed goes on from these, whatever the number of processes. The table appears under its
+name when it is whole. Each time it is opened its rows are compared with their digests, and batches
+that were damaged since are computed again.
 """
 
 import json
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from evaluation.common.devices import Placement
 from evaluation.common.errors import KitError
-from evaluation.common.files import free_bytes, locked, write_json
+from evaluation.common.files import free_bytes, readable_size, reserve, write_json
+from evaluation.common.npy import header_of
 from evaluation.common.terminal import console
+from submission.features.batch_digests import BatchDigests, missing
 from submission.runtime import distributed
 
 Compute = Callable[[Sequence[slice]], Iterable[NDArray[np.float32]]]
 """Gives the rows of each of the slices, in their order."""
-
-_BATCHES_BETWEEN_MARKS = 16
 
 
 def table_on_disk(
@@ -33,38 +34,151 @@ def table_on_disk(
 ) -> NDArray[np.float32]:
     """The table at `path`, in a folder of its own, mapped for reading.
 
-    It is filled first if it is not there or was made from something else.
+    Batches that are not there, are damaged, or were made from something else are computed first.
 
     Raises:
         KitError: the disk has no room for it.
     """
-    partial = path.with_name(f".{path.stem}.partial.npy")
-    marks = partial.with_suffix(".done")
-    batches = _batches(shape[0], batch_size)
+    table = _Table(path, made_from, shape, batch_size)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path.parent, path.parent.name) if distributed.is_main() else nullcontext():
-        if distributed.is_main() and _is_made_from(path, made_from):
-            console.print(f"Reusing {path}", markup=False)
-            partial.unlink(missing_ok=True)
-        elif distributed.is_main():
-            _start(partial, marks, shape, len(batches), path)
+    with distributed.only_group(path.parent):
+        if distributed.is_main():
+            table.open()
         distributed.barrier()
         # The first process keeps others out, so all of this group see the same.
-        if partial.exists():
-            _fill(partial, marks, batches, compute)
+        if table.partial.exists():
+            table.fill(compute)
             distributed.barrier()
             if distributed.is_main():
-                write_json(path.with_suffix(".json"), made_from)
-                partial.replace(path)
-                marks.unlink()
+                table.finish()
         distributed.barrier()
     return np.load(path, mmap_mode="r")
 
 
+class _Table:
+    """The file of a table: opened by the first process, filled by all, finished by the first."""
+
+    def __init__(
+        self, path: Path, made_from: dict[str, Any], shape: Sequence[int], batch_size: int
+    ) -> None:
+        self.path = path
+        self.partial = path.with_name(f".{path.stem}.partial.npy")
+        self._record = path.with_suffix(".json")
+        self._made_from = made_from
+        self._digests = BatchDigests(path.with_suffix(".digests"), made_from)
+        self._rows = shape[0]
+        self._batch_size = batch_size
+        self._header = header_of(shape, np.float32)
+        self._row_bytes = 4 * math.prod(shape[1:])
+        self._size = len(self._header) + self._rows * self._row_bytes
+
+    def open(self) -> None:
+        """Looks at what is there; leaves a partial file where a batch has to be computed."""
+        damaged = self.path.exists()
+        if damaged and self._is_whole():
+            console.print(f"Reusing {self.path}", markup=False)
+            self.partial.unlink(missing_ok=True)
+            self._write_record()
+            return
+        if damaged:
+            self.path.replace(self.partial)
+        digests = self._digests_of_partial()
+        left = int(missing(digests).sum())
+        if damaged:
+            what = (
+                f"{self.path} does not match its digests: extracting {left} of its "
+                f"{len(digests)} batches again"
+            )
+        elif left < len(digests):
+            what = f"Going on with {self.path}"
+        else:
+            what = f"Writing {readable_size(self._size)} of features to {self.path}"
+        console.print(what, markup=False)
+        self._reserve()
+        self._digests.write(self._batch_size, digests)
+
+    def fill(self, compute: Compute) -> None:
+        """Computes this process's share of the batches that have no digest."""
+        stored = self._digests.read(self._rows)
+        assert stored is not None
+        batches = _batches(self._rows, self._batch_size)
+        is_missing = missing(stored[1])
+        own = range(len(batches))[distributed.share(len(batches))]
+        numbers = [number for number in own if is_missing[number]]
+        with (
+            self.partial.open("rb+", buffering=0) as rows_file,
+            self._digests.path.open("rb+", buffering=0) as digests_file,
+        ):
+            rows_of = compute([batches[number] for number in numbers])
+            for number, rows in zip(numbers, rows_of, strict=True):
+                # Written to the file, not through a map: mapped pages count as this process's
+                # memory. A digest without its rows, after a power cut, is noticed when opened.
+                content = np.ascontiguousarray(rows).data.cast("B")
+                place = len(self._header) + batches[number].start * self._row_bytes
+                os.pwrite(rows_file.fileno(), content, place)
+                digest = self._digests.of(content)
+                os.pwrite(digests_file.fileno(), digest, self._digests.place(number))
+
+    def finish(self) -> None:
+        """Gives the table its name."""
+        with self.partial.open("rb") as stream:
+            os.fsync(stream.fileno())
+        self._write_record()
+        self.partial.replace(self.path)
+
+    def _is_whole(self) -> bool:
+        """Whether all rows are there, in whatever division into batches they were computed."""
+        stored = self._digests.read(self._rows)
+        if stored is None or self.path.stat().st_size != self._size:
+            return False
+        with self.path.open("rb") as stream:
+            if stream.read(len(self._header)) != self._header:
+                return False
+        return not self._wrong(self.path, *stored)
+
+    def _digests_of_partial(self) -> NDArray[np.uint8]:
+        """Digests of the batches, zeros for those that the partial file does not hold."""
+        stored = self._digests.read(self._rows)
+        # A device that takes larger batches divides the rows in another way.
+        if stored is None or stored[0] != self._batch_size or not self.partial.exists():
+            return self._digests.none(len(_batches(self._rows, self._batch_size)))
+        digests = stored[1].copy()
+        digests[self._wrong(self.partial, *stored)] = 0
+        return digests
+
+    def _wrong(self, table: Path, batch_size: int, digests: NDArray[np.uint8]) -> list[int]:
+        batches = _batches(self._rows, batch_size)
+        return self._digests.wrong(table, len(self._header), self._row_bytes, batches, digests)
+
+    def _reserve(self) -> None:
+        """Gives the partial file its header and its size.
+
+        Reserved now, since what is missing then is told before hours of work.
+        """
+        there = self.partial.stat().st_blocks * 512 if self.partial.exists() else 0
+        free = free_bytes(self.path.parent)
+        if self._size - there > free:
+            raise KitError(
+                "FEATURES-DISK",
+                f"{self.path.parent} has {readable_size(free)} free, and the features need "
+                f"{readable_size(self._size - there)}",
+                "Give --features-dir a folder with more room, or set a smaller main.dataset_size",
+            )
+        reserve(self.partial, self._size)
+        with self.partial.open("rb+") as stream:
+            stream.write(self._header)
+
+    def _write_record(self) -> None:
+        """Says what the table was made from, for people: the digests know it too."""
+        text = json.dumps(self._made_from, indent=2) + "\n"
+        if not self._record.exists() or self._record.read_bytes() != text.encode():
+            write_json(self._record, self._made_from)
+
+
 def table_in_memory(
-    shape: Sequence[int], batch_size: int, compute: Compute, device: torch.device
+    shape: Sequence[int], batch_size: int, compute: Compute, placement: Placement
 ) -> NDArray[np.float32]:
-    """The same rows in memory; processes exchange theirs by way of `device`."""
+    """The same rows in memory; processes exchange theirs by way of the device."""
     table = np.zeros(shape, np.float32)
     batches = _batches(shape[0], batch_size)
     own = batches[distributed.share(len(batches))]
@@ -72,55 +186,9 @@ def table_in_memory(
         table[batch] = rows
     if distributed.world_size() == 1:
         return table
-    return distributed.sum_over_processes(torch.from_numpy(table).to(device)).cpu().numpy()
+    own_rows = torch.from_numpy(table).to(placement.device)
+    return distributed.sum_over_processes(own_rows).cpu().numpy()
 
 
 def _batches(total: int, batch_size: int) -> list[slice]:
     return [slice(start, min(start + batch_size, total)) for start in range(0, total, batch_size)]
-
-
-def _is_made_from(path: Path, made_from: dict[str, Any]) -> bool:
-    record = path.with_suffix(".json")
-    return path.exists() and record.exists() and json.loads(record.read_text()) == made_from
-
-
-def _start(partial: Path, marks: Path, shape: Sequence[int], batches: int, path: Path) -> None:
-    # A device that takes larger batches divides the rows in another way.
-    if partial.exists() and marks.exists() and marks.stat().st_size == batches:
-        console.print(f"Going on with {path}", markup=False)
-        return
-    size = 4 * math.prod(shape)
-    console.print(f"Writing {size / 1e9:,.2f} GB of features to {path}", markup=False)
-    if size > free_bytes(path.parent):
-        raise KitError(
-            "FEATURES-DISK",
-            f"{path.parent} has {free_bytes(path.parent) / 1e9:,.2f} GB free, and the features "
-            f"need {size / 1e9:,.2f} GB",
-            "Give --features-dir a folder with more room, or set a smaller main.dataset_size",
-        )
-    np.lib.format.open_memmap(partial, "w+", np.float32, tuple(shape))
-    with partial.open("rb+") as stream:
-        # Reserved now, since a disk that fills up under a memory map kills the process.
-        os.posix_fallocate(stream.fileno(), 0, partial.stat().st_size)
-    marks.write_bytes(bytes(batches))
-
-
-def _fill(partial: Path, marks: Path, batches: Sequence[slice], compute: Compute) -> None:
-    table = np.load(partial, mmap_mode="r+")
-    row_bytes = table[:1].nbytes
-    done = marks.read_bytes()
-    own = range(len(batches))[distributed.share(len(batches))]
-    missing = [number for number in own if not done[number]]
-    with partial.open("rb+", buffering=0) as rows_file, marks.open("rb+", buffering=0) as mark_file:
-        unmarked = []
-        rows_of = compute([batches[number] for number in missing])
-        for number, rows in zip(missing, rows_of, strict=True):
-            # Written to the file, not through the map: mapped pages count as this process's memory.
-            start = table.offset + batches[number].start * row_bytes
-            os.pwrite(rows_file.fileno(), np.ascontiguousarray(rows).data, start)
-            unmarked.append(number)
-            if len(unmarked) == _BATCHES_BETWEEN_MARKS or number == missing[-1]:
-                os.fsync(rows_file.fileno())
-                for written in unmarked:
-                    os.pwrite(mark_file.fileno(), b"\1", written)
-                unmarked = []

@@ -1,6 +1,9 @@
 """Principal axes of the regions that RMAC adds up, fitted once to all of them and cached."""
 
 import json
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,13 +12,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from evaluation.common.devices import Placement
 from evaluation.common.errors import KitError
-from evaluation.common.files import whole_file
+from evaluation.common.files import locked, whole_file
 from evaluation.common.terminal import console
 from evaluation.data.ground_truth import ImageGrid
 from submission.features.aggregation import Extractor, RMACTransform, Whitening
-from submission.features.extraction import batch_size_for, folder_name, origin, run
+from submission.features.extraction import folder_name, origin, run
+from submission.features.inference import batch_size_for
 from submission.runtime import distributed
+
+_PARTS = ("components", "mean", "explained_variance")
 
 
 def fit_whitening(
@@ -25,8 +32,7 @@ def fit_whitening(
     transform: nn.Module,
     *,
     features_dir: Path | None,
-    device: torch.device,
-    precision: str = "float32",
+    placement: Placement,
 ) -> Whitening:
     """Axes of all regions of the images `indices`, by scikit-learn's IncrementalPCA.
 
@@ -43,28 +49,44 @@ def fit_whitening(
             f"{type(transform).__name__}",
             "Set main.transform_class = @RMACTransform or main.use_pca = False",
         )
-    made_from = origin(dataset, indices, extractor, transform, precision)
-    size = batch_size_for(extractor, device)
+    made_from = origin(dataset, indices, extractor, transform, placement.precision)
+    size = batch_size_for(extractor, placement)
     batches = [indices[start : start + size] for start in range(0, len(indices), size)]
 
     def fit() -> dict[str, NDArray]:
         regions = _Regions(transform)
-        return _fit(run(dataset, batches, extractor, regions, device, precision))
+        return _fit(run(dataset, batches, extractor, regions, placement))
 
     if features_dir is None:
         return _whitening(fit())
     path = features_dir / folder_name(dataset, extractor, made_from) / "whitening.npz"
     if distributed.is_main():
-        if path.exists():
-            console.print(f"Reusing {path}", markup=False)
-        else:
-            fitted = fit()
-            with whole_file(path) as temporary:
-                record = np.array(json.dumps(made_from))
-                np.savez(temporary, allow_pickle=False, made_from=record, **fitted)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path.parent, path.parent.name):
+            if _stored(path, made_from) is not None:
+                console.print(f"Reusing {path}", markup=False)
+            else:
+                if path.exists():
+                    console.print(f"{path} is damaged: fitting it again", markup=False)
+                fitted = fit()
+                with whole_file(path) as temporary:
+                    record = np.array(json.dumps(made_from))
+                    np.savez(temporary, allow_pickle=False, made_from=record, **fitted)
     distributed.barrier()
-    with np.load(path) as stored:
-        return _whitening(stored)
+    stored = _stored(path, made_from)
+    assert stored is not None
+    return _whitening(stored)
+
+
+def _stored(path: Path, made_from: dict[str, str]) -> dict[str, NDArray] | None:
+    """What the file holds; None if it is not there, damaged, or made from something else."""
+    try:
+        with np.load(path) as stored:
+            # zipfile compares each part with its checksum.
+            content = {name: stored[name] for name in ("made_from", *_PARTS)}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, struct.error):
+        return None
+    return content if str(content["made_from"]) == json.dumps(made_from) else None
 
 
 class _Regions(nn.Module):
@@ -112,5 +134,4 @@ def _fit(regions: Iterator[Tensor]) -> dict[str, NDArray]:
 
 
 def _whitening(fitted: dict[str, NDArray]) -> Whitening:
-    parts = ("components", "mean", "explained_variance")
-    return Whitening(*(torch.from_numpy(fitted[part]) for part in parts))
+    return Whitening(*(torch.from_numpy(fitted[part]) for part in _PARTS))

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
-from submission.features.batches import reader_of
 from submission.features.extraction import select_images
 
 
@@ -30,20 +29,19 @@ class LabelledImages:
                     f"{grid.factor_sizes}",
                     "Give main.dataset_name datasets of the same layout",
                 )
-        self._grid = grids[0]
-        self._readers = [reader_of(grid.images) for grid in grids]
+        self._grids = grids
 
     def images(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Images (n, 64, 64, 3) of the numbers (n,)."""
-        places, rows = np.divmod(numbers, len(self._grid))
-        batch = np.empty((len(numbers), *self._grid.images.shape[1:]), np.uint8)
-        for place, read in enumerate(self._readers):
-            batch[places == place] = read(rows[places == place])
+        places, rows = np.divmod(numbers, len(self._grids[0]))
+        batch = np.empty((len(numbers), *self._grids[0].observation_shape), np.uint8)
+        for place, grid in enumerate(self._grids):
+            batch[places == place] = grid.images_at(rows[places == place])
         return batch
 
     def factors(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Factor values (n, factors) of the numbers (n,)."""
-        return self._grid.factors_of(numbers % len(self._grid))
+        return self._grids[0].factors_of(numbers % len(self._grids[0]))
 
     def split(
         self, dataset_size: int, sequential: bool, test_ratio: float, seed: int
@@ -53,12 +51,12 @@ class LabelledImages:
         Of what `extraction.select_images` takes of each dataset the part `test_ratio`, rounded down
         and drawn anew for each, is held out.
         """
-        total = len(self._grid)
+        total = len(self._grids[0])
         chosen = select_images(total, dataset_size, sequential, seed)
         held = int(len(chosen) * test_ratio)
         random_state = RandomState(seed)
         orders = [
-            place * total + random_state.permutation(chosen) for place in range(len(self._readers))
+            place * total + random_state.permutation(chosen) for place in range(len(self._grids))
         ]
         return (
             np.concatenate([order[held:] for order in orders]),

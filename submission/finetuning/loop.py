@@ -7,7 +7,7 @@ that was killed goes on from its last whole epoch to the weights that it would h
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import gin
 import numpy as np
@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evaluation.common import gin_config
+from evaluation.common.devices import Placement
+from evaluation.common.gin_types import Range
 from evaluation.common.terminal import console, progress
 from submission.features.batches import image_batches
 from submission.finetuning.classifier import FactorClassifier
@@ -39,19 +40,13 @@ class FineTuning:
         log_interval: Batches between the losses that the progress bar shows.
     """
 
-    epochs: int = 20
+    epochs: Annotated[int, Range(1)] = 20
     optimizer_name: OptimizerName = "radam"
-    lr: float = 1e-3
-    weight_decay: float = 0.0
+    lr: Annotated[float, Range(0)] = 1e-3
+    weight_decay: Annotated[float, Range(0)] = 0.0
     unfreeze_extractor_epoch: int = 0
-    extractor_lr: float = 1e-4
-    log_interval: int = 50
-
-    def __post_init__(self) -> None:
-        gin_config.check_range("train.epochs", self.epochs, 1)
-        gin_config.check_range("train.log_interval", self.log_interval, 1)
-        for name in ("lr", "weight_decay", "extractor_lr"):
-            gin_config.check_range(f"train.{name}", getattr(self, name), 0)
+    extractor_lr: Annotated[float, Range(0)] = 1e-4
+    log_interval: Annotated[int, Range(1)] = 50
 
 
 def tune(
@@ -63,8 +58,7 @@ def tune(
     *,
     batch_size: int,
     seed: int,
-    device: torch.device,
-    precision: str,
+    placement: Placement,
     folder: Path,
     made_from: dict[str, Any],
 ) -> None:
@@ -80,7 +74,7 @@ def tune(
     state = checkpoints.load(path, made_from)
     rows: list[dict[str, float]] = [] if state is None else state["rows"]
 
-    classifier.to(device).to(memory_format=torch.channels_last)
+    classifier.to(placement.device).to(memory_format=torch.channels_last)
     classifier.set_backbone_learning(False)
     optimizer = make_optimizer(
         tuning.optimizer_name,
@@ -104,10 +98,10 @@ def tune(
                 _unfreeze(classifier, optimizer, tuning.extractor_lr)
                 model = distributed.data_parallel(classifier)
             classifier.train()
-            sums, note = torch.zeros(len(images.factor_sizes), device=device), ""
+            sums, note = torch.zeros(len(images.factor_sizes), device=placement.device), ""
             batches = _shuffled(learned, batch_size, seed, epoch)
-            for position, (own, factors) in enumerate(_with_labels(images, batches, device)):
-                with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            for position, (own, factors) in enumerate(_with_labels(images, batches, placement)):
+                with torch.autocast(placement.kind, torch.bfloat16, enabled=placement.in_bf16):
                     own_logits = model(own)
                 logits = distributed.gather_rows(own_logits.float(), len(factors))
                 losses = classifier.losses(logits, factors)
@@ -120,7 +114,7 @@ def tune(
                 advance(len(factors), note)
             row = _row("loss", images.factor_names, sums / len(learned))
             if len(held_out):
-                row |= _measure(classifier, images, held_out, batch_size, device, precision)
+                row |= _measure(classifier, images, held_out, batch_size, placement)
                 advance(len(held_out), note)
             rows.append(row)
             record()
@@ -151,12 +145,12 @@ def _in_batches(numbers: NDArray[np.int64], batch_size: int) -> list[NDArray[np.
 
 
 def _with_labels(
-    images: LabelledImages, batches: Sequence[NDArray[np.int64]], device: torch.device
+    images: LabelledImages, batches: Sequence[NDArray[np.int64]], placement: Placement
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Of each batch this process's share of the images, and all its labels (n, factors)."""
     own = [batch[distributed.share(len(batch))] for batch in batches]
-    for batch, pictures in zip(batches, image_batches(images.images, own, device), strict=True):
-        yield pictures, torch.from_numpy(images.factors(batch)).to(device)
+    for batch, pictures in zip(batches, image_batches(images.images, own, placement), strict=True):
+        yield pictures, torch.from_numpy(images.factors(batch)).to(placement.device)
 
 
 @torch.no_grad()
@@ -165,16 +159,15 @@ def _measure(
     images: LabelledImages,
     numbers: NDArray[np.int64],
     batch_size: int,
-    device: torch.device,
-    precision: str,
+    placement: Placement,
 ) -> dict[str, float]:
     """Loss and accuracy of each factor on images that were not learned from."""
     classifier.eval()
-    sums = torch.zeros(2, len(images.factor_sizes), device=device, dtype=torch.float64)
+    sums = torch.zeros(2, len(images.factor_sizes), device=placement.device, dtype=torch.float64)
     own = _in_batches(numbers[distributed.share(len(numbers))], batch_size)
-    for batch, pictures in zip(own, image_batches(images.images, own, device), strict=True):
-        factors = torch.from_numpy(images.factors(batch)).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+    for batch, pictures in zip(own, image_batches(images.images, own, placement), strict=True):
+        factors = torch.from_numpy(images.factors(batch)).to(placement.device)
+        with torch.autocast(placement.kind, torch.bfloat16, enabled=placement.in_bf16):
             logits = classifier(pictures)
         sums[0] += classifier.losses(logits.float(), factors) * len(batch)
         sums[1] += classifier.hits(logits, factors)

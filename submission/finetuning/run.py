@@ -5,7 +5,6 @@ how.
 """
 
 import hashlib
-import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -15,26 +14,33 @@ import gin
 import torch
 
 from evaluation.common import gin_config
+from evaluation.common.devices import Placement
 from evaluation.common.environment import output_path
 from evaluation.common.errors import KitError
-from evaluation.common.files import sha256_of, whole_file, write_json
+from evaluation.common.files import locked, sha256_of, whole_file, write_json
 from evaluation.common.terminal import console
 from evaluation.data import open_dataset
-from submission.config import Main, save_config
+from submission.config import save_config
 from submission.features.aggregation import AggregatedFeatureExtractor
 from submission.features.backbones import Backbone
 from submission.features.extraction import digest_of
-from submission.features.extractors import checkpoint_path, get_feature_extractor
+from submission.features.extractors import (
+    checkpoint_path,
+    get_feature_extractor,
+    weights_record,
+)
 from submission.finetuning.classifier import FactorClassifier
 from submission.finetuning.labelled import LabelledImages
 from submission.finetuning.loop import FineTuning, tune
 from submission.runtime import checkpoints, distributed
+from submission.runtime.precision import PROBE_ROWS, settled
+from submission.settings import Main
 
 SCOPE = "finetune"
 """gin scope in which fine-tuning looks names up, so that one config may serve it and `train`."""
 
 
-def finetune(experiment: str, *, device: torch.device, precision: str) -> None:
+def finetune(experiment: str, placement: Placement) -> None:
     """Fine-tunes the extractor of the config in force, and files it where training finds it.
 
     The curves and the last epoch's state land in `$AICROWD_OUTPUT_PATH/<experiment>/finetuning/`,
@@ -60,6 +66,8 @@ def finetune(experiment: str, *, device: torch.device, precision: str) -> None:
     grids = [open_dataset(name) for name in names]
     images = LabelledImages(grids)
     classifier = FactorClassifier(extractor, images.factor_sizes)
+    probe = (min(main.batch_size, PROBE_ROWS), 3, 64, 64)
+    placement = settled("Fine-tuning", classifier, [probe], placement, learning=True)
     learned, held_out = images.split(
         main.dataset_size, main.sequential_dataset, main.test_ratio, main.seed
     )
@@ -70,7 +78,7 @@ def finetune(experiment: str, *, device: torch.device, precision: str) -> None:
         "train": asdict(tuning),
         "batch_size": main.batch_size,
         "seed": main.seed,
-        "precision": precision,
+        "precision": placement.precision,
         "torch": str(torch.__version__),
     }
     path = checkpoint_path(extractor)
@@ -78,24 +86,25 @@ def finetune(experiment: str, *, device: torch.device, precision: str) -> None:
         console.print(f"Reusing {path}", markup=False)
         return
     folder = output_path() / experiment / "finetuning"
-    if distributed.is_main():
-        save_config(folder)
-    tune(
-        classifier,
-        images,
-        learned,
-        held_out,
-        tuning,
-        batch_size=main.batch_size,
-        seed=main.seed,
-        device=device,
-        precision=precision,
-        folder=folder,
-        made_from=made_from,
-    )
-    if distributed.is_main():
-        _keep(extractor, path, made_from)
-    distributed.barrier()
+    folder.mkdir(parents=True, exist_ok=True)
+    with distributed.only_group(folder):
+        if distributed.is_main():
+            save_config(folder)
+        tune(
+            classifier,
+            images,
+            learned,
+            held_out,
+            tuning,
+            batch_size=main.batch_size,
+            seed=main.seed,
+            placement=placement,
+            folder=folder,
+            made_from=made_from,
+        )
+        if distributed.is_main():
+            _keep(extractor, path, made_from)
+        distributed.barrier()
 
 
 def _is_made_from(path: Path, made_from: dict[str, Any]) -> bool:
@@ -106,27 +115,34 @@ def _is_made_from(path: Path, made_from: dict[str, Any]) -> bool:
     """
     if not path.exists():
         return False
-    record = path.with_suffix(".json")
-    content = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-    if content.get("sha256") != sha256_of(path):
+    record = weights_record(path)
+    if record is None or record["sha256"] != sha256_of(path):
+        beside = path.with_suffix(".json").name
         raise KitError(
             "FINETUNE-FOREIGN",
-            f"{path} is in the place of the fine-tuned weights, and this kit did not make it",
-            "Move it away, or set AggregatedFeatureExtractor.model_id to file ours under a "
-            "name of its own",
+            f"{path} is not the file that its record, {beside}, describes: one of them is "
+            "damaged, or this kit did not write it",
+            "Move it away and run the same command again, or set "
+            "AggregatedFeatureExtractor.model_id to file ours under a name of its own",
         )
-    return bool(content["made_from"] == made_from)
+    return bool(record["made_from"] == made_from)
 
 
 def _keep(extractor: AggregatedFeatureExtractor, path: Path, made_from: dict[str, Any]) -> None:
-    if path.exists():
-        _set_aside(path)
-    state = {name: weight.cpu().contiguous() for name, weight in extractor.state_dict().items()}
-    with whole_file(path) as temporary:
-        checkpoints.write(temporary, state)
-        # Before the weights get their name: weights without a record would count as foreign.
-        record = {"made_from": made_from, "sha256": sha256_of(temporary)}
-        write_json(path.with_suffix(".json"), {**record, "config": gin_config.effective()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.parent, path.name):
+        if _is_made_from(path, made_from):  # another experiment's run has just written the same
+            return
+        if path.exists():
+            _set_aside(path)
+        weights = extractor.state_dict()
+        with whole_file(path) as temporary:
+            checkpoints.write(
+                temporary, {name: weight.cpu().contiguous() for name, weight in weights.items()}
+            )
+            # Before the weights get their name: weights without a record would count as foreign.
+            record = {"made_from": made_from, "sha256": sha256_of(temporary)}
+            write_json(path.with_suffix(".json"), {**record, "config": gin_config.effective()})
     console.print(f"Wrote {path}", markup=False)
 
 

@@ -10,8 +10,10 @@ processes that DistributedDataParallel takes of the gradients is then the gradie
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,9 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from evaluation.common.devices import Placement
 from evaluation.common.errors import KitError
+from evaluation.common.files import locked
 from evaluation.common.terminal import console
 
 _PATIENCE = timedelta(hours=2)
@@ -58,22 +62,22 @@ def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
 
 
 @contextmanager
-def process_group(device: str, precision: str) -> Iterator[torch.device]:
-    """Joins the processes that torchrun started, if it did, and yields this process's device.
+def process_group(placement: Placement) -> Iterator[Placement]:
+    """Joins the processes that torchrun started, if it did, and yields this process's placement.
 
     Only the first process speaks on the console.
     """
-    # "float32" promises float32: no TF32 in convolutions and products.
-    torch.backends.cudnn.allow_tf32 = precision != "float32"
-    torch.backends.cuda.matmul.allow_tf32 = precision != "float32"
+    # float32 is float32, also what bf16 leaves to it: no TF32 in convolutions and products.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
     if not is_launched():
-        yield torch.device(device)
+        yield placement
         return
-    own = torch.device(device)
-    if own.type == "cuda":
-        own = torch.device("cuda", distributed.get_node_local_rank())
-        torch.cuda.set_device(own)
-    backend = "nccl" if own.type == "cuda" else "gloo"
+    own, backend = placement, "gloo"
+    if placement.kind == "cuda":
+        own = replace(placement, device=f"cuda:{distributed.get_node_local_rank()}")
+        torch.cuda.set_device(own.device)
+        backend = "nccl"
     distributed.init_process_group(backend, timeout=_PATIENCE)
     console.quiet = not is_main()
     yield own
@@ -93,6 +97,14 @@ def world_size() -> int:
 def is_main() -> bool:
     """Whether this process is the one that speaks and writes files."""
     return rank() == 0
+
+
+def only_group(folder: Path) -> AbstractContextManager[None]:
+    """Keeps other runs out of `folder` while it lasts.
+
+    The first process waits for them; the others meet it at the next barrier.
+    """
+    return locked(folder, str(folder)) if is_main() else nullcontext()
 
 
 def seed_epoch(seed: int, epoch: int) -> int:
@@ -118,6 +130,11 @@ def share(total: int) -> slice:
 def sum_over_processes(tensor: Tensor) -> Tensor:
     """The sum over processes of tensors of one shape, for autograd as well."""
     return tensor if world_size() == 1 else _Sum.apply(tensor)
+
+
+def any_of_all(flag: bool, placement: Placement) -> bool:
+    """Whether `flag` is true in any process; all get the same answer."""
+    return bool(sum_over_processes(torch.tensor(float(flag), device=placement.device)))
 
 
 def gather_rows(rows: Tensor, total: int) -> Tensor:

@@ -14,13 +14,17 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from evaluation.common.devices import Placement
+from evaluation.common.rounding import allowed, disagreement
+from evaluation.common.terminal import console
+
 _SMALLEST_WEIGHT = 8192
 """The way through Python costs more than smaller products take."""
 
 
-def linear_layers(device: torch.device) -> AbstractContextManager:
-    """While it lasts, linear layers on vectors take oneDNN where `device` has it."""
-    has_it = device.type == "cpu" and torch.backends.mkldnn.is_available()
+def linear_layers(placement: Placement) -> AbstractContextManager:
+    """While it lasts, linear layers on vectors take oneDNN where the device has it."""
+    has_it = placement.kind == "cpu" and torch.backends.mkldnn.is_available()
     return _LinearByOneDNN() if has_it else nullcontext()
 
 
@@ -70,7 +74,35 @@ torch.library.define("kit::product", "(Tensor rows, Tensor weight, Tensor? bias)
 
 @torch.library.impl("kit::product", "cpu")
 def _on_cpu(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    key = (rows.shape, rows.stride(), weight.shape, weight.stride(), bias is None)
+    if key not in _right:
+        _right[key] = all(_right.values()) and _is_right(rows, weight, bias)
+    return (_by_onednn if _right[key] else _by_pytorch)(rows, weight, bias)
+
+
+_right: dict[tuple, bool] = {}
+"""By shapes and layouts whether oneDNN is used: it is right, and was never wrong before."""
+
+
+def _is_right(rows: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    found, expected = _by_onednn(rows, weight, bias), _by_pytorch(rows, weight, bias)
+    off = disagreement(found.numpy(), expected.numpy())
+    if off > allowed("float32"):
+        console.print(
+            f"Linear layers without oneDNN, which gets products of {tuple(rows.shape)} and "
+            f"{tuple(weight.T.shape)} wrong on this processor (off by {off:.2g} of the value, "
+            f"where rounding explains {allowed('float32'):.2g})",
+            markup=False,
+        )
+    return off <= allowed("float32")
+
+
+def _by_onednn(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+
+
+def _by_pytorch(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return rows @ weight.T if bias is None else torch.addmm(bias, rows, weight.T)
 
 
 @torch.library.register_fake("kit::product")

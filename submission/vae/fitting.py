@@ -4,7 +4,7 @@ What an epoch draws (the order of rows, noise, dropout) comes from streams seede
 and the epoch's number, so a training that was interrupted goes on as if it had not been.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from evaluation.common.devices import Placement
 from evaluation.common.terminal import console, progress
 from submission.runtime import checkpoints, distributed, onednn
 from submission.runtime.compiling import compiled_if_long
-from submission.runtime.curves import recording
+from submission.runtime.curves import recording, restore
 from submission.runtime.optimizers import make_optimizer
+from submission.runtime.precision import settled
 from submission.vae.model import VAE
 from submission.vae.rows import Rows
 from submission.vae.settings import VAETraining
@@ -34,15 +36,14 @@ def fit(
     *,
     batch_size: int,
     seed: int,
-    device: torch.device,
-    precision: str,
+    placement: Placement,
     folder: Path,
     made_from: dict[str, Any],
 ) -> None:
     """Trains `vae` on `features` (N, *feature_shape), from where an earlier run of it stopped.
 
     Args:
-        precision: "bf16" runs the networks in bfloat16; weights, latents and losses stay float32.
+        placement: Of the networks; latents stay float32 as well.
         folder: Gets checkpoint.pt, stats.csv and tensorboard/ after every epoch.
         made_from: What decides the outcome; a checkpoint with the same is of the same training.
     """
@@ -53,17 +54,18 @@ def fit(
         console.print(f"Reusing {len(rows)} of {training.epochs} epochs from {path}", markup=False)
         vae.load_state_dict(state["vae"])
     if len(rows) == training.epochs:
+        restore(folder, rows)
         return
 
-    model = distributed.data_parallel(vae.to(device))
+    model = distributed.data_parallel(vae.to(placement.device))
     optimizer = make_optimizer(
         training.optimizer_name, vae.parameters(), training.lr, beta1=training.adam_beta1
     )
     if state is not None:
         optimizer.load_state_dict(state["optimizer"])
-    table = Rows(features, device)
+    table = Rows(features, placement)
     total, done = training.epochs * len(table), len(rows) * len(table)
-    losses_of_batch = partial(compiled_if_long(batch_losses, total, device), model, vae)
+    losses_of_batch = partial(compiled_if_long(batch_losses, total, placement), model, vae)
     with recording(folder, rows) as record, progress("Training the VAE", total, done) as advance:
         for epoch in range(len(rows), training.epochs):
             weights, lr = training.loss_weights_at(epoch), training.lr_at(epoch)
@@ -76,7 +78,7 @@ def fit(
                 batches(table, batch_size, training.latent_dims, seed, epoch),
                 weights,
                 clip_gradients=training.clip_gradients,
-                precision=precision,
+                placement=placement,
                 advance=partial(advance, note=_note(rows, epoch, weights["KLD"])),
             )
             means = {name: float(loss) / len(table) for name, loss in sums.items()}
@@ -117,7 +119,7 @@ def train_epoch(
     weights: Mapping[str, float],
     *,
     clip_gradients: float | None,
-    precision: str,
+    placement: Placement,
     advance: Callable[[int], None],
 ) -> dict[str, Tensor]:
     """Takes a step a batch; returns the sums over rows of the losses, by name.
@@ -130,7 +132,7 @@ def train_epoch(
     vae.train()
     sums: dict[str, Tensor] = {}
     for features, noise in epoch:
-        with in_precision(precision, features.device):
+        with in_precision(placement):
             losses = losses_of_batch(features, noise)
         weighted = [weights.get(name, 1.0) * loss for name, loss in losses.items()]
         optimizer.zero_grad()
@@ -157,11 +159,19 @@ def batch_losses(model: nn.Module, vae: VAE, features: Tensor, noise: Tensor) ->
     return vae.losses(features, *outputs)
 
 
-def in_precision(precision: str, device: torch.device) -> AbstractContextManager:
-    """What a forward pass on `device` runs under, with "float32" or "bf16"."""
-    if precision == "bf16":
-        return torch.autocast(device.type, torch.bfloat16)
-    return onednn.linear_layers(device)
+def fitting_placement(
+    vae: VAE, feature_shape: Sequence[int], latent_dims: int, batch_size: int, placement: Placement
+) -> Placement:
+    """`placement`, in float32 where this machine computes the VAE's steps wrongly in bf16."""
+    inputs = [(batch_size, *feature_shape), (batch_size, latent_dims)]
+    return settled("Training the VAE", vae, inputs, placement, learning=True)
+
+
+def in_precision(placement: Placement) -> AbstractContextManager:
+    """What a forward pass runs under."""
+    if placement.in_bf16:
+        return torch.autocast(placement.kind, torch.bfloat16)
+    return onednn.linear_layers(placement)
 
 
 def _note(rows: list[dict[str, float]], epoch: int, beta: float) -> str:

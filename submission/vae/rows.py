@@ -7,6 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from evaluation.common.devices import Placement
+
 _PART_OF_FREE_MEMORY = 0.5
 """How much of a GPU's free memory the features may take; the rest is the network's."""
 
@@ -20,9 +22,10 @@ class Rows:
         features: (N, ...), in memory or mapped from a file.
     """
 
-    def __init__(self, features: NDArray[np.float32], device: torch.device) -> None:
+    def __init__(self, features: NDArray[np.float32], placement: Placement) -> None:
         self._features = features
-        self.device = device
+        self.device = placement.device
+        self._on_gpu = placement.kind == "cuda"
         self._read = 0
         self._resident = self._on_device() if self._fits() else None
 
@@ -35,12 +38,12 @@ class Rows:
             return self._resident[numbers]
         batch = torch.from_numpy(self._features[numbers.cpu().numpy()])
         self._release(len(batch))
-        if self.device.type == "cuda":
+        if self._on_gpu:
             batch = batch.pin_memory()
         return batch.to(self.device, non_blocking=True)
 
     def _fits(self) -> bool:
-        if self.device.type != "cuda":
+        if not self._on_gpu:
             return False
         free, _ = torch.cuda.mem_get_info(self.device)
         return self._features.nbytes < _PART_OF_FREE_MEMORY * free

@@ -9,6 +9,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from evaluation.common import environment
+from evaluation.common.devices import Placement, Precision
 from evaluation.data.ground_truth import ImageGrid
 from submission.features.aggregation import MaximumTransform
 from submission.features.backbones import Backbone, build_network
 from submission.features.extraction import extract
 from tests.benchmarks.plain import plain_process
+from tests.benchmarks.processor import describe, precisions
 
 
 class SingleImages(Dataset):
@@ -41,7 +44,10 @@ def plain_loop(path: Path) -> tuple[np.ndarray, float]:
     table = np.zeros((len(grid), backbone.feature_dims), np.float32)
     transform = MaximumTransform()
     loader = DataLoader(
-        SingleImages(grid.images), batch_size=64, num_workers=2, multiprocessing_context="fork"
+        SingleImages(np.asarray(grid.images)),
+        batch_size=64,
+        num_workers=2,
+        multiprocessing_context="fork",
     )
     done = 0
     for images in loader:
@@ -52,7 +58,7 @@ def plain_loop(path: Path) -> tuple[np.ndarray, float]:
     return table, time.perf_counter() - start
 
 
-def our_loop(path: Path, precision: str) -> tuple[np.ndarray, float]:
+def our_loop(path: Path, precision: Precision) -> tuple[np.ndarray, float]:
     grid, backbone = grid_of(path), fresh_backbone()
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
@@ -62,8 +68,7 @@ def our_loop(path: Path, precision: str) -> tuple[np.ndarray, float]:
             backbone,
             MaximumTransform(),
             features_dir=Path(folder),
-            device=torch.device("cpu"),
-            precision=precision,
+            placement=Placement("cpu", precision),
         )
         return table, time.perf_counter() - start
 
@@ -83,6 +88,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1024)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
+    print(describe())
 
     environment.use_huge_pages()
     with tempfile.TemporaryDirectory() as folder, plain_process() as run_plainly:
@@ -91,8 +97,7 @@ def main() -> None:
         np.save(path, np.random.RandomState(0).randint(256, size=shape, dtype=np.uint8))
         loops: dict[str, Callable[[], tuple[np.ndarray, float]]] = {
             "plain": lambda: run_plainly(plain_loop, path),
-            "float32": lambda: our_loop(path, "float32"),
-            "bf16": lambda: our_loop(path, "bf16"),
+            **{name: partial(our_loop, path, name) for name in precisions()},
         }
         seconds = dict.fromkeys(loops, float("inf"))
         tables = {}

@@ -1,4 +1,4 @@
-"""Who may import whom, and what a command may load before it has read its arguments."""
+"""Which packages wait until they are needed; `tests/test_structure.py` says who imports whom."""
 
 import ast
 import subprocess
@@ -19,12 +19,6 @@ def imported_by(source: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module.split(".")[0])
     return found
-
-
-def test_evaluation_never_imports_submission() -> None:
-    sources = list((environment.REPOSITORY / "evaluation").rglob("*.py"))
-    assert sources
-    assert [source for source in sources if "submission" in imported_by(source)] == []
 
 
 def test_only_the_reference_and_saved_models_import_tensorflow() -> None:

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 import torch
 
+from evaluation.common.devices import Placement
 from evaluation.common.environment import REPOSITORY
 from submission.runtime import checkpoints
 from submission.vae.fitting import CHECKPOINT, fit
 from submission.vae.model import VAE
 from submission.vae.settings import VAETraining
+
+CPU = Placement("cpu")
 
 SMALL = """
 main.dataset_size = 300
@@ -63,7 +66,7 @@ def run_fit(features: np.ndarray, tmp_path: Path) -> Callable[..., tuple[VAE, li
 
     def run(
         epochs: int = 2,
-        precision: str = "float32",
+        placement: Placement = CPU,
         folder: Path = tmp_path,
         made_from: dict[str, Any] | None = None,
         **options: Any,
@@ -77,8 +80,7 @@ def run_fit(features: np.ndarray, tmp_path: Path) -> Callable[..., tuple[VAE, li
             features,
             batch_size=40,
             seed=1,
-            device=torch.device("cpu"),
-            precision=precision,
+            placement=placement,
             folder=folder,
             made_from=made_from or {"name": "test"},
         )

@@ -1,5 +1,7 @@
 """The exported file: what it computes, where it runs, and what is not let into it."""
 
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from evaluation.common.environment import REPOSITORY
 from evaluation.common.errors import KitError
 from submission.export import export, export_function
 
@@ -224,3 +227,50 @@ def test_another_kind_beside_it_is_not_joined(path: Path) -> None:
     (path.parent / "tfhub").mkdir(parents=True)
     with pytest.raises(KitError, match="REPRESENTATION-OTHERS"):
         export(Network(), path)
+
+
+EXPORT = """
+import sys, warnings
+from pathlib import Path
+import torch
+warnings.simplefilter("ignore")
+from submission.export import export
+from submission.features.aggregation import AggregatedFeatureExtractor, IdentityTransform
+from submission.features.backbones import Backbone, build_network
+from submission.method import representation
+from submission.vae.model import VAE, Decoder, Encoder
+
+torch.manual_seed(0)
+backbone = Backbone("ResNet-50", build_network("ResNet-50"), (16, 16), 1)
+extractor = AggregatedFeatureExtractor(backbone, [8], [4], [1], [0])
+vae = VAE(Encoder((8,), 4, [16], True), Decoder((8,), 4, [16]), 4)
+export(representation(extractor, IdentityTransform(), vae), Path(sys.argv[1]))
+"""
+
+
+def test_two_checkouts_and_processes_export_the_same_bytes(tmp_path: Path) -> None:
+    exported = []
+    for number, folder in enumerate(("one", "another/deeper")):
+        for package in ("evaluation", "submission"):
+            shutil.copytree(REPOSITORY / package, tmp_path / folder / package)
+        path = tmp_path / f"{number}.pt"
+        subprocess.run(
+            [sys.executable, "-c", EXPORT, str(path)],
+            cwd=tmp_path / folder,
+            env={**os.environ, "PYTHONHASHSEED": str(number), "OMP_NUM_THREADS": "1"},
+            check=True,
+        )
+        exported.append(path.read_bytes())
+    assert exported[0] == exported[1]
+    for trace in (b"another/deeper", b"debug_pkl", str(REPOSITORY).encode()):
+        assert trace not in exported[1]
+
+
+def test_a_damaged_file_is_written_again(path: Path) -> None:
+    network = Network()
+    export(network, path)
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:5000], bytes(len(whole)), whole[:9000] + b"####" + whole[9004:]):
+        path.write_bytes(damaged)
+        export(network, path)
+        assert path.read_bytes() == whole

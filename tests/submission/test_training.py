@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
+from evaluation.common.devices import Placement
 from submission.__main__ import main
 from submission.runtime.optimizers import FusedRAdam, make_optimizer
 from submission.vae.fitting import CHECKPOINT, batches, fit
@@ -26,7 +27,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning"),
 ]
 
-CPU = torch.device("cpu")
+CPU = Placement("cpu")
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_it_learns_what_decides_the_features(run_fit: Callable) -> None:
 
 def test_bf16_follows_float32(run_fit: Callable, tmp_path: Path) -> None:
     _, rows = run_fit(epochs=3)
-    vae, rounded = run_fit(epochs=3, precision="bf16", folder=tmp_path / "bf16")
+    vae, rounded = run_fit(epochs=3, placement=Placement("cpu", "bf16"), folder=tmp_path / "bf16")
     for row, other in zip(rows, rounded, strict=True):
         assert other["total_loss"] == pytest.approx(row["total_loss"], rel=0.02)
     assert rows != rounded
@@ -168,6 +169,35 @@ def test_curves(run_fit: Callable, tmp_path: Path) -> None:
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     found = [(event.step, event.value) for event in events.Scalars("MSE")]
     assert found == [(epoch, pytest.approx(row["MSE"])) for epoch, row in enumerate(rows)]
+
+
+@pytest.mark.parametrize("name", ["stats.csv", "tensorboard/events.*"])
+@pytest.mark.parametrize("damage", ["absent", "cut", "flipped"])
+def test_curves_that_were_damaged_are_written_again(
+    run_fit: Callable, tmp_path: Path, name: str, damage: str
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    _, rows = run_fit(epochs=3)
+    stats = (tmp_path / "stats.csv").read_bytes()
+    (path,) = tmp_path.glob(name)
+    content = path.read_bytes()
+    half = len(content) // 2
+    if damage == "absent":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(content[:half])
+    else:
+        path.write_bytes(content[:half] + bytes([content[half] ^ 0xFF]) + content[half + 1 :])
+    run_fit(epochs=3)
+    assert (tmp_path / "stats.csv").read_bytes() == stats
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    found = [(event.step, event.value) for event in events.Scalars("MSE")]
+    assert found == [(epoch, pytest.approx(row["MSE"])) for epoch, row in enumerate(rows)]
+    (written,) = tmp_path.glob("tensorboard/events.*")
+    before = written.stat().st_mtime_ns
+    run_fit(epochs=3)
+    assert written.stat().st_mtime_ns == before, "what is whole is left as it is"
 
 
 def test_tensorboard_does_not_bring_tensorflow(tmp_path: Path) -> None:
@@ -209,8 +239,7 @@ def test_memory_does_not_grow_with_the_table(
         np.load(tmp_path / "features.npy", mmap_mode="r"),
         batch_size=2000,
         seed=1,
-        device=CPU,
-        precision="float32",
+        placement=CPU,
         folder=tmp_path,
         made_from={},
     )

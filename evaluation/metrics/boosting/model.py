@@ -117,7 +117,9 @@ def fit(codes: NDArray, factors: NDArray, seed: int) -> Boosting:
             stages.append(stage)
     by_factor = np.stack([importances[factor.trees].sum(axis=0) for factor in encoded], axis=1)
     sums = by_factor.sum(axis=0)
-    return Boosting(encoded, prior, stages, by_factor / np.where(sums > 0, sums, 1.0), raw[:, columns.point_of])
+    return Boosting(
+        encoded, prior, stages, by_factor / np.where(sums > 0, sums, 1.0), raw[:, columns.point_of]
+    )
 
 
 def training_predictions(boosting: Boosting) -> NDArray:

@@ -14,8 +14,6 @@ from evaluation.common.terminal import console
 if TYPE_CHECKING:
     from submission.delivery.checks.encoder import Cost
 
-TAG, REMOTE = "submission-v1", "aicrowd"
-
 
 @dataclass(frozen=True)
 class Report:
@@ -47,7 +45,7 @@ class Report:
         console.print("Ready to submit." if not found else f"{found} to mend before submitting.")
 
 
-def check(root: Path, tag: str = TAG, remote: str = REMOTE) -> Report:
+def check(root: Path, tag: str, remote: str) -> Report:
     """Looks at everything in `root` that pushing it to `remote` as `tag` would bring to AIcrowd."""
     from submission.delivery.checks import encoder, files, repository
     from submission.delivery.git import has_remote

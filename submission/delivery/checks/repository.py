@@ -5,10 +5,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from evaluation.common.errors import KitError
+from evaluation.common.files import readable_size
 from submission.delivery import bundle
 from submission.delivery.git import git, has_remote, lines, submission_tags, uses_lfs
 
-LARGE_BYTES = 5 << 20
+LARGE_BYTES = 5_000_000
 """Files above this size belong in Git LFS: git keeps every version of a file for ever."""
 
 
@@ -57,6 +58,24 @@ def large_files(root: Path, paths: list[str]) -> list[str]:
     return [path for path, lfs in uses_lfs(root, large).items() if not lfs]
 
 
+def needing_lfs(root: Path) -> list[str]:
+    """Files that a push sends through Git LFS: large ones of the bundle, and what .gitattributes
+    sends there.
+    """
+    changed = changed_bundle(root)
+    listed = uses_lfs(root, [*lines(root, "ls-files", "-z"), *changed])
+    return [*large_files(root, changed), *(path for path, lfs in listed.items() if lfs)]
+
+
+def has_lfs(root: Path) -> bool:
+    """Whether git finds Git LFS."""
+    try:
+        git(root, "lfs", "version")
+    except KitError:
+        return False
+    return True
+
+
 def _changes(root: Path) -> Iterator[KitError]:
     expected = changed_bundle(root)
     for path, letters in changes(root).items():
@@ -80,14 +99,16 @@ def _large_files(root: Path) -> Iterator[KitError]:
     for path in large_files(root, lines(root, "ls-files", "-z")):
         yield KitError(
             "LFS-UNTRACKED",
-            f"{path} is larger than {LARGE_BYTES >> 20} MiB and not in Git LFS",
+            f"{path} has {readable_size((root / path).stat().st_size)}, and files above "
+            f"{readable_size(LARGE_BYTES)} belong in Git LFS",
             f"git lfs track --filename {path}, then commit it again",
         )
-    try:
-        git(root, "lfs", "version")
-    except KitError:
+    through_lfs = needing_lfs(root)
+    if through_lfs and not has_lfs(root):
         yield KitError(
-            "LFS-MISSING", "Git LFS is not installed", "Install git-lfs; the encoder needs it"
+            "LFS-MISSING",
+            f"{through_lfs[0]} has to go through Git LFS, which is not installed",
+            "Install git-lfs",
         )
 
 

@@ -47,14 +47,14 @@ def rendered_by_itself(look_name: str, factors: tuple[int, ...], noisy: bool) ->
 def full_factors(dataset: ImageGrid, number: int) -> tuple[int, ...]:
     """The factors in the full set of an image of a mini."""
     row = dataset.factors_of(np.array([number]))[0]
-    chosen = zip(simulated.SELECTIONS["_mini"], row, strict=True)
+    chosen = zip(simulated.SELECTIONS["mini"], row, strict=True)
     return tuple(values[value] for values, value in chosen)
 
 
 def test_layouts_are_those_of_mpi3d() -> None:
     full = tuple(len(values) for values in simulated.SELECTIONS[""])
     assert full == LAYOUTS[1_036_800]
-    era = tuple(len(values) for values in simulated.SELECTIONS["_4x4"])
+    era = tuple(len(values) for values in simulated.SELECTIONS["4x4"])
     assert era == LAYOUTS[460_800]
 
 

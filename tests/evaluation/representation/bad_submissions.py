@@ -39,7 +39,10 @@ def dilled(source: str) -> Build:
 
 
 def scripted(source: str, training: bool = False) -> Build:
-    """TorchScript of a module with a convolution, a batch norm, and the `forward` in `source`."""
+    """TorchScript of a module whose `forward` is `source`.
+
+    It has a convolution, a batch norm, a dictionary `numbers` and a buffer `calls`.
+    """
 
     def build(folder: Path) -> None:
         import torch
@@ -52,6 +55,8 @@ def scripted(source: str, training: bool = False) -> Build:
                 torch.manual_seed(0)
                 self.conv = torch.nn.Conv2d(3, 4, 8, 8)
                 self.norm = torch.nn.BatchNorm2d(4)
+                self.numbers = torch.jit.Attribute({}, dict[str, int])
+                self.register_buffer("calls", torch.zeros(1))
 
         module = torch.jit.script(Parts().train(training))
         module.define(textwrap.dedent(source) + "\n")
@@ -230,6 +235,33 @@ BAD = {
     "no tensor": BadSubmission(
         "REPRESENTATION-SHAPE", scripted("def forward(self, x):\n  return {'mean': self.conv(x)}")
     ),
+    "a sparse tensor": BadSubmission(
+        "REPRESENTATION-SPARSE",
+        scripted("def forward(self, x):\n  return self.conv(x).mean((2, 3)).to_sparse()"),
+    ),
+    "a tensor with a gradient": BadSubmission(
+        "REPRESENTATION-GRAD", scripted("def forward(self, x):\n  return self.conv.weight")
+    ),
+    "TorchScript that saves a file": BadSubmission(
+        "REPRESENTATION-FORBIDDEN",
+        scripted("def forward(self, x):\n  torch.save(x, 'note')\n  return x.mean((2, 3))"),
+    ),
+    "TorchScript that saves a file when it has seen enough": BadSubmission(
+        "REPRESENTATION-FORBIDDEN",
+        scripted(
+            """
+            def forward(self, x):
+                if int(x.sum()) % 1000 == 0:
+                    for _ in range(2):
+                        torch.save(x, "/tmp/note")
+                return x.mean((2, 3))
+            """
+        ),
+    ),
+    "TorchScript that reads a file": BadSubmission(
+        "REPRESENTATION-FORBIDDEN",
+        scripted("def forward(self, x):\n  return torch.from_file('note', False, 4)"),
+    ),
     "another input size": BadSubmission(
         "REPRESENTATION-RAISES",
         scripted(
@@ -318,7 +350,7 @@ BAD = {
         ),
     ),
     "codes that change after a while": BadSubmission(
-        "REPRESENTATION-RANDOM",
+        "REPRESENTATION-STATE",
         dilled(
             f"""
             seen = [0]
@@ -336,6 +368,21 @@ BAD = {
         "REPRESENTATION-SLOW",
         dilled("import time\ndef represent(images):\n  time.sleep(60)"),
         ("--max-answer-seconds", "1"),
+    ),
+    "a second and a half for each batch": BadSubmission(
+        "REPRESENTATION-SLOW",
+        dilled(f"import time\ndef represent(images):\n  time.sleep(1.5)\n  return {MEAN}"),
+        ("--max-answer-seconds", "1"),
+    ),
+    "too slow in all": BadSubmission(
+        "REPRESENTATION-TIME",
+        dilled(f"import time\ndef represent(images):\n  time.sleep(0.5)\n  return {MEAN}"),
+        ("--max-total-seconds", "8"),
+    ),
+    "too much of the processors' time": BadSubmission(
+        "REPRESENTATION-CPU",
+        dilled("def represent(images):\n  while True: pass"),
+        ("--max-cpu-seconds", "2"),
     ),
     "never loaded": BadSubmission(
         "REPRESENTATION-SLOW",
@@ -408,9 +455,10 @@ BAD = {
         "REPRESENTATION-RAISES",
         dilled(
             """
-            import subprocess
+            import subprocess, sys
             def represent(images):
-                subprocess.Popen(["sleep", "60"], start_new_session=True)
+                program = "import time; time.sleep(60)"
+                subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
                 raise RuntimeError("and gone")
             """
         ),
@@ -421,14 +469,11 @@ BAD = {
     ),
     "removing earlier scores": BadSubmission(
         "REPRESENTATION-FORBIDDEN",
-        dilled(
-            """
-            import glob, os
-            def represent(images):
-                for path in glob.glob("../../**/scores.json", recursive=True):
-                    os.unlink(path)
-            """
-        ),
+        dilled("import os\ndef represent(images):\n  os.unlink('../../experiment/scores.json')"),
+    ),
+    "reading earlier scores": BadSubmission(
+        "REPRESENTATION-FORBIDDEN",
+        dilled("def represent(images):\n  open('../../experiment/scores.json').read()"),
     ),
     "opening a socket": BadSubmission(
         "REPRESENTATION-FORBIDDEN",

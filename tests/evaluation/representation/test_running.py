@@ -16,7 +16,7 @@ from evaluation.representation import contract, processes
 from evaluation.representation.finding import Found, by_name, find, only
 from evaluation.representation.limits import Limits
 from evaluation.representation.loading import OPTIMISED, PLAIN
-from evaluation.representation.running import Representation
+from evaluation.representation.running import RunningRepresentation
 from tests.evaluation.representation.bad_submissions import dilled
 
 IMAGES = np.random.RandomState(0).randint(256, size=(32, 64, 64, 3), dtype=np.uint8)
@@ -55,7 +55,7 @@ def eager(module: torch.nn.Module, images: NDArray[np.uint8]) -> NDArray:
 def test_torchscript_gives_the_codes_of_the_module(tmp_path: Path) -> None:
     module = network()
     found = traced(module, tmp_path / "pytorch_model.pt")
-    with Representation(found) as representation:
+    with RunningRepresentation(found) as representation:
         plain = representation.encode(IMAGES)
         representation.form = OPTIMISED
         optimised = representation.encode(IMAGES)
@@ -64,29 +64,6 @@ def test_torchscript_gives_the_codes_of_the_module(tmp_path: Path) -> None:
     np.testing.assert_array_equal(plain, eager(module, IMAGES))
     np.testing.assert_allclose(optimised, plain, atol=1e-5)
     assert plain.dtype == np.float32
-
-
-def test_the_fast_form_is_taken_where_it_gives_the_same_codes(tmp_path: Path) -> None:
-    convolutions = torch.nn.Sequential(*network()[:5], torch.nn.Flatten()).eval()
-    found = traced(convolutions, tmp_path / "model.pt")
-    for precision in ("float32", "bf16"):
-        with Representation(found, precision=precision) as representation:
-            exact = representation.encode(IMAGES)
-            contract.use_fastest_form(representation, IMAGES)
-            assert representation.form == OPTIMISED
-            codes = representation.encode(IMAGES)
-            np.testing.assert_allclose(codes, exact, atol=5e-2)
-            # bf16 must be seen to be bf16: its rounding shows in three digits.
-            assert (np.abs(codes - exact).max() > 1e-4) == (precision == "bf16")
-
-
-def test_bf16_is_refused_where_it_cannot_be_had(tmp_path: Path) -> None:
-    dilled("def represent(images):\n  return images.mean((2, 3))")(tmp_path)
-    with (
-        Representation(find(tmp_path)[0], precision="bf16") as representation,
-        pytest.raises(KitError, match="PRECISION-BF16"),
-    ):
-        contract.use_fastest_form(representation, IMAGES)
 
 
 def test_dill_sees_what_the_contract_says_and_nothing_of_ours(
@@ -105,7 +82,7 @@ def test_dill_sees_what_the_contract_says_and_nothing_of_ours(
             return images.mean((2, 3))
         """
     )(tmp_path)
-    with Representation(find(tmp_path)[0]) as representation:
+    with RunningRepresentation(find(tmp_path)[0]) as representation:
         codes = representation.encode(IMAGES)
         assert representation.forms == [PLAIN]
     np.testing.assert_allclose(codes, IMAGES.mean((1, 2)) / 255, rtol=1e-5)
@@ -124,7 +101,7 @@ def test_limits_hold_between_two_requests(tmp_path: Path) -> None:
         """
     )(tmp_path)
     others = set(processes.descendants(os.getpid()))
-    with Representation(find(tmp_path)[0], limits=Limits(memory_gib=1)) as representation:
+    with RunningRepresentation(find(tmp_path)[0], limits=Limits(memory_gib=1)) as representation:
         representation.encode(IMAGES)
         deadline = time.monotonic() + 20
         while set(processes.descendants(os.getpid())) - others:
@@ -146,7 +123,7 @@ def test_saved_model(tmp_path: Path) -> None:
     tf.saved_model.save(model, str(folder), signatures={"representation": model.represent})
     (found,) = find(tmp_path)
     assert found == Found(folder, "savedmodel")
-    with Representation(found) as representation:
+    with RunningRepresentation(found) as representation:
         codes = representation.encode(IMAGES)
     np.testing.assert_allclose(codes, IMAGES.mean((1, 2)) / 255, rtol=1e-5)
 

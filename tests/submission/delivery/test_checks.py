@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from evaluation.common.files import sha256_of
-from submission.delivery import bundle, checks
+from evaluation.common.files import readable_size, sha256_of
+from submission.delivery import bundle, submitting
 from submission.delivery.checks import encoder, files, repository
 from tests.checkouts import bundle_encoder, git, kit, make_checkout, write_encoder
 
@@ -30,7 +30,7 @@ def checkout(good: Path, tmp_path: Path) -> Path:
     return shutil.copytree(good, tmp_path / "checkout", symlinks=True)
 
 
-def codes(root: Path, tag: str = checks.TAG, remote: str = checks.REMOTE) -> list[str]:
+def codes(root: Path, tag: str = submitting.TAG, remote: str = submitting.REMOTE) -> list[str]:
     """The codes of all that needs no encoder to run."""
     problems = [
         *files.problems(root, to_submit=False),
@@ -65,8 +65,9 @@ def test_this_repository_is_clean(good: Path) -> None:
     assert report["problems"] == []
     cost = report["costs"][0]
     assert (cost["device"], cost["dims"]) == ("cpu", 6)
+    assert cost["batches"] >= 11
     assert 0 < cost["milliseconds_per_image"] < 1000
-    assert cost["mib"] > 50  # Python and torch alone take more
+    assert cost["memory_bytes"] > 50e6  # Python and torch alone take more
 
 
 SPOILED_FILES: dict[str, tuple[Spoil, str]] = {
@@ -212,6 +213,23 @@ def test_a_large_file_in_plain_git_is_told(checkout: Path) -> None:
     git(checkout, "add", "weights.bin")
     git(checkout, "commit", "--quiet", "--message", "Weights")
     assert codes(checkout) == ["LFS-UNTRACKED"]
+
+
+def test_a_small_encoder_takes_no_git_lfs_and_a_large_one_does(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "has_lfs", lambda _: False)
+    assert codes(checkout) == []
+    write_encoder(tmp_path / "large/representation/pytorch_model.pt", hidden=5000)
+    bundle_encoder(checkout, tmp_path, "large")
+    assert codes(checkout) == ["LFS-MISSING"]
+
+
+def test_bundling_says_what_it_bundled_and_what_comes_next(good: Path) -> None:
+    result = kit(good, "python", "-m", "submission", "bundle")
+    path = good / "submission/bundle/representation/pytorch_model.pt"
+    line = f"Bundled {path} ({readable_size(path.stat().st_size)}, SHA-256 {sha256_of(path)})"
+    assert line in result.stdout and result.stdout.endswith("submission check\n")
 
 
 def encoder_codes(root: Path) -> list[str]:

@@ -13,8 +13,9 @@ from pathlib import Path
 import dill
 import pytest
 
-from submission.delivery import packaging
-from tests.checkouts import bundle_encoder, git, kit, make_checkout
+from submission.delivery import packaging, submitting
+from submission.delivery.checks import repository
+from tests.checkouts import bundle_encoder, git, kit, make_checkout, write_encoder
 
 ENCODER = "submission/bundle/representation/pytorch_model.pt"
 
@@ -83,9 +84,7 @@ def test_the_same_submission_gives_the_same_bytes(good: Path, tmp_path: Path) ->
     assert (tmp_path / "first.tar.gz").read_bytes() == (tmp_path / "second.tar.gz").read_bytes()
 
 
-def test_a_submission_arrives_with_its_encoder(
-    checkout: Path, remote: Path, tmp_path: Path
-) -> None:
+def test_a_submission_arrives_with_its_encoder(checkout: Path, remote: Path) -> None:
     before = git(checkout, "rev-parse", "HEAD")
     status, output = submit(checkout)
     assert status == 0, output
@@ -99,6 +98,23 @@ def test_a_submission_arrives_with_its_encoder(
     assert changed == sorted(
         [ENCODER, "submission/bundle/config.gin", "submission/bundle/manifest.json"]
     )
+    assert git(remote, "cat-file", "-s", f"main:{ENCODER}") == str(
+        (checkout / ENCODER).stat().st_size
+    )
+    assert "git lfs" not in output
+
+    # The same again is refused, by name and by content.
+    status, output = submit(checkout)
+    assert status == 1 and "TAG-TAKEN" in output and "COMMIT-EVALUATED" in output
+
+
+@pytest.mark.usefixtures("git_lfs")
+def test_a_large_encoder_goes_through_git_lfs(checkout: Path, remote: Path, tmp_path: Path) -> None:
+    write_encoder(tmp_path / "large/representation/pytorch_model.pt", hidden=5000)
+    bundle_encoder(checkout, tmp_path, "large")
+    assert (checkout / ENCODER).stat().st_size > repository.LARGE_BYTES
+    status, output = submit(checkout)
+    assert status == 0, output
     assert git(remote, "show", f"main:{ENCODER}").startswith("version https://git-lfs")
 
     # Whoever clones it gets the encoder itself.
@@ -107,10 +123,6 @@ def test_a_submission_arrives_with_its_encoder(
     git(clone, "lfs", "install", "--local", "--skip-repo")
     git(clone, "lfs", "pull")
     assert (clone / ENCODER).read_bytes() == (checkout / ENCODER).read_bytes()
-
-    # The same again is refused, by name and by content.
-    status, output = submit(checkout)
-    assert status == 1 and "TAG-TAKEN" in output and "COMMIT-EVALUATED" in output
 
 
 def test_a_dry_run_changes_nothing(checkout: Path, remote: Path) -> None:
@@ -191,4 +203,4 @@ def test_a_remote_that_git_does_not_know_is_an_error(checkout: Path) -> None:
     ],
 )
 def test_the_address_to_watch(url: str) -> None:
-    assert packaging.address(url) == "https://gitlab.aicrowd.com/jane/kit/issues"
+    assert submitting.address(url) == "https://gitlab.aicrowd.com/jane/kit/issues"

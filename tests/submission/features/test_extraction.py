@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from sklearn.decomposition import IncrementalPCA
 from torch import nn
 
+from evaluation.common.devices import Placement
 from evaluation.common.environment import REPOSITORY
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
-from submission.features import extraction
+from evaluation.data.stored import open_given
+from submission.features import inference
 from submission.features.aggregation import (
     AggregatedFeatureExtractor,
     AverageTransform,
@@ -29,11 +31,13 @@ from submission.features.aggregation import (
 )
 from submission.features.backbones import Backbone, build_network
 from submission.features.extraction import extract, select_images
+from submission.features.inference import extraction_placement
 from submission.features.whitening import fit_whitening
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-CPU = torch.device("cpu")
+CPU = Placement("cpu")
+BF16 = Placement("cpu", "bf16")
 
 
 @pytest.fixture
@@ -82,7 +86,7 @@ def test_the_table_holds_the_features_of_each_image(
         backbone,
         transform,
         features_dir=tmp_path if cached else None,
-        device=CPU,
+        placement=CPU,
     )
     whole = nn.Sequential(backbone, transform or nn.Identity())
     assert table.dtype == np.float32
@@ -97,12 +101,14 @@ def test_learned_aggregation_and_bfloat16(grid: ImageGrid, backbone: Backbone) -
     ).eval()
     indices = np.arange(40)
     expected = plainly(extractor, grid, indices)
-    options = {"features_dir": None, "device": CPU}
+    options = {"features_dir": None, "placement": CPU}
     plain = extract(grid, indices, extractor, IdentityTransform(), **options)
-    rough = extract(grid, indices, extractor, IdentityTransform(), precision="bf16", **options)
+    in_bf16 = extraction_placement(extractor, BF16)
+    options |= {"placement": in_bf16}
+    rough = extract(grid, indices, extractor, IdentityTransform(), **options)
     np.testing.assert_allclose(plain, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(rough, expected, atol=0.02)
-    assert not np.array_equal(rough, plain)
+    assert np.array_equal(rough, plain) != in_bf16.in_bf16
 
 
 def test_batches_leave_no_trace(
@@ -112,9 +118,9 @@ def test_batches_leave_no_trace(
     indices = np.arange(len(grid))
     tables = []
     for images in (7, 150):
-        monkeypatch.setattr(extraction, "_IMAGES_A_BATCH", {"cpu": images})
+        monkeypatch.setattr(inference, "_IMAGES_A_BATCH", {"cpu": images})
         tables.append(
-            extract(grid, indices, backbone, AverageTransform(), features_dir=None, device=CPU)
+            extract(grid, indices, backbone, AverageTransform(), features_dir=None, placement=CPU)
         )
     np.testing.assert_allclose(*tables, rtol=1e-5, atol=1e-6)
 
@@ -133,7 +139,7 @@ def test_a_table_is_used_again_until_something_it_depends_on_changes(
             "extractor": backbone,
             "transform": RMACTransform(config="1-2-G"),
             "features_dir": tmp_path,
-            "device": CPU,
+            "placement": CPU,
             **changes,
         }
         before = len(list(tmp_path.glob("*/features.npy")))
@@ -151,7 +157,7 @@ def test_a_table_is_used_again_until_something_it_depends_on_changes(
     assert made_new(extractor=Backbone("VGG11", network, (20, 16), stage=2).eval())
     assert made_new(transform=RMACTransform(config="1-3-G"))
     assert made_new(transform=RMACTransform(config="1-2-G", l2_normalize=False))
-    assert made_new(precision="bf16")
+    assert made_new(placement=BF16)
     with torch.no_grad():
         backbone.features[0].weight[0, 0, 0, 0] += 1e-3
     assert made_new()
@@ -174,7 +180,7 @@ def test_a_disk_without_room_is_noticed_before(
 ) -> None:
     monkeypatch.setattr("submission.features.tables.free_bytes", lambda _: 1000)
     with pytest.raises(KitError, match="FEATURES-DISK"):
-        extract(grid, np.arange(20), backbone, None, features_dir=tmp_path, device=CPU)
+        extract(grid, np.arange(20), backbone, None, features_dir=tmp_path, placement=CPU)
 
 
 def test_a_transform_that_does_not_fit_writes_nothing(
@@ -187,7 +193,7 @@ def test_a_transform_that_does_not_fit_writes_nothing(
             backbone,
             RMACTransform(config="9"),
             features_dir=tmp_path,
-            device=CPU,
+            placement=CPU,
         )
     assert list(tmp_path.iterdir()) == []
 
@@ -196,7 +202,7 @@ def test_whitening_equals_scikit_learns_on_all_regions(
     grid: ImageGrid, backbone: Backbone, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     transform = RMACTransform(config="1-3-G")
-    arguments = {"features_dir": tmp_path, "device": CPU}
+    arguments = {"features_dir": tmp_path, "placement": CPU}
     whitening = fit_whitening(grid, np.arange(50), backbone, transform, **arguments)
 
     images = torch.from_numpy(grid.images[:50] / np.float32(255)).permute(0, 3, 1, 2)
@@ -216,6 +222,20 @@ def test_whitening_equals_scikit_learns_on_all_regions(
     again = fit_whitening(grid, np.arange(50), backbone, transform, **arguments)
     assert "Reusing" in capsys.readouterr().out
     assert torch.equal(again.components, whitening.components)
+    (path,) = tmp_path.glob("*/whitening.npz")
+    whole = path.read_bytes()
+    for damaged in (
+        b"",
+        whole[: len(whole) // 2],
+        bytes(len(whole)),
+        whole[:5000] + bytes(byte ^ 0xFF for byte in whole[5000:5004]) + whole[5004:],
+        whole.replace(b"random", b"other!"),
+    ):
+        path.write_bytes(damaged)
+        again = fit_whitening(grid, np.arange(50), backbone, transform, **arguments)
+        assert f"{path} is damaged: fitting it again" in capsys.readouterr().out
+        assert torch.equal(again.components, whitening.components)
+        assert path.read_bytes() == whole
     with pytest.raises(KitError, match=r"main\.transform_class is AverageTransform"):
         fit_whitening(grid, np.arange(50), backbone, AverageTransform(), **arguments)
     with pytest.raises(KitError, match="5 regions are too few"):
@@ -227,12 +247,13 @@ def test_memory_does_not_grow_with_the_dataset(
 ) -> None:
     """A third of a gigabyte of images and a third of features pass through less than 100 MB."""
     count = 25_000
-    np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (count, 64, 64, 3))
-    images = np.load(tmp_path / "images.npy", mmap_mode="r")
+    path = tmp_path / "images.npy"
+    mapped = np.lib.format.open_memmap(path, "w+", np.uint8, (count, 64, 64, 3))
+    images, _ = open_given("many", tmp_path, path, mapped.offset, count)
     grid = ImageGrid("many", images, (count,), ("number",), "fingerprint")
     backbone = Backbone("VGG11", network, (8, 8), stage=1).eval()
     before = resident_bytes()
-    table = extract(grid, np.arange(count), backbone, None, features_dir=tmp_path, device=CPU)
+    table = extract(grid, np.arange(count), backbone, None, features_dir=tmp_path, placement=CPU)
     assert table.nbytes > 300e6
     assert resident_bytes() - before < 100e6
 
@@ -241,21 +262,21 @@ EXTRACTION = textwrap.dedent("""
     import sys
     import numpy as np, torch
     from pathlib import Path
+    from evaluation.common.devices import Placement
     from evaluation.data.ground_truth import ImageGrid
-    from submission import distributed
-    from submission.features import extraction
-from submission.features.aggregation import MaximumTransform
+    from submission.features.aggregation import MaximumTransform
     from submission.features.backbones import Backbone, build_network
-    from submission.features import extract
+    from submission.features.extraction import extract
+    from submission.runtime import distributed
 
     torch.set_num_threads(1)
     images = np.load(sys.argv[1], mmap_mode="r")
     grid = ImageGrid("many", images, (len(images),), ("number",), "fingerprint")
     torch.manual_seed(0)
     backbone = Backbone("VGG11", build_network("VGG11"), (32, 32), stage=1).eval()
-    with distributed.process_group("cpu", "float32") as device:
+    with distributed.process_group(Placement("cpu")) as own:
         extract(grid, np.arange(len(grid)), backbone, MaximumTransform(),
-                features_dir=Path(sys.argv[2]), device=device)
+                features_dir=Path(sys.argv[2]), placement=own)
 """)
 
 

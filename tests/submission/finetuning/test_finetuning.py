@@ -14,8 +14,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from evaluation.common.devices import Placement
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.stored import open_given
 from submission import config
 from submission.features.aggregation import AggregatedFeatureExtractor
 from submission.features.backbones import Backbone, build_network
@@ -27,7 +29,7 @@ from submission.runtime import checkpoints
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-CPU = torch.device("cpu")
+CPU = Placement("cpu")
 
 
 def stripes(name: str, shift: int, seed: int) -> ImageGrid:
@@ -76,7 +78,7 @@ def run_tune(
 
     def run(
         folder: Path = tmp_path,
-        precision: str = "float32",
+        placement: Placement = CPU,
         made_from: str = "test",
         **options: Any,
     ) -> tuple[FactorClassifier, list[dict[str, float]]]:
@@ -90,8 +92,7 @@ def run_tune(
             FineTuning(**options),
             batch_size=6,
             seed=1,
-            device=CPU,
-            precision=precision,
+            placement=placement,
             folder=folder,
             made_from={"name": made_from},
         )
@@ -173,7 +174,7 @@ def test_it_learns_and_says_how_well(run_tune, images, tmp_path, capsys) -> None
 
 def test_bfloat16_stays_near(run_tune, tmp_path) -> None:
     _, rows = run_tune(tmp_path / "a", epochs=3, lr=1e-2)
-    _, rough = run_tune(tmp_path / "b", epochs=3, lr=1e-2, precision="bf16")
+    _, rough = run_tune(tmp_path / "b", epochs=3, lr=1e-2, placement=Placement("cpu", "bf16"))
     assert rough != rows
     assert rough[-1]["loss"] == pytest.approx(rows[-1]["loss"], rel=0.1)
 
@@ -183,9 +184,10 @@ def test_memory_does_not_grow_with_the_dataset(
 ) -> None:
     """A third of a gigabyte of images passes through less than 100 MB."""
     shape = (25_000, 64, 64, 3)
-    np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, shape)
-    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
-    grid = ImageGrid("many", mapped, (500, 50), ("left", "right"), "many")
+    path = tmp_path / "images.npy"
+    mapped = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    images, _ = open_given("many", tmp_path, path, mapped.offset, len(mapped))
+    grid = ImageGrid("many", images, (500, 50), ("left", "right"), "many")
     backbone = Backbone("VGG11", network, (4, 4), stage=1)
     extractor = AggregatedFeatureExtractor(backbone, [8], [1], [1], [0])
     before = resident_bytes()
@@ -197,8 +199,7 @@ def test_memory_does_not_grow_with_the_dataset(
         FineTuning(epochs=1),
         batch_size=256,
         seed=1,
-        device=CPU,
-        precision="float32",
+        placement=CPU,
         folder=tmp_path,
         made_from={},
     )
@@ -365,7 +366,7 @@ def run_finetune(
         path = tmp_path / "tuning.gin"
         path.write_text(text)
         config.load(path)
-        finetune("x", device=CPU, precision="float32")
+        finetune("x", CPU)
 
     return run
 

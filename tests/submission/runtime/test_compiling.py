@@ -2,7 +2,6 @@
 
 import copy
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,15 +13,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from evaluation.common.devices import Placement, Precision
 from evaluation.common.environment import REPOSITORY
 from submission.runtime import compiling
 from submission.vae.fitting import batch_losses, in_precision
 from submission.vae.model import VAE
 from submission.vae.settings import VAETraining
+from tests import real_parts
 
-CPU = torch.device("cpu")
+CPU = Placement("cpu")
 
-needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++ here")
+missing = [part for part in ("g++", "Python.h") if not real_parts.is_there(part)]
+needs_compiler = pytest.mark.skipif(
+    bool(missing), reason="; ".join(map(real_parts.why_skipped, missing))
+)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 OPTIONS = """
@@ -67,7 +71,7 @@ def always(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ],
 )
 def test_losses_and_gradients_are_the_eager_ones(
-    options: str, shape: tuple[int, ...], precision: str, tolerance: float
+    options: str, shape: tuple[int, ...], precision: Precision, tolerance: float
 ) -> None:
     gin.parse_config(options)
     torch.manual_seed(0)
@@ -76,7 +80,7 @@ def test_losses_and_gradients_are_the_eager_ones(
 
     def run(function: Callable[..., dict[str, Tensor]]) -> tuple[dict[str, Tensor], Tensor]:
         own = copy.deepcopy(vae).train()
-        with in_precision(precision, CPU):
+        with in_precision(Placement("cpu", precision)):
             losses = function(own, own, features, noise)
         torch.stack(list(losses.values())).sum().backward()
         gradients = [weight.grad.flatten() for weight in own.parameters()]
@@ -122,16 +126,16 @@ def test_an_interrupted_training_ends_at_the_same_weights(
 def test_short_trainings_and_other_devices_are_left_alone() -> None:
     worth_it = compiling.SAMPLES_WORTH_IT
     assert compiling.compiled_if_long(batch_losses, worth_it - 1, CPU) is batch_losses
-    cuda = torch.device("cuda")
+    cuda = Placement("cuda")
     assert compiling.compiled_if_long(batch_losses, worth_it, cuda) is batch_losses
 
 
 def test_without_a_compiler_training_goes_on(tmp_path: Path) -> None:
     program = """
-import torch
+from evaluation.common.devices import Placement
 from submission.runtime.compiling import SAMPLES_WORTH_IT, compiled_if_long
 def function(x): return x
-print(compiled_if_long(function, SAMPLES_WORTH_IT, torch.device("cpu")) is function)
+print(compiled_if_long(function, SAMPLES_WORTH_IT, Placement("cpu")) is function)
 """
     variables = {"CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
     output = subprocess.run(
@@ -144,3 +148,34 @@ print(compiled_if_long(function, SAMPLES_WORTH_IT, torch.device("cpu")) is funct
     ).stdout
     assert output.startswith("Training steps are not compiled") and "g++" in output
     assert output.endswith("True\n")
+
+
+@pytest.mark.parametrize("what", ["losses", "gradient"])
+def test_steps_that_the_compiler_gets_wrong_are_not_compiled(
+    what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def miscompile(function: Callable, **_: object) -> Callable:
+        def wrong(model: torch.nn.Module, *arguments: object) -> dict[str, Tensor]:
+            losses = function(model, *arguments)
+            if what == "losses":
+                return {name: 1.1 * loss for name, loss in losses.items()}
+            return {name: 2 * loss - loss.detach() for name, loss in losses.items()}
+
+        return wrong if function is batch_losses else function
+
+    monkeypatch.setattr(torch, "compile", miscompile)
+    gin.parse_config(OPTIONS)
+    torch.manual_seed(0)
+    vae = VAETraining(latent_dims=4).build((128,)).train()
+    features, noise = torch.rand(64, 128), torch.randn(64, 4)
+    before = {name: value.clone() for name, value in vae.state_dict().items()}
+    steps = compiling.compiled_if_long(batch_losses, compiling.SAMPLES_WORTH_IT, CPU)
+    torch.manual_seed(5)
+    found = steps(vae, vae, features, noise)
+    assert capsys.readouterr().out.startswith(
+        "Training steps are not compiled, which is slower: their losses or gradients come out wrong"
+    )
+    vae.load_state_dict(before)
+    torch.manual_seed(5)
+    expected = batch_losses(vae, vae, features, noise)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from evaluation.common.devices import Placement
 from evaluation.common.errors import KitError
 from submission.runtime import distributed
 from submission.vae.fitting import CHECKPOINT
@@ -85,10 +86,10 @@ def test_devices_that_are_not_there(devices: int, device: str) -> None:
 
 
 def test_float32_is_not_rounded_on_the_way() -> None:
-    for precision, rounded in (("bf16", True), ("float32", False)):
-        with distributed.process_group("cpu", precision):
-            assert torch.backends.cudnn.allow_tf32 == rounded
-            assert torch.backends.cuda.matmul.allow_tf32 == rounded
+    for precision in ("bf16", "float32"):
+        with distributed.process_group(Placement("cpu", precision)):
+            assert not torch.backends.cudnn.allow_tf32
+            assert not torch.backends.cuda.matmul.allow_tf32
 
 
 def test_one_process_is_a_group_of_its_own() -> None:

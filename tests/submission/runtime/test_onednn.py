@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from evaluation.common.devices import Placement
 from submission.runtime import onednn
 
 
@@ -26,7 +27,7 @@ def test_values_and_gradients_are_those_of_pytorch(
         return [output.detach(), leaf.grad, *(weight.grad for weight in module.parameters())]
 
     exact, theirs = run(torch.float64), run(torch.float32)
-    with onednn.linear_layers(torch.device("cpu")):
+    with onednn.linear_layers(Placement("cpu")):
         ours = run(torch.float32)
     for truth, usual, found in zip(exact, theirs, ours, strict=True):
         torch.testing.assert_close(found, usual, rtol=1e-4, atol=1e-4)
@@ -38,12 +39,33 @@ def test_which_layers_take_it() -> None:
         return type(layer(rows).grad_fn).__name__
 
     large, small = nn.Linear(128, 64), nn.Linear(8, 8)
-    with onednn.linear_layers(torch.device("cpu")):
+    with onednn.linear_layers(Placement("cpu")):
         assert name_of(torch.rand(2, 128), large) == "_LinearBackward"
         # Not worth the way, no rows in this process's share, and not a batch of vectors.
         assert name_of(torch.rand(2, 8), small) != "_LinearBackward"
         assert name_of(torch.rand(0, 128), large) != "_LinearBackward"
         assert name_of(torch.rand(2, 3, 128), large) != "_LinearBackward"
     assert name_of(torch.rand(2, 128), large) != "_LinearBackward"
-    with onednn.linear_layers(torch.device("cuda")):
+    with onednn.linear_layers(Placement("cuda")):
         assert name_of(torch.rand(2, 128), large) != "_LinearBackward"
+
+
+def test_products_that_onednn_gets_wrong_are_left_to_pytorch(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    right = onednn._by_onednn
+    monkeypatch.setattr(onednn, "_right", {})
+    monkeypatch.setattr(onednn, "_by_onednn", lambda *operands: right(*operands).roll(1, 0))
+    torch.manual_seed(0)
+    layer, rows = nn.Linear(130, 70), torch.randn(9, 130, requires_grad=True)
+    expected = layer(rows)
+    (gradient,) = torch.autograd.grad(expected.square().sum(), rows)
+    for _ in range(2):
+        with onednn.linear_layers(Placement("cpu")):
+            found = layer(rows)
+        (ours,) = torch.autograd.grad(found.square().sum(), rows)
+        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(ours, gradient, rtol=1e-4, atol=1e-4)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("Linear layers without oneDNN, which gets products of (9, 130)")

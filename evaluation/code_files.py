@@ -1,0 +1,148 @@
+"""Files with a table of codes (`.npy`, `.npz`, `.pt`), whose shape and type are known first."""
+
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.common.errors import KitError
+from evaluation.common.npy import read_header
+
+_NAME = "codes"
+_TORCH = (".pt", ".pth")
+_DAMAGE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    RuntimeError,  # an archive with a password; with its subclasses, a compression not known
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+class TableFile(NamedTuple):
+    """A table whose content is not read yet."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    read: Callable[[], NDArray]
+
+
+def open_table(path: Path, most_dims: int) -> TableFile:
+    """The table of codes in a file, refused at once if it cannot be one.
+
+    An `.npz` holds one array, or one of the name `codes`; a `.pt` one plain tensor.
+
+    Args:
+        path: The file.
+        most_dims: Most columns.
+
+    Raises:
+        KitError: it cannot be read, is no table, has too many columns, or no real numbers.
+    """
+    try:
+        table = _open_torch(path) if path.suffix in _TORCH else _open_numpy(path)
+    except _DAMAGE as error:
+        raise unreadable(path, error) from None
+    if len(table.shape) != 2 or 0 in table.shape:
+        raise KitError(
+            "CODES-SHAPE",
+            f"{path} holds an array of shape {table.shape}, and must hold (images, dims)",
+            "Give one row of codes for each image, in the dataset's order",
+        )
+    if table.shape[1] > most_dims:
+        raise KitError(
+            "CODES-SHAPE",
+            f"{path} holds codes of {table.shape[1]:,} dims; at most {most_dims:,} are allowed",
+            "Give fewer, or raise --max-dims",
+        )
+    if table.dtype.kind not in "fiu" or table.dtype.itemsize > 8:
+        raise KitError(
+            "CODES-DTYPE",
+            f"{path} holds {table.dtype}, and must hold real numbers of at most 64 bits",
+            "Save float32 or float64",
+        )
+    return table
+
+
+def read_table(path: Path, table: TableFile) -> NDArray:
+    """The table (images, dims) as floats, or as whole numbers made floats, in native byte order.
+
+    Raises:
+        KitError: the content cannot be read.
+    """
+    try:
+        codes = table.read()
+    except _DAMAGE as error:
+        raise unreadable(path, error) from None
+    if codes.dtype.kind != "f":
+        return codes.astype(np.float64)
+    return codes.astype(codes.dtype.newbyteorder("="), copy=False)
+
+
+def unreadable(path: Path, error: Exception) -> KitError:
+    """The refusal of a file that cannot be read as a table of codes."""
+    return KitError(
+        "CODES-UNREADABLE",
+        f"cannot read {path} as a table of codes: {error or type(error).__name__}",
+        "Write it with numpy.save, as an array of floats",
+    )
+
+
+def _open_numpy(path: Path) -> TableFile:
+    if zipfile.is_zipfile(path):
+        return _open_archive(path)
+    with path.open("rb") as stream:
+        if stream.read(1) == b"":
+            raise ValueError("it is empty")
+        stream.seek(0)
+        shape, _, dtype = read_header(stream)
+    return TableFile(shape, dtype, lambda: np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def _open_archive(path: Path) -> TableFile:
+    with zipfile.ZipFile(path) as archive:
+        members = [name for name in archive.namelist() if name.endswith(".npy")]
+        chosen = members if len(members) == 1 else [f"{_NAME}.npy"]
+        if chosen[0] not in members:
+            names = ", ".join(name.removesuffix(".npy") for name in members) or "none"
+            raise ValueError(f"of its arrays ({names}) none is called {_NAME}")
+        with archive.open(chosen[0]) as stream:
+            shape, _, dtype = read_header(stream)
+
+    def read() -> NDArray:
+        with np.load(path, allow_pickle=False) as arrays:
+            return np.asarray(arrays[chosen[0].removesuffix(".npy")])
+
+    return TableFile(shape, dtype, read)
+
+
+def _open_torch(path: Path) -> TableFile:
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of TorchScript, which is refused in one line
+            tensor = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception:  # of any kind, in many lines, for a file that is no plain tensor
+        tensor = None
+    if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided or tensor.is_meta:
+        raise ValueError("it is no file in which torch.save put one plain tensor, and nothing else")
+    if tensor.dtype == torch.bfloat16:
+        dtype = np.dtype(np.float32)
+    else:
+        try:
+            dtype = torch.empty(0, dtype=tensor.dtype).numpy().dtype
+        except TypeError:
+            raise ValueError(f"tensors of type {tensor.dtype} are not known to NumPy") from None
+    return TableFile(
+        tuple(tensor.shape),
+        dtype,
+        lambda: tensor.detach().to(torch.float32 if dtype == np.float32 else tensor.dtype).numpy(),
+    )

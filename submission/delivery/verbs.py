@@ -1,0 +1,110 @@
+"""The verbs from a trained representation to its upload."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from evaluation.common import environment
+from evaluation.common.environment import checkout
+from evaluation.common.files import readable_size, sha256_of
+from evaluation.common.terminal import console
+from submission.delivery import bundle, checks, submitting
+
+
+def add_verbs(verbs: argparse._SubParsersAction) -> None:
+    parser = _add_verb(
+        verbs, "bundle", _bundle, "put a trained representation into the submission, or verify it"
+    )
+    parser.add_argument(
+        "experiment",
+        nargs="?",
+        metavar="EXPERIMENT",
+        help="name of its folder under $AICROWD_OUTPUT_PATH; without it, what is bundled is "
+        "compared with its manifest",
+    )
+    _add_verb(
+        verbs, "deliver", _deliver, "copy what is bundled to where the evaluator looks for it"
+    )
+    parser = _add_verb(
+        verbs, "check", _check, "list everything that stands in the way of submitting"
+    )
+    parser.add_argument("--json", action="store_true", help="for machines")
+    _add_destination(parser)
+    parser = _add_verb(
+        verbs, "package", _package, "write the submission and its SHA-256 to one archive"
+    )
+    parser.add_argument(
+        "archive",
+        nargs="?",
+        type=Path,
+        default=environment.SCRATCH / "submission.tar.gz",
+        metavar="FILE",
+        help="tar.gz; the same content gives the same bytes",
+    )
+    parser = _add_verb(verbs, "submit", _submit, "check, commit what is bundled, tag, and push")
+    parser.add_argument("--dry-run", action="store_true", help="show the orders, give none")
+    _add_destination(parser)
+
+
+def _add_verb(
+    verbs: argparse._SubParsersAction,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    summary: str,
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_destination(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tag", default=submitting.TAG, help="must begin with 'submission-'")
+    parser.add_argument(
+        "--remote", default=submitting.REMOTE, help="git's name for the place to push"
+    )
+
+
+def _bundle(arguments: argparse.Namespace) -> int:
+    root = checkout()
+    if arguments.experiment:
+        bundle.make(root, arguments.experiment)
+    for name, digest in bundle.verify(root).items():
+        path = root / bundle.FOLDER / name
+        size = readable_size(path.stat().st_size)
+        console.print(f"Bundled {path} ({size}, SHA-256 {digest})", markup=False)
+    console.print("Next: .venv/bin/python -m submission check")
+    return 0
+
+
+def _deliver(arguments: argparse.Namespace) -> int:  # noqa: ARG001
+    console.print(f"The bundled representation is now in {bundle.deliver(checkout())}")
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    report = checks.check(checkout(), arguments.tag, arguments.remote)
+    if arguments.json:
+        print(json.dumps(report.as_json(), indent=2))
+    else:
+        report.show()
+    return report.status
+
+
+def _package(arguments: argparse.Namespace) -> int:
+    from submission.delivery.packaging import package
+
+    package(checkout(), arguments.archive)
+    size = readable_size(arguments.archive.stat().st_size)
+    digest = sha256_of(arguments.archive)
+    console.print(f"Packaged {arguments.archive} ({size}, SHA-256 {digest})", markup=False)
+    return 0
+
+
+def _submit(arguments: argparse.Namespace) -> int:
+    return submitting.submit(checkout(), arguments.tag, arguments.remote, arguments.dry_run)

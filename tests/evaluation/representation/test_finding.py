@@ -1,0 +1,24 @@
+"""Paths that lead nowhere."""
+
+from pathlib import Path
+
+import pytest
+
+from evaluation.common.errors import KitError
+from evaluation.representation.finding import find, given_codes
+
+
+@pytest.mark.parametrize("name", ["codes.npy", "pytorch_model.pt", "experiment"])
+@pytest.mark.parametrize("look", [find, given_codes])
+def test_a_link_to_itself_is_named_as_such(tmp_path: Path, name: str, look) -> None:
+    (tmp_path / name).symlink_to(name)
+    with pytest.raises(KitError, match=f"{name} is a link to itself") as refused:
+        look(tmp_path / name)
+    assert refused.value.code.endswith("-UNREADABLE")
+
+
+def test_links_in_a_circle_are_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "a.npy").symlink_to("b.npy")
+    (tmp_path / "b.npy").symlink_to("a.npy")
+    with pytest.raises(KitError, match=r"a\.npy is a link to itself, or leads through one"):
+        given_codes(tmp_path / "a.npy")

@@ -1,0 +1,192 @@
+"""Tables of codes in files of every kind, and what is refused, each in one line."""
+
+import os
+import time
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from evaluation.code_files import open_table
+from evaluation.code_store import digest_of_codes, read_codes
+from evaluation.common.errors import KitError
+from evaluation.data.ground_truth import ImageGrid
+
+CODES = np.random.RandomState(0).normal(size=(24, 3)).astype(np.float32)
+
+
+def grid() -> ImageGrid:
+    images = np.zeros((24, 64, 64, 3), dtype=np.uint8)
+    return ImageGrid("small", images, (4, 3, 2), ("a", "b", "c"), "0")
+
+
+def read(path: Path) -> NDArray:
+    return read_codes(path, grid())
+
+
+def refusal(path: Path) -> KitError:
+    with pytest.raises(KitError) as refused:
+        read(path)
+    assert str(path) in refused.value.problem
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 400
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        CODES,
+        CODES.astype(np.float64),
+        CODES.astype(">f4"),
+        CODES.astype(">i2"),
+        np.asfortranarray(CODES),
+        CODES[:, :1],
+        np.arange(72, dtype=np.uint8).reshape(24, 3),
+    ],
+)
+def test_tables_of_every_type_are_read(tmp_path: Path, codes: NDArray) -> None:
+    np.save(tmp_path / "codes.npy", codes)
+    np.savez(tmp_path / "stored.npz", codes)
+    np.savez_compressed(tmp_path / "compressed.npz", codes=codes, factors=np.zeros(3))
+    for name in ("codes.npy", "stored.npz", "compressed.npz"):
+        found = read(tmp_path / name)
+        np.testing.assert_array_equal(found, codes)
+        assert found.dtype.kind == "f"
+        assert found.dtype.isnative
+
+
+@pytest.mark.parametrize(
+    "kind", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64]
+)
+def test_tensors_are_read(tmp_path: Path, kind: torch.dtype) -> None:
+    codes = (torch.arange(72).reshape(24, 3) / 2).to(kind)
+    torch.save(codes, tmp_path / "codes.pt")
+    np.testing.assert_array_equal(read(tmp_path / "codes.pt"), codes.to(torch.float64).numpy())
+    torch.save(codes.t().contiguous().t(), tmp_path / "codes.pt")
+    np.testing.assert_array_equal(read(tmp_path / "codes.pt"), codes.to(torch.float64).numpy())
+
+
+def test_a_parameter_is_a_tensor(tmp_path: Path) -> None:
+    torch.save(torch.nn.Parameter(torch.from_numpy(CODES)), tmp_path / "codes.pt")
+    np.testing.assert_array_equal(read(tmp_path / "codes.pt"), CODES)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"codes": torch.zeros(24, 3)},
+        [torch.zeros(24, 3)],
+        OrderedDict(a=torch.zeros(24, 3)),
+        torch.zeros(24, 3).to_sparse(),
+        torch.nn.Linear(2, 2),
+        torch.zeros(24, 3, device="meta"),
+        "codes",
+    ],
+)
+def test_files_of_torch_that_hold_something_else(tmp_path: Path, content: Any) -> None:
+    torch.save(content, tmp_path / "codes.pt")
+    error = refusal(tmp_path / "codes.pt")
+    assert error.code == "CODES-UNREADABLE"
+    assert "one plain tensor" in error.problem
+
+
+def test_torchscript_is_no_table(tmp_path: Path) -> None:
+    torch.jit.script(torch.nn.Flatten()).save(str(tmp_path / "codes.pt"))
+    assert refusal(tmp_path / "codes.pt").code == "CODES-UNREADABLE"
+
+
+def test_a_file_of_torch_runs_nothing(tmp_path: Path) -> None:
+    class Hostile:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.mkdir, (str(tmp_path / "made"),)
+
+    torch.save(Hostile(), tmp_path / "codes.pt")
+    np.save(tmp_path / "codes.npy", np.array([Hostile()]), allow_pickle=True)
+    for name in ("codes.pt", "codes.npy"):
+        assert refusal(tmp_path / name).code in ("CODES-UNREADABLE", "CODES-SHAPE")
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "codes"),
+    [
+        ("CODES-DTYPE", CODES.astype(np.longdouble)),
+        ("CODES-DTYPE", CODES > 0),
+        ("CODES-DTYPE", CODES.astype(complex)),
+        ("CODES-DTYPE", CODES.astype(str)),
+        ("CODES-DTYPE", np.zeros((24, 3), dtype=[("a", float)])),
+        ("CODES-DTYPE", np.zeros((24, 3), dtype="datetime64[s]")),
+        ("CODES-DTYPE", np.full((24, 3), None)),
+        ("CODES-SHAPE", np.array(3.0)),
+        ("CODES-SHAPE", np.zeros(24)),
+        ("CODES-SHAPE", np.zeros((24, 3, 1))),
+        ("CODES-SHAPE", np.zeros((24, 0))),
+        ("CODES-SHAPE", np.zeros((0, 3))),
+        ("CODES-SHAPE", np.zeros((23, 3))),
+        ("CODES-SHAPE", np.zeros((24, 2049), np.float16)),
+    ],
+)
+def test_arrays_that_are_no_tables(tmp_path: Path, code: str, codes: NDArray) -> None:
+    np.save(tmp_path / "codes.npy", codes, allow_pickle=True)
+    np.savez(tmp_path / "codes.npz", codes)
+    assert refusal(tmp_path / "codes.npy").code == code
+    assert refusal(tmp_path / "codes.npz").code == code
+
+
+@pytest.mark.parametrize("kind", [torch.complex64, torch.bool])
+def test_tensors_that_are_no_tables(tmp_path: Path, kind: torch.dtype) -> None:
+    torch.save(torch.zeros(24, 3, dtype=kind), tmp_path / "codes.pt")
+    assert refusal(tmp_path / "codes.pt").code == "CODES-DTYPE"
+    torch.save(torch.zeros(1).expand(24, 400_000), tmp_path / "codes.pt")
+    assert refusal(tmp_path / "codes.pt").code == "CODES-SHAPE"
+
+
+def test_too_many_columns_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "codes.npy"
+    shape = (1_036_800, 400_000)  # 1.7 TB, of which the disk holds nothing
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(
+            stream, {"descr": "<f4", "fortran_order": False, "shape": shape}
+        )
+        stream.truncate(stream.tell() + 4 * shape[0] * shape[1])
+    start = time.process_time()
+    with pytest.raises(KitError, match=r"400,000 dims; at most 2,048 .*--max-dims"):
+        digest_of_codes(path)
+    assert time.process_time() - start < 1
+    assert open_table(path, 400_000).shape == shape
+
+
+@pytest.mark.parametrize(
+    "arrays", [{"a": CODES, "b": CODES}, {}, {"a": CODES, "b": CODES, "Codes": CODES}]
+)
+def test_an_archive_must_tell_which_array_it_is(tmp_path: Path, arrays: dict[str, NDArray]) -> None:
+    np.savez(tmp_path / "codes.npz", **arrays)
+    error = refusal(tmp_path / "codes.npz")
+    assert "none is called codes" in error.problem
+    assert ", ".join(arrays) in error.problem
+
+
+@pytest.mark.parametrize("name", ["codes.npy", "codes.npz", "compressed.npz", "codes.pt"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "zeroed", "text", "flipped"])
+def test_damaged_files_are_one_line(tmp_path: Path, name: str, damage: str) -> None:
+    path = tmp_path / name
+    if name.endswith("pt"):
+        torch.save(torch.from_numpy(CODES), path)
+    else:
+        {"codes.npy": np.save, "codes.npz": np.savez}.get(name, np.savez_compressed)(path, CODES)
+    content = path.read_bytes()
+    path.write_bytes(
+        {
+            "empty": b"",
+            "cut": content[: len(content) // 2],
+            "zeroed": bytes(len(content)),
+            "text": b"version https://git-lfs.github.com/spec/v1\n",
+            "flipped": bytes(byte ^ 0xFF for byte in content[:200]) + content[200:],
+        }[damage]
+    )
+    assert refusal(path).code == "CODES-UNREADABLE"

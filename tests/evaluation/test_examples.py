@@ -1,0 +1,27 @@
+"""The examples of docstrings: what they print is what they say."""
+
+import doctest
+from importlib import import_module
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "data.ground_truth",
+        "metrics.beta_vae",
+        "metrics.dci",
+        "metrics.factor_vae",
+        "metrics.infomec",
+        "metrics.irs",
+        "metrics.mig",
+        "metrics.modularity_explicitness",
+        "metrics.mutual_information",
+        "metrics.sap_score",
+    ],
+)
+def test_examples(module: str) -> None:
+    failed, tried = doctest.testmod(import_module(f"evaluation.{module}"))
+    assert tried > 0
+    assert failed == 0

@@ -1,0 +1,85 @@
+"""Checkpoints: whole or told, with the epoch before to fall back on."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from submission.runtime import checkpoints
+
+ORIGIN = {"name": "test"}
+
+
+def save(path: Path, epoch: int) -> None:
+    checkpoints.save(path, ORIGIN, rows=[{"loss": 0.5}] * epoch, vae={"w": torch.arange(99.0)})
+
+
+def epochs(path: Path) -> int | None:
+    state = checkpoints.load(path, ORIGIN)
+    return None if state is None else len(state["rows"])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "checkpoint.pt"
+    for epoch in (1, 2, 3):
+        save(path, epoch)
+    return path
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def zeroed(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def flipped(path: Path) -> None:
+    """In the weights, which torch.load takes as they are."""
+    content = path.read_bytes()
+    weights = torch.arange(99.0).numpy().tobytes()
+    assert weights in content
+    path.write_bytes(content.replace(weights, weights[:100] + b"\x01" + weights[101:]))
+
+
+DAMAGES = [cut, zeroed, flipped, lambda path: os.truncate(path, 0)]
+
+
+def test_the_last_state_comes_back_and_the_one_before_is_kept(path: Path) -> None:
+    state = checkpoints.load(path, ORIGIN)
+    assert state is not None and len(state["rows"]) == 3
+    assert torch.equal(state["vae"]["w"], torch.arange(99.0))
+    assert epochs(checkpoints.previous(path)) == 2
+    assert checkpoints.load(path, {"name": "other"}) is None
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_the_epoch_before_a_damaged_one_is_used(
+    path: Path, damage: Callable[[Path], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(path)
+    checkpoints._undamaged_here.clear()  # as in a new process
+    assert epochs(path) == 2
+    assert capsys.readouterr().out == f"Damaged: {path}; the epoch before is used\n"
+    # The damaged file does not take the place of the good one.
+    save(path, 3)
+    assert epochs(path) == 3 and epochs(checkpoints.previous(path)) == 2
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_two_damaged_ones_begin_anew(
+    path: Path, damage: Callable[[Path], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for each in (path, checkpoints.previous(path)):
+        damage(each)
+    assert epochs(path) is None
+    output = capsys.readouterr().out
+    assert output.count("\n") == 1 and output.endswith("; training begins anew\n")
+
+
+def test_a_kill_between_the_two_renames_leaves_the_epoch_before(path: Path) -> None:
+    path.replace(checkpoints.previous(path))
+    assert epochs(path) == 3
