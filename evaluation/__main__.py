@@ -1,18 +1,16 @@
 """`python -m evaluation`: grades representations, or a table of codes."""
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from evaluation.common import devices, environment
 from evaluation.common.errors import BAD_INPUT, NOT_EQUAL, KitError, require, run_command
-from evaluation.common.files import write_json
 from evaluation.common.flags import limits_from, positive
 from evaluation.metrics import CHALLENGE, METRICS
 from evaluation.representation import limits
+from evaluation.rules import REFERENCE, RUNS_ANYTHING, Rules
 
 
 class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
@@ -37,8 +35,9 @@ def parser() -> argparse.ArgumentParser:
     subject.add_argument(
         "--codes",
         type=Path,
+        nargs="+",
         metavar="FILE",
-        help="codes, one row an image: .npy, .npz or .pt",
+        help="tables of codes, one row an image: .npy, .npz or .pt",
     )
     add = made.add_argument
     add("--dataset", default=environment.dataset_name(), metavar="NAME", help="data to grade on")
@@ -56,7 +55,13 @@ def parser() -> argparse.ArgumentParser:
         help=f"all, or some of {', '.join(METRICS)} (default: the challenge's five)",
     )
     add("--config", type=Path, metavar="FILE.gin", help="gin file with get_eval_metrics.metrics")
-    add("--engine", choices=("fast", "disentanglement_lib"), default="fast", help="whose metrics")
+    add(
+        "--engine",
+        dest="implementation",
+        choices=("fast", "disentanglement_lib"),
+        default="fast",
+        help="whose metrics",
+    )
     add("--verify", action="store_true", help="run both engines; exit 3 if they differ")
     add("--seed", type=int, default=0, help="sampling seed; the challenge's is 0")
     add("--seeds", type=positive, default=1, metavar="N", help="number of sampling seeds")
@@ -64,6 +69,18 @@ def parser() -> argparse.ArgumentParser:
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to encode")
     add("--precision", choices=("float32", "bf16"), default="float32", help="how to encode")
     add("--allow-unstable", action="store_true", help="grade codes that vary for the same image")
+    add(
+        "--strict",
+        action="store_true",
+        help="refuse what this machine cannot isolate, and programs",
+    )
+    add(
+        "--allow-kinds",
+        type=_kinds,
+        default=(),
+        metavar="A,B",
+        help=f"kinds that --strict does not refuse: some of {', '.join(RUNS_ANYTHING)}",
+    )
     add(
         "--output",
         type=Path,
@@ -78,67 +95,45 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     metrics = _metrics(arguments.metrics, arguments.config)
-    if arguments.engine == "disentanglement_lib" or arguments.verify:
-        _require_references(metrics, every=arguments.engine == "disentanglement_lib")
+    if arguments.implementation == REFERENCE or arguments.verify:
+        _require_references(metrics, every=arguments.implementation == REFERENCE)
     _require_seeds(arguments.seed, arguments.seeds)
 
-    from evaluation import grading, report
     from evaluation.data import open_dataset
-    from evaluation.representation.finding import by_name, find_all, given_codes, only
+    from evaluation.grading import grade_all
+    from evaluation.representation.finding import all_given_codes, find_all, only
 
-    refused: list[KitError] = []
-    if arguments.codes:
-        subjects = [given_codes(arguments.codes)]
-    else:
-        subjects, refused = find_all(arguments.representation)
+    founds, refused = (
+        all_given_codes(arguments.codes) if arguments.codes else find_all(arguments.representation)
+    )
     baseline = only(arguments.baseline) if arguments.baseline else None
-    protocol = grading.Protocol(
+    rules = Rules(
         metrics=metrics,
-        engine=arguments.engine,
+        implementation=arguments.implementation,
         verify=arguments.verify,
         seed=arguments.seed,
         seeds=arguments.seeds,
-        device=devices.pick_device(arguments.device),
-        precision=arguments.precision,
+        placement=devices.Placement(devices.pick_device(arguments.device), arguments.precision),
         allow_unstable=arguments.allow_unstable,
+        strict=arguments.strict,
+        allowed_kinds=arguments.allow_kinds,
         limits=limits_from(arguments, limits.Limits),
     )
     data = open_dataset(arguments.dataset, arguments.data_root)
     _make_folder(arguments.output)
-
-    untrained = None
-    if baseline:
-        store = arguments.output / "untrained_codes.npz"
-        untrained = grading.grade_untrained(baseline, data, protocol, store)
-    named = by_name(subjects)
-    alone = len(named) + len(refused) == 1
-    reports: dict[str, dict[str, Any]] = {}
-    try:
-        for name, found in named.items():
-            folder = arguments.output if alone else arguments.output / name
-            try:
-                reports[name] = grading.grade(found, data, protocol, folder, untrained)
-            except KitError as error:
-                refused.append(error)
-    finally:  # a bug or an interrupt loses none of the others' scores
-        if not alone:
-            summary = {
-                "scores": {name: graded["scores"] for name, graded in reports.items()},
-                "baselines": report.baselines_of(reports),
-                "refused": [str(refusal) for refusal in refused],
-            }
-            write_json(arguments.output / "all_scores.json", summary)
-            report.print_all(reports)
-        for refusal in refused:
-            print(refusal, file=sys.stderr)
-    if alone and reports:
-        report.print_report(next(iter(reports.values())))
-    if refused:
+    outcome = grade_all(founds, refused, data, rules, arguments.output, baseline)
+    if outcome.refused:
         return BAD_INPUT
-    checked = [
-        row for graded in reports.values() for row in graded.get("verification", {}).values()
-    ]
-    return 0 if all(row["within"] for row in checked) else NOT_EQUAL
+    return 0 if all(report.equal for report in outcome.reports.values()) else NOT_EQUAL
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    """Kinds of RUNS_ANYTHING, as argparse's `type`."""
+    kinds = tuple(name.strip() for name in text.split(","))
+    for kind in kinds:
+        if kind not in RUNS_ANYTHING:
+            raise argparse.ArgumentTypeError(f"{kind!r} is not one of {', '.join(RUNS_ANYTHING)}")
+    return kinds
 
 
 def _make_folder(folder: Path) -> None:

@@ -9,14 +9,19 @@ from numpy.typing import NDArray
 from evaluation.codes import CodeTable
 
 
-def noise_table(rows: int, dim: int, seed: int) -> CodeTable:
-    """Codes that tell nothing: independent standard normal values for each image and dim."""
-    generator = np.random.default_rng(seed)
+class NoiseTable(CodeTable):
+    """Codes that tell nothing: independent standard normal values, drawn when first asked for."""
 
-    def draw(some: NDArray[np.int64]) -> NDArray:
-        return generator.standard_normal((len(some), dim))
+    def __init__(self, rows: int, dim: int, seed: int) -> None:
+        super().__init__(rows)
+        self._generator = np.random.default_rng(seed)
+        self._width = dim
 
-    return CodeTable(rows, draw, batch=rows, doing="Drawing noise")
+    def __call__(self, indices: NDArray[np.int64]) -> NDArray:
+        missing = self.missing(indices)
+        if len(missing):
+            self.put(missing, self._generator.standard_normal((len(missing), self._width)))
+        return super().__call__(indices)
 
 
 def spread(scores: Sequence[float]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import time
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from evaluation.code_files import open_table, read_table, unreadable
 from evaluation.common.errors import KitError
 from evaluation.common.files import sha256_of, whole_file
 from evaluation.data.ground_truth import ImageGrid
+from evaluation.representation.finite import first_nonfinite_row
 from evaluation.representation.limits import Limits
 
 
@@ -55,11 +57,19 @@ def digest_of_codes(path: Path, most_dims: int = Limits.dims) -> str:
         raise unreadable(path, error) from None
 
 
-def first_nonfinite_row(codes: NDArray) -> int | None:
-    """The first row of codes (n, dims) that is not finite in float32, in which DCI compares."""
-    with np.errstate(over="ignore"):
-        finite = np.isfinite(codes.astype(np.float32, copy=False)).all(axis=1)
-    return None if finite.all() else int(finite.argmin())
+@dataclass(frozen=True)
+class Kept:
+    """Codes that were kept.
+
+    Args:
+        indices: Numbers (n,) of the grid.
+        codes: Their codes (n, dims).
+        checked: Mask (n,) of those that stood the test of a second run.
+    """
+
+    indices: NDArray[np.int64]
+    codes: NDArray
+    checked: NDArray[np.bool_]
 
 
 class CodeStore:
@@ -79,21 +89,31 @@ class CodeStore:
         self._made_from = json.dumps(made_from, sort_keys=True)
         self.kept_at = time.monotonic()
 
-    def recall(self) -> tuple[NDArray[np.int64], NDArray] | None:
-        """Numbers (n,) and codes (n, dims), or None where there are none to be used."""
+    def recall(self) -> Kept | None:
+        """What was kept, or None where there is nothing to be used."""
         if not ledger.has(self.path):
             return None
         try:
             with np.load(self.path, allow_pickle=False) as stored:
                 if str(stored["made_from"]) == self._made_from:
-                    return stored["indices"], stored["codes"]
+                    return Kept(stored["indices"], stored["codes"], stored["checked"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             pass  # absent or damaged: what it held is encoded again
         return None
 
-    def keep(self, indices: NDArray[np.int64], codes: NDArray) -> None:
-        """Writes numbers (n,) and codes (n, dims) in place of what was there."""
+    def keep(self, indices: NDArray[np.int64], codes: NDArray, checked: NDArray[np.bool_]) -> None:
+        """Writes numbers (n,) and codes (n, dims) in place of what was there.
+
+        Args:
+            checked: Mask over the whole grid of the rows that stood the test of a second run.
+        """
         with whole_file(self.path) as temporary:
-            np.savez(temporary, indices=indices, codes=codes, made_from=self._made_from)
+            np.savez(
+                temporary,
+                indices=indices,
+                codes=codes,
+                checked=checked[indices],
+                made_from=self._made_from,
+            )
             ledger.enter(temporary)
         self.kept_at = time.monotonic()

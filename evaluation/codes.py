@@ -1,20 +1,13 @@
-"""The table of codes: each distinct image of a dataset is encoded once, when first asked for."""
+"""The table of codes: each distinct image of a dataset is encoded once, before a metric looks."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from evaluation.code_store import CodeStore
-from evaluation.common.terminal import console, progress
-from evaluation.data.ground_truth import ImageGrid
-from evaluation.representation.running import Representation
-
-_SECONDS_BETWEEN_KEEPING = 60.0
-
-EncodeRows = Callable[[NDArray[np.int64]], NDArray]
-"""Maps numbers of a grid, at most a batch of them and in rising order, to codes (n, dims)."""
+from evaluation.data.ground_truth import IndexGrid
+from evaluation.metrics import METRICS
 
 
 class CodeTable:
@@ -24,37 +17,30 @@ class CodeTable:
 
     Args:
         rows: Number of points of the grid.
-        encode: Encodes rows that are not there yet.
-        batch: Most rows a call of `encode`.
-        doing: What encoding is called while it lasts.
-
-    Attributes:
-        seconds: Time spent in `encode` so far.
     """
 
-    def __init__(
-        self, rows: int, encode: EncodeRows, batch: int, doing: str = "Encoding images"
-    ) -> None:
-        self._encode = encode
-        self._doing = doing
-        self._batch = batch
+    def __init__(self, rows: int) -> None:
         self._there = np.zeros(rows, dtype=bool)
         self._codes: NDArray | None = None
-        self.seconds = 0.0
+
+    @classmethod
+    def given(cls, codes: NDArray) -> "CodeTable":
+        """The table of codes (n, dims) that are all there, which are not copied."""
+        table = cls(len(codes))
+        table._codes = np.asarray(codes)
+        table._there[:] = True
+        return table
 
     def __call__(self, indices: NDArray[np.int64]) -> NDArray:
-        """Codes (n, dims) of the numbers (n,)."""
-        wanted = np.zeros_like(self._there)
-        wanted[indices] = True
-        missing = np.flatnonzero(wanted & ~self._there)
-        if len(missing):
-            self._fill(missing)
-        assert self._codes is not None
+        """Codes (n, dims) of the numbers (n,), all of which must be there."""
+        missing = self.missing(indices)
+        if self._codes is None or len(missing):
+            raise LookupError(f"The table has no codes of {len(missing)} numbers: {missing[:5]}")
         return self._codes[indices]
 
-    @property
-    def empty(self) -> bool:
-        return self._codes is None
+    def __len__(self) -> int:
+        """Number of rows that are there."""
+        return int(np.count_nonzero(self._there))
 
     @property
     def dim(self) -> int:
@@ -69,6 +55,12 @@ class CodeTable:
         filled = np.flatnonzero(self._there)
         return filled, self._codes[filled]
 
+    def missing(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of the numbers (n,) whose codes are not there, each once, in rising order."""
+        wanted = np.zeros_like(self._there)
+        wanted[indices] = True
+        return np.flatnonzero(wanted & ~self._there)
+
     def put(self, indices: NDArray[np.int64], codes: NDArray) -> None:
         """Sets the codes (n, dims) of the numbers (n,)."""
         if self._codes is None:
@@ -77,37 +69,56 @@ class CodeTable:
         self._codes[indices] = codes
         self._there[indices] = True
 
-    def _fill(self, missing: NDArray[np.int64]) -> None:
-        start = time.monotonic()
-        with progress(self._doing, len(missing)) as advance:
-            for first in range(0, len(missing), self._batch):
-                rows = missing[first : first + self._batch]
-                self.put(rows, self._encode(rows))
-                advance(len(rows))
-        self.seconds += time.monotonic() - start
 
+class Draws:
+    """What metrics will draw from a grid: it depends on their seeds, and little on the codes.
 
-def given_table(codes: NDArray) -> CodeTable:
-    """A table of codes (n, dims) that are there already, one row for each number of the grid."""
-    return CodeTable(len(codes), lambda rows: codes[rows], batch=len(codes), doing="Reading codes")
-
-
-def table_of(data: ImageGrid, representation: Representation, store: CodeStore) -> CodeTable:
-    """The codes of the dataset's images under the representation.
-
-    Those in `store` are there from the start; what is encoded is kept in it now and then, so that
-    a run that is killed goes on where it was.
+    Args:
+        factor_sizes: The grid.
+        metrics: Names in `metrics.METRICS`.
+        seeds: Each metric runs once with each of them.
     """
 
-    def encode(rows: NDArray[np.int64]) -> NDArray:
-        codes = representation.encode(data.images_at(rows))
-        if not table.empty and time.monotonic() - store.kept_at > _SECONDS_BETWEEN_KEEPING:
-            store.keep(*table.content)
-        return codes
+    def __init__(
+        self, factor_sizes: Sequence[int], metrics: Sequence[str], seeds: Sequence[int]
+    ) -> None:
+        self.grid = IndexGrid(factor_sizes)
+        self._runs = [(METRICS[name].load_sampler(), seed) for name in metrics for seed in seeds]
 
-    table = CodeTable(len(data), encode, representation.batch)
-    stored = store.recall()
-    if stored is not None:
-        table.put(*stored)
-        console.print(f"Reused {len(stored[0]):,} codes in {store.path}", markup=False)
-    return table
+    def prefill(self, table: CodeTable, fill: Callable[[NDArray[np.int64]], None]) -> None:
+        """Has `table` filled with all that the metrics will look up, and computes none of them.
+
+        Codes may decide what is drawn: FactorVAE draws no rounds where it prunes every dim. So
+        where codes were missing, the draws are made again once they are there.
+
+        Args:
+            fill: Puts the codes of numbers (n,), in rising order, into the table.
+        """
+        runs = self._runs
+        while runs:
+            wanted = np.zeros(len(self.grid), dtype=bool)
+            again = []
+            for draw, seed in runs:
+                asked = _Asked(table)
+                draw(self.grid, asked, RandomState(seed))
+                if asked.missing:
+                    wanted[np.concatenate(asked.missing)] = True
+                    again.append((draw, seed))
+            runs = again
+            if runs:
+                fill(np.flatnonzero(wanted))
+
+
+class _Asked:
+    """A representation function that notes the numbers whose codes a table lacks."""
+
+    def __init__(self, table: CodeTable) -> None:
+        self._table = table
+        self.missing: list[NDArray[np.int64]] = []
+
+    def __call__(self, indices: NDArray[np.int64]) -> NDArray:
+        missing = self._table.missing(indices)
+        if not len(missing):
+            return self._table(indices)
+        self.missing.append(missing)
+        return np.zeros((len(indices), 1), dtype=np.float32)

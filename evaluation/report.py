@@ -1,95 +1,96 @@
 """Scores as a person reads them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from msgspec import UnsetType
 from rich.markup import escape
 from rich.table import Table
 
 from evaluation.common.terminal import console
 from evaluation.metrics import METRICS
+from evaluation.scores import Report, Spread, Verification
 
 
-def print_report(report: Mapping[str, Any]) -> None:
+def print_report(report: Report) -> None:
     """One representation: its scores beside those of the baselines, and what each took."""
-    about, baselines = report["representation"], report["baselines"]
+    about, baselines = report.representation, report.baselines
     console.print(
-        f"[bold]{escape(about['path'])}[/bold], {about['kind']}, {about['dim']} dims, on "
-        f"{report['dataset']} ({' x '.join(map(str, report['factor_sizes']))})"
+        f"[bold]{escape(about.path)}[/bold], {about.kind}, {about.dim} dims, on "
+        f"{report.dataset} ({' x '.join(map(str, report.factor_sizes))})"
     )
     table = _table("Score", *map(str.capitalize, baselines), "Seconds")
-    for name, score in report["scores"].items():
+    for name, score in report.scores.items():
         others = [_number(scores[name]) for scores in baselines.values()]
-        seconds = f"{report['seconds'][name]:.1f}"
+        seconds = f"{report.seconds[name]:.1f}"
         table.add_row(name, f"[bold]{_number(score)}[/bold]", *others, seconds)
         for key in METRICS[name].further_keys:
             others = [_number(scores[f"{name}.{key}"]) for scores in baselines.values()]
-            table.add_row(f"  {key}", _number(report["details"][name][key]), *others, style="dim")
+            table.add_row(f"  {key}", _number(report.details[name][key]), *others, style="dim")
     table.add_section()
     empty = [""] * (1 + len(baselines))
-    table.add_row("encoding", *empty, f"{report['seconds']['encode']:.1f}")
+    table.add_row("encoding", *empty, f"{report.seconds['encode']:.1f}")
     console.print(table)
     console.print("The best score is 1; noise scores what codes give by chance.")
-    if "seeds" in report:
-        _print_seeds(report["seeds"], list(map(str.capitalize, baselines)))
-    if "verification" in report:
-        _print_verification(report["verification"])
+    if not isinstance(report.seeds, UnsetType):
+        _print_seeds(report.seeds, list(map(str.capitalize, baselines)))
+    if not isinstance(report.verification, UnsetType):
+        _print_verification(report.verification)
 
 
-def _print_seeds(seeds: Mapping[str, Mapping[str, Any]], baselines: Sequence[str]) -> None:
+def _print_seeds(seeds: Mapping[str, Spread], baselines: Sequence[str]) -> None:
     table = _table("Mean", "Std", "95 % of the mean", *baselines)
     for name, spread in seeds.items():
-        interval = " to ".join(map(_number, spread["interval"]))
-        others = map(_number, spread["baselines"].values())
-        table.add_row(name, _number(spread["mean"]), _number(spread["std"]), interval, *others)
-    number = len(next(iter(seeds.values()))["scores"])
+        interval = " to ".join(map(_number, spread.interval))
+        others = map(_number, spread.baselines.values())
+        table.add_row(name, _number(spread.mean), _number(spread.std), interval, *others)
+    number = len(next(iter(seeds.values())).scores)
     console.print(f"Over {number} sampling seeds, baselines as means:")
     console.print(table)
 
 
-def _print_verification(verification: Mapping[str, Mapping[str, Any]]) -> None:
+def _print_verification(verification: Mapping[str, Verification]) -> None:
     table = _table("Fast", "Reference", "Difference", "Allowed", "Equal")
     for name, row in verification.items():
-        fast, reference = row["fast"], row["disentanglement_lib"]
+        fast, reference = row.fast, row.disentanglement_lib
         table.add_row(
             name,
             f"{fast:.6f}",
             "fails" if reference is None else f"{reference:.6f}",
             "" if reference is None else f"{abs(fast - reference):.1e}",
-            f"{row['tolerance']:.1e}",
-            "" if reference is None else _yes_or_no(row["within"]),
+            f"{row.tolerance:.1e}",
+            "" if reference is None else _yes_or_no(row.within),
         )
     console.print("Both engines on the same codes; the reference is disentanglement_lib:")
     console.print(table)
 
 
-def baselines_of(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+def baselines_of(reports: Mapping[str, Report]) -> dict[str, dict[str, float | None]]:
     """The scores of all baselines of many reports, by title: noise depends on its dims."""
-    noise: dict[str, dict[str, float]] = {}
-    others: dict[str, dict[str, float]] = {}
+    noise: dict[str, dict[str, float | None]] = {}
+    others: dict[str, dict[str, float | None]] = {}
     for report in reports.values():
-        noise[f"noise, {report['representation']['dim']} dims"] = report["baselines"]["noise"]
-        others |= report["baselines"]
+        noise[f"noise, {report.representation.dim} dims"] = report.baselines["noise"]
+        others |= report.baselines
     return noise | {name: scores for name, scores in others.items() if name != "noise"}
 
 
-def print_all(reports: Mapping[str, Mapping[str, Any]]) -> None:
+def print_all(reports: Mapping[str, Report]) -> None:
     """Many representations, one row each, and below them their baselines."""
-    first: Mapping[str, Any] = next(iter(reports.values()), {"scores": {}})
-    verified = "verification" in first
-    headings = [name.replace("_", "\n") for name in first["scores"]]  # a number's width
+    first = next(iter(reports.values()), None)
+    names = [] if first is None else list(first.scores)
+    verified = first is not None and not isinstance(first.verification, UnsetType)
+    headings = [name.replace("_", "\n") for name in names]  # a number's width
     table = _table(*headings, *["Engines\nequal"] * verified, of="Representation")
     for title, report in reports.items():
-        cells = [_number(score) for score in report["scores"].values()]
+        cells = [_number(score) for score in report.scores.values()]
         if verified:
-            equal = all(row["within"] for row in report["verification"].values())
-            cells.append(_yes_or_no(equal))
+            cells.append(_yes_or_no(report.equal))
         table.add_row(escape(title), *cells)
     table.add_section()
     for title, scores in baselines_of(reports).items():
-        table.add_row(title, *(_number(scores[name]) for name in first["scores"]), style="dim")
+        table.add_row(title, *(_number(scores[name]) for name in names), style="dim")
     console.print(table)
-    if "seeds" in first:
+    if first is not None and not isinstance(first.seeds, UnsetType):
         console.print("These are the first seed's scores; each scores.json has those of all.")
 
 

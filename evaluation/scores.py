@@ -1,25 +1,141 @@
-"""`scores.json`: written whole, and reused while it was made from the same things."""
+"""`scores.json` and `all_scores.json`: what is in them, and how they are written and read.
 
-import hashlib
-import importlib.metadata
+The structures are msgspec's: one declaration gives the frozen type, the check of what is read, and
+the JSON schema, for which dataclasses would need a converter of our own.
+"""
+
 import json
-import platform
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from evaluation import ledger
+from evaluation.common.files import write_json
+from evaluation.origin import versions
 
-_PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "torch", "disentanglement-lib")
-_SOURCES = Path(__file__).resolve().parent
+SCHEMA_VERSION: Literal[1] = 1
+
+
+class Graded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was graded; `dim` is the number of dims of its codes."""
+
+    path: str
+    kind: str
+    sha256: str
+    dim: int
+
+
+class Isolation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether the sandbox was whole, and what of it was missing, a phrase each."""
+
+    complete: bool
+    missing: list[str]
+
+
+class Used(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The most that a representation used while it encoded."""
+
+    memory_bytes: int
+    wall_seconds: float
+    cpu_seconds: float
+    processes: int
+    threads: int
+
+
+class Rechecked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The rows that a fresh worker encoded again, and what that took."""
+
+    rows: int
+    seconds: float
+    used: Used
+
+
+class Violation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a representation did wrong and was graded all the same."""
+
+    code: str
+    problem: str
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One metric over several sampling seeds: `interval` is the 95 % bootstrap of the mean."""
+
+    scores: list[float]
+    mean: float
+    std: float
+    interval: tuple[float, float]
+    baselines: dict[str, float]
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One metric by both implementations; None where the reference fails."""
+
+    fast: float
+    disentanglement_lib: float | None
+    tolerance: float
+    within: bool
+
+
+class MadeFrom(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the scores depend on: scores made from the same are not made again."""
+
+    representation: str
+    untrained: str | None
+    data: str
+    protocol: dict[str, Any]
+    grader: str
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`scores.json`. Scores that are no number, which can be with strange codes, are None.
+
+    The keys of `isolation`, `used`, `recheck` and `violations` are there where something was run;
+    `recheck` only where new codes were made; `seeds` with several seeds; `verification` with
+    `--verify`.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    scores: dict[str, float | None]
+    details: dict[str, dict[str, Any]]
+    seconds: dict[str, float]
+    dataset: str
+    factor_sizes: list[int]
+    engine: str
+    seed: int
+    versions: dict[str, str]
+    baselines: dict[str, dict[str, float | None]]
+    seeds: dict[str, Spread] | UnsetType = UNSET
+    verification: dict[str, Verification] | UnsetType = UNSET
+    isolation: Isolation | UnsetType = UNSET
+    used: Used | UnsetType = UNSET
+    recheck: Rechecked | UnsetType = UNSET
+    violations: list[Violation] | UnsetType = UNSET
+    representation: Graded
+    made_from: MadeFrom
+
+    @property
+    def equal(self) -> bool:
+        """Whether both implementations agree, where both ran."""
+        rows = {} if isinstance(self.verification, UnsetType) else self.verification
+        return all(row.within for row in rows.values())
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`all_scores.json`: by name, the first seed's scores of each, and the lines of refusals."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    scores: dict[str, dict[str, float | None]]
+    baselines: dict[str, dict[str, float | None]]
+    refused: list[str]
 
 
 def plain(value: Any) -> Any:
     """`value` as JSON knows it: arrays as lists, what is not finite as null."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | list | tuple):
         return [plain(item) for item in value]
@@ -30,30 +146,24 @@ def plain(value: Any) -> Any:
     return value
 
 
-def versions() -> dict[str, str]:
-    """Versions of what a score may depend on, and is installed."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
+def write(path: Path, content: Report | Summary) -> None:
+    """Writes `scores.json` or `all_scores.json`, and enters it in the ledger."""
+    write_json(path, plain(msgspec.to_builtins(content)))
+    ledger.enter(path)
 
 
-def reusable(path: Path, origin: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The scores at `path` if the grader made them from `origin`, with today's versions."""
+def reusable(path: Path, made_from: MadeFrom) -> Report | None:
+    """The report at `path` if the grader made it from the same, with today's versions."""
     if not ledger.has(path):
         return None
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        same = report["made_from"] == origin and report["versions"] == versions()
-    except (OSError, ValueError, KeyError, TypeError):
+        report = msgspec.convert(json.loads(path.read_text(encoding="utf-8")), Report)
+    except (OSError, ValueError):  # msgspec's errors are ValueErrors
         return None
-    return report if same else None
+    same = plain(msgspec.to_builtins(report.made_from)) == plain(msgspec.to_builtins(made_from))
+    return report if same and report.versions == versions() else None
 
 
-def source_digest() -> str:
-    """The hash of this package's code."""
-    digest = hashlib.sha256()
-    for source in sorted(_SOURCES.rglob("*.py")):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()
+def schema(kind: type[Report] | type[Summary] = Report) -> dict[str, Any]:
+    """The JSON schema of `scores.json` or `all_scores.json`."""
+    return msgspec.json.schema(kind)

@@ -139,10 +139,13 @@ def _run_on_devices(arguments: argparse.Namespace, step: Callable[[Placement], N
     """Loads the config and runs `step`, in as many processes as were asked for."""
     require("torchvision")  # of the extra that brings all that training needs
     environment.use_huge_pages()
+    from evaluation.data import find_dataset
     from submission import config
+
+    find_dataset(environment.dataset_name())
+    config.load(arguments.config, arguments.bindings)
     from submission.runtime import distributed
 
-    config.load(arguments.config, arguments.bindings)
     placement = Placement(pick_device(arguments.device), arguments.precision)
     if arguments.devices > 1 and not distributed.is_launched():
         return distributed.launch(arguments.devices, placement.device, arguments.command_line)

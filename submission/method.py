@@ -17,13 +17,13 @@ from evaluation.common.environment import dataset_name
 from evaluation.common.images import CHANNELS_FIRST
 from evaluation.data import open_dataset
 from evaluation.data.ground_truth import ImageGrid
-from submission.config import FOR_FINE_TUNING, Main
 from submission.features.aggregation import Extractor, FeatureTransform, IdentityTransform
 from submission.features.backbones import output_shape
 from submission.features.extraction import origin, select_images
 from submission.features.extractors import get_feature_extractor
 from submission.features.inference import extraction_placement
 from submission.features.whitening import fit_whitening
+from submission.settings import FOR_FINE_TUNING, Main
 from submission.vae.fitting import fitting_placement
 from submission.vae.model import VAE, get_representation_extractor
 from submission.vae.settings import VAETraining

@@ -1,13 +1,14 @@
 """Files that appear under their final name only when they are whole."""
 
 import fcntl
+import glob
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,11 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     A block that raises, or a process that is killed, leaves `path` as it was. The temporary name
     begins with a dot and ends with the suffixes of `path`, since libraries choose formats by them.
+    Temporary files that killed processes left there are removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    _sweep(path)
+    held, temporary = _locked_temporary(path)
     try:
         yield temporary
         # mkstemp keeps files private; these are results, to be read under the usual umask.
@@ -36,6 +37,25 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(held)
+
+
+def _locked_temporary(path: Path) -> tuple[int, Path]:
+    """A new empty file, and its descriptor, which holds a lock on it until it is closed."""
+    while True:
+        held, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if os.fstat(held).st_nlink:
+            return held, Path(name)
+        os.close(held)  # swept by another process before it was locked
+
+
+def _sweep(path: Path) -> None:
+    """Removes the temporary files of `path` that no living process holds a lock on."""
+    for leftover in path.parent.glob(f".{glob.escape(path.stem)}.????????{path.suffix}"):
+        with suppress(OSError), leftover.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            leftover.unlink()
 
 
 def write_json(path: Path, content: Any) -> None:

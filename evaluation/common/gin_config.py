@@ -8,7 +8,6 @@ rules hold: the last of two bindings wins; macros, scopes, `import` and `include
 import difflib
 import importlib
 import inspect
-import math
 import tokenize
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from gin.config import ParserDelegate
 from gin.config_parser import BindingStatement, ConfigParser, ImportStatement
 
 from evaluation.common.errors import KitError
-from evaluation.common.gin_types import choices, describe, is_of_kind
+from evaluation.common.gin_types import choices, describe, is_of_kind, without_ranges
 
 
 def load(path: Path | None, bindings: Sequence[str] = ()) -> None:
@@ -39,7 +38,7 @@ def load(path: Path | None, bindings: Sequence[str] = ()) -> None:
     kinds = _kinds()
     for binding in found:
         binding.bind(kinds)
-    # Macros may be set after their use, so values are looked at once everything is bound.
+    # A macro may be set after its use, so values are checked once everything is bound.
     for binding in found:
         binding.check(kinds)
 
@@ -54,22 +53,17 @@ def sets(configurable: str) -> bool:
     return any(selector.split(".")[-1] == configurable for _, selector in gin.config._CONFIG)
 
 
-def check_range(
-    binding: str, value: float | None, at_least: float, below: float = math.inf
-) -> None:
-    """Refuses a value outside of [at_least, below); None, where a binding may be that, is let be.
+def imports_modules(path: Path, bindings: Sequence[str]) -> bool:
+    """Whether a gin file, what it includes, or `bindings` import modules.
 
     Raises:
-        KitError: `CONFIG-RANGE`.
+        KitError: as `load`, for an unreadable file or syntax.
     """
-    if value is None or at_least <= value < below:
-        return
-    allowed = f"at least {at_least}" + (f" and below {below}" if below < math.inf else "")
-    raise KitError(
-        "CONFIG-RANGE",
-        f"binding '{binding}' is {value}, and must be {allowed}",
-        f"Give '{binding}' such a value",
-    )
+    parsed = [
+        _file_statements(path),
+        *(_statements(each, f"--binding '{each}'") for each in bindings),
+    ]
+    return any(isinstance(statement, ImportStatement) for part in parsed for _, statement in part)
 
 
 @gin.configurable
@@ -111,6 +105,12 @@ class _Binding:
         value = self._resolved(self.value, kinds)
         if is_of_kind(value, kind):
             return
+        if is_of_kind(value, without_ranges(kind)):
+            raise KitError(
+                "CONFIG-RANGE",
+                f"{self.where}: binding '{self.name}' is {value!r}, and must be {describe(kind)}",
+                f"Give '{self.name}' such a value",
+            )
         allowed = choices(kind)
         nearest = f" (nearest: {_nearest(repr(value), allowed)})" if allowed else ""
         raise KitError(
@@ -145,30 +145,45 @@ class _Binding:
 
 
 def _file_bindings(path: Path) -> Iterator[_Binding]:
+    return _bound_by(_file_statements(path))
+
+
+def _bindings(text: str, origin: str) -> Iterator[_Binding]:
+    return _bound_by(_statements(text, origin))
+
+
+def _bound_by(statements: Iterable[tuple[str, Any]]) -> Iterator[_Binding]:
+    """The bindings among statements; modules are imported on the way."""
+    for where, statement in statements:
+        if isinstance(statement, ImportStatement):
+            _import(statement.module, where)
+        else:
+            scope, selector, parameter, value, _ = statement
+            yield _Binding(scope, selector, parameter, value, where)
+
+
+def _file_statements(path: Path) -> Iterator[tuple[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise KitError(
             "CONFIG-FILE", f"cannot read the config {path}: {error}", "Give the path of a gin file"
         ) from None
-    return _bindings(text, path)
+    return _statements(text, path)
 
 
-def _bindings(text: str, origin: Path | str) -> Iterator[_Binding]:
-    """The bindings of gin text; a file's includes lie beside it."""
+def _statements(text: str, origin: Path | str) -> Iterator[tuple[str, Any]]:
+    """Place and content of bindings and imports in gin text; a file's includes lie beside it."""
     line = 0
     try:
-        # Unknown references are let through here, to be reported with their binding.
+        # Unknown references pass here; they are reported later, together with their binding.
         for statement in ConfigParser(text, ParserDelegate(skip_unknown=True)):
             line = statement.location[1]
             where = f"{origin}:{line}" if isinstance(origin, Path) else origin
-            if isinstance(statement, BindingStatement):
-                scope, selector, parameter, value, _ = statement
-                yield _Binding(scope, selector, parameter, value, where)
-            elif isinstance(statement, ImportStatement):
-                _import(statement.module, where)
+            if isinstance(statement, BindingStatement | ImportStatement):
+                yield where, statement
             else:
-                yield from _file_bindings(Path(origin).parent / statement.filename)
+                yield from _file_statements(Path(origin).parent / statement.filename)
     except (SyntaxError, tokenize.TokenError) as error:
         place = error.lineno if isinstance(error, SyntaxError) else line + 1
         raise KitError(
@@ -197,7 +212,9 @@ def _kinds() -> dict[str, Any]:
         if selector.startswith("gin."):
             continue
         target = configurable.fn_or_cls
-        hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
+        hints = get_type_hints(
+            target.__init__ if inspect.isclass(target) else target, include_extras=True
+        )
         short = gin.config._REGISTRY.minimal_selector(selector)
         for parameter in inspect.signature(target).parameters:
             if parameter not in (configurable.denylist or ()):

@@ -5,11 +5,43 @@ Whole numbers serve as numbers, but True and False do not; lists and tuples serv
 """
 
 import inspect
+import math
 import types
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Union, get_args, get_origin
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import gin
+
+
+@dataclass(frozen=True)
+class Range:
+    """In `Annotated[kind, Range(a, b)]`: numbers from `at_least` on that are below `below`."""
+
+    at_least: float
+    below: float = math.inf
+
+    def allows(self, value: Any) -> bool:
+        return bool(self.at_least <= value < self.below)
+
+    def __str__(self) -> str:
+        return f"at least {self.at_least}" + (
+            f" and below {self.below}" if self.below < math.inf else ""
+        )
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """In `Annotated[str, OneOf(names)]`: one of these texts."""
+
+    names: tuple[str, ...]
+
+    def allows(self, value: Any) -> bool:
+        return value in self.names
+
+    def __str__(self) -> str:
+        return "one of " + ", ".join(map(repr, self.names))
+
 
 _PLAIN = {
     bool: "True or False",
@@ -20,11 +52,24 @@ _PLAIN = {
 }
 
 
+def without_ranges(kind: Any) -> Any:
+    """The kind, with every `Range` in it left out."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated and isinstance(arguments[1], Range):
+        return arguments[0]
+    if origin in (Union, types.UnionType):
+        return Union[tuple(map(without_ranges, arguments))]  # noqa: UP007 - made here
+    return kind
+
+
 def is_of_kind(value: Any, kind: Any) -> bool:  # noqa: PLR0911 - one a kind
     origin, arguments = get_origin(kind), get_args(kind)
     if getattr(value, "evaluate", False):
         # `@f()` becomes whatever f returns, which only the call will tell.
         return origin is not type
+    if origin is Annotated:
+        kind, constraint = arguments
+        return is_of_kind(value, kind) and constraint.allows(value)
     if origin in (Union, types.UnionType):
         return any(is_of_kind(value, argument) for argument in arguments)
     if origin is Literal:
@@ -47,11 +92,18 @@ def is_of_kind(value: Any, kind: Any) -> bool:  # noqa: PLR0911 - one a kind
     return kind is Any or not inspect.isclass(kind) or isinstance(value, kind)
 
 
-def describe(kind: Any) -> str:
+def describe(kind: Any) -> str:  # noqa: PLR0911 - one a kind
     """The kind in a person's words."""
     origin, arguments = get_origin(kind), get_args(kind)
     if kind in _PLAIN:
         return _PLAIN[kind]
+    if origin is Annotated:
+        constraint = arguments[1]
+        return (
+            str(constraint)
+            if isinstance(constraint, OneOf)
+            else (f"{describe(arguments[0])}, {constraint}")
+        )
     if origin in (Literal, type):
         return "one of " + ", ".join(choices(kind))
     if origin is tuple:
@@ -68,15 +120,18 @@ def choices(kind: Any) -> list[str]:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
         return [repr(choice) for choice in arguments]
+    if origin is Annotated:
+        constraint = arguments[1]
+        return [repr(name) for name in constraint.names] if isinstance(constraint, OneOf) else []
     if origin is type:
         return [f"@{name}" for name in references_to(arguments[0])]
     return [choice for argument in arguments for choice in choices(argument)]
 
 
 def references_to(base: type) -> list[str]:
-    """Names of the configurable classes under `base`."""
-    return [
+    """Names of the configurable classes under `base`, in order."""
+    return sorted(
         configurable.name
         for _, configurable in gin.config._REGISTRY.items()
         if inspect.isclass(configurable.fn_or_cls) and issubclass(configurable.fn_or_cls, base)
-    ]
+    )

@@ -33,20 +33,28 @@ def compute_beta_vae(
     """
     if ground_truth_data.num_factors == 1:
         return {"train_accuracy": 1.0, "eval_accuracy": 1.0}
-    train, evaluation = (
-        sample_rounds(
-            ground_truth_data,
-            representation_function,
-            _share_value,
-            (rounds, 2, batch_size),
-            random_state,
-        )
-        for rounds in (num_train, num_eval)
+    train, evaluation = sample(
+        ground_truth_data, representation_function, num_train, num_eval, batch_size, random_state
     )
     train_accuracy, eval_accuracy = accuracies(
         differences(train[1]), train[0], differences(evaluation[1]), evaluation[0]
     )
     return {"train_accuracy": train_accuracy, "eval_accuracy": eval_accuracy}
+
+
+def sample(
+    data: GroundTruthData,
+    representation: Representation,
+    num_train: int,
+    num_eval: int,
+    batch_size: int,
+    random_state: RandomState,
+) -> list[tuple[NDArray[np.int64], NDArray]]:
+    """Held factors (rounds,) and codes (rounds, 2, batch_size, d) of training and evaluation."""
+    return [
+        sample_rounds(data, representation, _share_value, (rounds, 2, batch_size), random_state)
+        for rounds in (num_train, num_eval)
+    ]
 
 
 def differences(pairs: NDArray) -> NDArray[np.float64]:

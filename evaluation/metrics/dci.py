@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from evaluation.data.ground_truth import GroundTruthData
 from evaluation.metrics.arrays import checked_samples
 from evaluation.metrics.boosting.model import fit, predict, training_predictions
-from evaluation.metrics.sampling import Representation, sample_points
+from evaluation.metrics.sampling import Representation, sample_train_and_test
 
 
 def compute_dci(
@@ -34,11 +34,10 @@ def compute_dci(
         What `dci` returns. Ties are broken by what `random_state` would give next; it is left as
         the reference leaves it.
     """
-    train, test = (
-        sample_points(ground_truth_data, representation_function, size, batch_size, random_state)
-        for size in (num_train, num_test)
+    drawn = sample_train_and_test(
+        ground_truth_data, representation_function, num_train, num_test, batch_size, random_state
     )
-    return dci(*train, *test, seed=int(deepcopy(random_state).randint(1 << 31)))
+    return dci(*drawn, seed=int(deepcopy(random_state).randint(1 << 31)))
 
 
 def dci(

@@ -51,27 +51,19 @@ def compute_factor_vae(
         >>> compute_factor_vae(grid, grid.factors_of, RandomState(0))["eval_accuracy"]
         1.0
     """
-    codes, _ = sample_points(
+    sampled = sample(
         ground_truth_data,
         representation_function,
+        batch_size,
+        num_train,
+        num_eval,
         num_variance_estimate,
-        num_variance_estimate,
+        prune_threshold,
         random_state,
     )
-    codes = checked_codes(codes)
-    with np.errstate(over="ignore", invalid="ignore"):
-        variances = np.var(codes, axis=0, ddof=1)
-    active = np.sqrt(variances) >= prune_threshold
-    if not active.any():
+    if sampled is None:
         return {"train_accuracy": 0.0, "eval_accuracy": 0.0, "num_active_dims": 0}
-
-    held, rounds = sample_rounds(
-        ground_truth_data,
-        representation_function,
-        _hold_first_value,
-        (num_train + num_eval, 1, batch_size),
-        random_state,
-    )
+    variances, active, held, rounds = sampled
     winners = least_varying_dims(rounds[:, 0], variances, active)
     shape = (ground_truth_data.num_factors, len(variances))
     training_votes = count_votes(held[:num_train], winners[:num_train], shape)
@@ -84,6 +76,36 @@ def compute_factor_vae(
         "training_votes": training_votes,
         "eval_votes": eval_votes,
     }
+
+
+def sample(
+    data: GroundTruthData,
+    representation: Representation,
+    batch_size: int,
+    num_train: int,
+    num_eval: int,
+    num_variance_estimate: int,
+    prune_threshold: float,
+    random_state: RandomState,
+) -> tuple[NDArray, NDArray[np.bool_], NDArray[np.int64], NDArray] | None:
+    """Variances (d,), the mask (d,) of the dims that take part, and what the rounds hold and give.
+
+    Returns:
+        Also the held factors (rounds,) and the codes (rounds, 1, batch_size, d) of all rounds, of
+        training and then of evaluation; None, with no rounds drawn, where no dim takes part.
+    """
+    codes, _ = sample_points(
+        data, representation, num_variance_estimate, num_variance_estimate, random_state
+    )
+    codes = checked_codes(codes)
+    with np.errstate(over="ignore", invalid="ignore"):
+        variances = np.var(codes, axis=0, ddof=1)
+    active = np.sqrt(variances) >= prune_threshold
+    if not active.any():
+        return None
+    shape = (num_train + num_eval, 1, batch_size)
+    held, rounds = sample_rounds(data, representation, _hold_first_value, shape, random_state)
+    return variances, active, held, rounds
 
 
 def least_varying_dims(

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from evaluation.data.ground_truth import GroundTruthData
 from evaluation.metrics.arrays import checked_samples
 from evaluation.metrics.mutual_information import discretize, mutual_information
-from evaluation.metrics.sampling import Representation, sample_points
+from evaluation.metrics.sampling import Representation, sample_train_and_test
 
 
 def compute_modularity_explicitness(
@@ -29,9 +29,8 @@ def compute_modularity_explicitness(
     Returns:
         `modularity_score`, `explicitness_score_train`, `explicitness_score_test` in [0, 1].
     """
-    (codes, factors), (test_codes, test_factors) = (
-        sample_points(ground_truth_data, representation_function, size, batch_size, random_state)
-        for size in (num_train, num_test)
+    codes, factors, test_codes, test_factors = sample_train_and_test(
+        ground_truth_data, representation_function, num_train, num_test, batch_size, random_state
     )
     train, test = explicitness(codes, factors, test_codes, test_factors)
     return {

@@ -32,12 +32,12 @@ _WORDS_AT_ONCE = 1 << 20
 def sample_points(
     data: GroundTruthData,
     representation: Representation,
-    num_points: int,
+    num_train: int,
     batch_size: int,
     random_state: RandomState,
 ) -> tuple[NDArray, NDArray[np.int64]]:
-    """Codes (num_points, d) and factors (num_points, k), as drawn in batches of `batch_size`."""
-    whole, rest = divmod(num_points, batch_size)
+    """Codes (num_train, d) and factors (num_train, k), as drawn in batches of `batch_size`."""
+    whole, rest = divmod(num_train, batch_size)
     if isinstance(data, FactorGrid):
         drawn = [
             _draw_factors(data, rounds, size, random_state)
@@ -56,6 +56,22 @@ def sample_points(
 
     codes = _encode(representation, batches())
     return codes, np.concatenate(drawn)
+
+
+def sample_train_and_test(
+    data: GroundTruthData,
+    representation: Representation,
+    num_train: int,
+    num_test: int,
+    batch_size: int,
+    random_state: RandomState,
+) -> tuple[NDArray, NDArray[np.int64], NDArray, NDArray[np.int64]]:
+    """Codes and factors of `num_train` points, then those of `num_test`: see `sample_points`."""
+    train, test = (
+        sample_points(data, representation, size, batch_size, random_state)
+        for size in (num_train, num_test)
+    )
+    return *train, *test
 
 
 def sample_rounds(

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from evaluation.common.devices import cores
 from evaluation.data.ground_truth import GroundTruthData
 from evaluation.metrics.arrays import checked_sample, checked_samples
-from evaluation.metrics.sampling import Representation, sample_points
+from evaluation.metrics.sampling import Representation, sample_train_and_test
 
 _LEAST_VARIANCE = 1e-12
 
@@ -32,11 +32,10 @@ def compute_sap(
     Returns:
         `SAP_score` in [0, 1], and `score_matrix` (d, k).
     """
-    train, test = (
-        sample_points(ground_truth_data, representation_function, size, batch_size, random_state)
-        for size in (num_train, num_test)
+    drawn = sample_train_and_test(
+        ground_truth_data, representation_function, num_train, num_test, batch_size, random_state
     )
-    matrix = squared_correlations(*train) if continuous_factors else accuracies(*train, *test)
+    matrix = squared_correlations(*drawn[:2]) if continuous_factors else accuracies(*drawn)
     return {"SAP_score": mean_gap(matrix), "score_matrix": matrix}
 
 

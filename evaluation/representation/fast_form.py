@@ -11,20 +11,20 @@ from evaluation.common.errors import KitError
 from evaluation.common.terminal import console
 from evaluation.representation.contract import differ
 from evaluation.representation.loading import BF16, OPTIMISED, PLAIN
-from evaluation.representation.running import Representation
+from evaluation.representation.running import RunningRepresentation
 
 
-def use_fastest_form(representation: Representation, images: NDArray[np.uint8]) -> None:
+def use_fastest_form(representation: RunningRepresentation, images: NDArray[np.uint8]) -> None:
     """Sets the form in which the representation runs; a line says if a faster one is left out.
 
     Args:
         images: At most `representation.batch` of them, (n, 64, 64, 3).
 
     Raises:
-        KitError: as `Representation.encode`, of the form that was handed in.
+        KitError: as `RunningRepresentation.encode`, of the form that was handed in.
     """
     codes = representation.encode(images)
-    wanted = (BF16, OPTIMISED) if representation.precision == "bf16" else (OPTIMISED,)
+    wanted = (BF16, OPTIMISED) if representation.placement.precision == "bf16" else (OPTIMISED,)
     for form in wanted:
         fault = _fault_of(form, representation, images, codes)
         if fault is None:
@@ -41,7 +41,7 @@ _NAMES = {BF16: "form in bf16", OPTIMISED: "form for fast inference"}
 
 
 def _fault_of(
-    form: str, representation: Representation, images: NDArray[np.uint8], codes: NDArray
+    form: str, representation: RunningRepresentation, images: NDArray[np.uint8], codes: NDArray
 ) -> str | None:
     """Why the form cannot be used; if it can, it is set."""
     if form not in representation.forms:

@@ -45,7 +45,7 @@ class Found:
         if whole.parent.name == "representation" and experiment.name:
             named = experiment
         else:
-            named = whole.with_suffix("") if self.kind in _SUFFIXES.values() else whole
+            named = whole if self.kind == "savedmodel" else whole.with_suffix("")
         starts = reversed(range(1, len(named.parts)))
         return ["/".join(path.parts[start:]) for start in starts for path in (named, whole)]
 
@@ -121,6 +121,18 @@ def given_codes(path: Path) -> Found:
     if not path.is_file():
         raise KitError("CODES-UNREADABLE", f"{path} is no file", "Give a table of codes")
     return Found(path, "codes")
+
+
+def all_given_codes(paths: Sequence[Path]) -> tuple[list[Found], list[KitError]]:
+    """What `given_codes` finds at several paths, and what it refuses, one by one."""
+    found: list[Found] = []
+    refused: list[KitError] = []
+    for path in paths:
+        try:
+            found.append(given_codes(path))
+        except KitError as refusal:
+            refused.append(refusal)
+    return found, refused
 
 
 def refuse_others(folder: Path, names: Container[str]) -> None:

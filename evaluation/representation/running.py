@@ -6,21 +6,25 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.code_store import first_nonfinite_row
-from evaluation.common.devices import Precision
+from evaluation.common.devices import Placement, Precision
 from evaluation.common.errors import KitError, require
 from evaluation.representation.finding import Found
+from evaluation.representation.finite import first_nonfinite_row
 from evaluation.representation.limits import ENCODING_BATCH, Limits
 from evaluation.representation.loading import BF16, PLAIN
+from evaluation.representation.order import Order
 from evaluation.representation.staging import copy_aside, private_folder
-from evaluation.representation.supervisor import Order, Worker
+from evaluation.representation.supervisor import Worker
 from evaluation.representation.watching import Use
 
 _NEEDS = {"torchscript": "torch", "dill": "dill", "savedmodel": "tensorflow"}
 """The package that runs each kind."""
 
 
-class Representation:
+CPU = Placement()
+
+
+class RunningRepresentation:
     """A representation that runs, for the time of a `with` block.
 
     What is run is a private copy, whose hash `sha256` is. Its form is PLAIN until somebody sets
@@ -28,28 +32,25 @@ class Representation:
 
     Args:
         found: Where it is.
-        device: "cpu" or "cuda".
-        precision: "float32", or "bf16" for the fast form of TorchScript.
+        placement: Where; bf16 is for the fast form of TorchScript.
         limits: What it may use.
     """
 
     def __init__(
         self,
         found: Found,
-        device: str = "cpu",
-        precision: str = "float32",
+        placement: Placement = CPU,
         limits: Limits | None = None,
     ) -> None:
         self.found = found
-        self.device = device
-        self.precision = precision
+        self.placement = placement
         self.limits = limits or Limits()
         self.form = PLAIN
         self.dim: int | None = None
-        self.batch = ENCODING_BATCH[device]
+        self.batch = ENCODING_BATCH[placement.kind]
         self._exit = ExitStack()
 
-    def __enter__(self) -> "Representation":
+    def __enter__(self) -> "RunningRepresentation":
         require(_NEEDS[self.found.kind])
         with ExitStack() as stack:
             stage = stack.enter_context(private_folder())
@@ -63,8 +64,8 @@ class Representation:
                         kind=self.found.kind,
                         work=work,
                         shown=str(self.found.path),
-                        device=self.device,
-                        precision=self.precision,
+                        device=self.placement.device,
+                        precision=self.placement.precision,
                         batch=self.batch,
                     ),
                     self.limits,

@@ -7,7 +7,7 @@ that was killed goes on from its last whole epoch to the weights that it would h
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import gin
 import numpy as np
@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evaluation.common import gin_config
 from evaluation.common.devices import Placement
+from evaluation.common.gin_types import Range
 from evaluation.common.terminal import console, progress
 from submission.features.batches import image_batches
 from submission.finetuning.classifier import FactorClassifier
@@ -35,24 +35,18 @@ class FineTuning:
         lr: Learning rate of the aggregation and the heads.
         weight_decay: Decoupled from the gradient in radam, added to it in adam and rmsprop.
         unfreeze_extractor_epoch: Epoch, from 0, with which the backbone begins to learn; before
-            it, and for ever if it never comes, its weights and its batch norms stand still.
+            it, and for ever if it never comes, its weights and its batch norms do not change.
         extractor_lr: Learning rate of the backbone.
         log_interval: Batches between the losses that the progress bar shows.
     """
 
-    epochs: int = 20
+    epochs: Annotated[int, Range(1)] = 20
     optimizer_name: OptimizerName = "radam"
-    lr: float = 1e-3
-    weight_decay: float = 0.0
+    lr: Annotated[float, Range(0)] = 1e-3
+    weight_decay: Annotated[float, Range(0)] = 0.0
     unfreeze_extractor_epoch: int = 0
-    extractor_lr: float = 1e-4
-    log_interval: int = 50
-
-    def __post_init__(self) -> None:
-        gin_config.check_range("train.epochs", self.epochs, 1)
-        gin_config.check_range("train.log_interval", self.log_interval, 1)
-        for name in ("lr", "weight_decay", "extractor_lr"):
-            gin_config.check_range(f"train.{name}", getattr(self, name), 0)
+    extractor_lr: Annotated[float, Range(0)] = 1e-4
+    log_interval: Annotated[int, Range(1)] = 50
 
 
 def tune(

@@ -20,7 +20,7 @@ from evaluation.common.errors import KitError
 from evaluation.common.files import locked, sha256_of, whole_file, write_json
 from evaluation.common.terminal import console
 from evaluation.data import open_dataset
-from submission.config import Main, save_config
+from submission.config import save_config
 from submission.features.aggregation import AggregatedFeatureExtractor
 from submission.features.backbones import Backbone
 from submission.features.extraction import digest_of
@@ -34,6 +34,7 @@ from submission.finetuning.labelled import LabelledImages
 from submission.finetuning.loop import FineTuning, tune
 from submission.runtime import checkpoints, distributed
 from submission.runtime.precision import PROBE_ROWS, settled
+from submission.settings import Main
 
 SCOPE = "finetune"
 """gin scope in which fine-tuning looks names up, so that one config may serve it and `train`."""

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import gin
 from torch import nn
 
-from evaluation.common import gin_config
+from evaluation.common.gin_types import Range
 from submission.runtime.optimizers import OptimizerName
 from submission.vae.model import VAE, Decoder, Encoder
 from submission.vae.schedules import BetaSchedule, LRSchedule
@@ -28,25 +29,20 @@ class VAETraining:
         beta_schedule_class: Schedule of the weight of `KLD`.
     """
 
-    lr: float = 1e-3
+    lr: Annotated[float, Range(0)] = 1e-3
     schedule_lr: bool = False
-    latent_dims: int = 16
-    epochs: int = 100
+    latent_dims: Annotated[int, Range(1)] = 16
+    epochs: Annotated[int, Range(1)] = 100
     optimizer_name: OptimizerName = "adam"
-    adam_beta1: float = 0.5
+    adam_beta1: Annotated[float, Range(0, 1)] = 0.5
     loss_weights: Mapping[str, float] | None = None
-    clip_gradients: float | None = None
+    clip_gradients: Annotated[float, Range(0)] | None = None
     encoder_class: type[nn.Module] = Encoder
     decoder_class: type[nn.Module] = Decoder
     schedule_classes: Mapping[str, type[BetaSchedule]] | None = None
     beta_schedule_class: type[BetaSchedule] = BetaSchedule
 
     def __post_init__(self) -> None:
-        gin_config.check_range("train_vae.epochs", self.epochs, 1)
-        gin_config.check_range("train_vae.latent_dims", self.latent_dims, 1)
-        gin_config.check_range("train_vae.adam_beta1", self.adam_beta1, 0, 1)
-        for name in ("lr", "clip_gradients"):
-            gin_config.check_range(f"train_vae.{name}", getattr(self, name), 0)
         classes = {**(self.schedule_classes or {}), "KLD": self.beta_schedule_class}
         self._schedules = {name: schedule_class() for name, schedule_class in classes.items()}
         self._lr_schedule = LRSchedule(self.lr) if self.schedule_lr else None

@@ -28,7 +28,7 @@ from evaluation.data.ground_truth import IndexGrid
 from evaluation.metrics import CHALLENGE, Metric
 from evaluation.metrics.dci import dci
 from evaluation.metrics.sampling import sample_points
-from evaluation.scores import source_digest, versions
+from evaluation.origin import source_digest, versions
 from tests import code_tables
 from tests.code_tables import KINDS, SMALL, represent
 

@@ -1,56 +1,98 @@
 """The table of codes, and codes in files."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from evaluation.code_store import CodeStore, read_codes
-from evaluation.codes import CodeTable
+from evaluation.codes import CodeTable, Draws
 from evaluation.common.errors import KitError
-from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.ground_truth import ImageGrid, IndexGrid
+from evaluation.metrics import METRICS
+
+GRID = IndexGrid((6, 6, 2, 3, 3, 40, 40))
 
 
-def test_each_row_is_encoded_once_in_rising_order_and_bounded_batches() -> None:
-    asked: list[NDArray[np.int64]] = []
+@pytest.mark.parametrize("name", METRICS)
+def test_prefill_fills_all_that_a_metric_asks_for_and_no_more(name: str) -> None:
+    codes = RandomState(0).normal(size=(len(GRID), 2)).astype(np.float32)
+    table = CodeTable(len(GRID))
+    filled: list[NDArray[np.int64]] = []
 
-    def encode(rows: NDArray[np.int64]) -> NDArray:
-        asked.append(rows)
-        return np.stack((rows, rows**2), axis=1).astype(np.float32)
+    def fill(rows: NDArray[np.int64]) -> None:
+        filled.append(rows)
+        table.put(rows, codes[rows])
 
-    table = CodeTable(rows=100, encode=encode, batch=7)
-    random_state = np.random.RandomState(0)
-    drawn = [random_state.randint(100, size=40) for _ in range(5)]
-    for indices in drawn:
-        np.testing.assert_array_equal(table(indices), np.stack((indices, indices**2), axis=1))
+    Draws(GRID.factor_sizes, [name], [3]).prefill(table, fill)
+    asked = np.zeros(len(GRID), dtype=bool)
 
-    encoded = np.concatenate(asked)
-    np.testing.assert_array_equal(np.sort(encoded), np.unique(np.concatenate(drawn)))
-    assert max(map(len, asked)) <= 7
-    assert all((np.diff(rows) > 0).all() for rows in asked)
-    np.testing.assert_array_equal(table.content[0], np.unique(encoded))
+    def listen(indices: NDArray[np.int64]) -> NDArray:
+        asked[indices] = True
+        return table(indices)
+
+    METRICS[name].load_sampler()(GRID, listen, RandomState(3))
+    np.testing.assert_array_equal(np.sort(np.concatenate(filled)), np.flatnonzero(asked))
+    assert len(table) == np.count_nonzero(asked)
 
 
-def test_what_was_put_is_not_encoded() -> None:
-    def encode(rows: NDArray[np.int64]) -> NDArray:
+@pytest.mark.parametrize("name", ["factor_vae_metric", "mig", "irs", "sap_score"])
+def test_a_metric_asks_for_what_its_sampler_asks_for(name: str) -> None:
+    def listening_to(asked: list[bytes]) -> Callable[[NDArray[np.int64]], NDArray]:
+        def listen(indices: NDArray[np.int64]) -> NDArray:
+            asked.append(indices.tobytes())
+            return GRID.factors_of(indices).astype(np.float32)
+
+        return listen
+
+    computing: list[bytes] = []
+    sampling: list[bytes] = []
+    METRICS[name].load()(GRID, listening_to(computing), RandomState(1))
+    METRICS[name].load_sampler()(GRID, listening_to(sampling), RandomState(1))
+    assert sampling == computing
+
+
+def test_rounds_are_not_filled_where_every_dim_is_pruned() -> None:
+    draws = Draws(GRID.factor_sizes, ["factor_vae_metric"], [0])
+    for spread, least in ((0.001, 9_000), (1.0, 500_000)):
+        codes = spread * RandomState(0).normal(size=(len(GRID), 2))
+        table = CodeTable(len(GRID))
+        draws.prefill(table, lambda rows, table=table, codes=codes: table.put(rows, codes[rows]))
+        assert least < len(table) < 75 * least
+
+
+def test_what_is_there_is_not_filled() -> None:
+    def fill(rows: NDArray[np.int64]) -> None:
         raise AssertionError(rows)
 
-    table = CodeTable(rows=10, encode=encode, batch=4)
+    table = CodeTable.given(np.zeros((len(GRID), 2)))
+    Draws(GRID.factor_sizes, ["mig"], [0, 1]).prefill(table, fill)
+
+
+def test_a_table_says_what_it_lacks() -> None:
+    table = CodeTable(10)
     table.put(np.array([3, 8]), np.array([[1.0, 2.0], [3.0, 4.0]]))
     np.testing.assert_array_equal(table(np.array([8, 3, 8])), [[3, 4], [1, 2], [3, 4]])
+    np.testing.assert_array_equal(table.missing(np.array([9, 3, 1, 9])), [1, 9])
+    with pytest.raises(LookupError, match="1 numbers: \\[4\\]"):
+        table(np.array([3, 4]))
 
 
 def test_codes_are_recalled_only_if_made_from_the_same(tmp_path: Path) -> None:
     indices, codes = np.array([1, 5]), np.array([[0.5, 1.0], [2.0, 4.0]], dtype=np.float32)
+    checked = np.arange(6) == 5
     path = tmp_path / "codes.npz"
     assert CodeStore(path, {"representation": "a"}).recall() is None
-    CodeStore(path, {"representation": "a"}).keep(indices, codes)
+    CodeStore(path, {"representation": "a"}).keep(indices, codes, checked)
 
     recalled = CodeStore(path, {"representation": "a"}).recall()
     assert recalled is not None
-    np.testing.assert_array_equal(recalled[0], indices)
-    np.testing.assert_array_equal(recalled[1], codes)
+    np.testing.assert_array_equal(recalled.indices, indices)
+    np.testing.assert_array_equal(recalled.codes, codes)
+    np.testing.assert_array_equal(recalled.checked, [False, True])
     assert CodeStore(path, {"representation": "b"}).recall() is None
 
     forged = {**np.load(path), "codes": codes + 1}

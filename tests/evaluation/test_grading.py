@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 import torch
@@ -19,14 +20,18 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from evaluation import __main__ as command
-from evaluation import grading, metrics, reference
+from evaluation import grading, metrics, origin, reference
 from evaluation.baselines import spread
-from evaluation.codes import given_table
+from evaluation.codes import CodeTable, Draws
 from evaluation.common import environment
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid, IndexGrid
-from evaluation.grading import Protocol, evaluate, open_codes
 from evaluation.representation.finding import Found, find
+from evaluation.representation.running import RunningRepresentation
+from evaluation.rules import Rules
+from evaluation.scores import Report, Summary, schema
+from evaluation.scoring import evaluate
+from evaluation.subjects import open_subject
 from tests.evaluation.representation.bad_submissions import dilled
 
 PICKED = "images[:, :, 20:50:10, 20:50:10].reshape(len(images), -1)"
@@ -63,6 +68,13 @@ def scores_in(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "scores.json").read_text())
 
 
+class EveryImage(Draws):
+    """Has every image encoded: metrics with other sizes than the challenge's draw others."""
+
+    def prefill(self, table: CodeTable, fill: Callable[[NDArray[np.int64]], None]) -> None:
+        fill(table.missing(np.arange(len(self.grid))))
+
+
 SMALL = {
     "factor_vae_metric": {"num_train": 60, "num_eval": 40, "num_variance_estimate": 200},
     "dci": {"num_train": 150, "num_test": 60},
@@ -80,11 +92,11 @@ def test_the_table_gives_the_scores_that_batches_of_images_give(
         return observations[:, 20:50:10, 20:50:10].transpose(0, 3, 1, 2).reshape(-1, 27)
 
     theirs = reference.load(metrics.METRICS[name])
-    protocol = Protocol(metrics=(name,))
-    with open_codes(find(experiment)[0], mini, protocol, tmp_path / "codes.npz") as opened:
-        grid = IndexGrid(mini.factor_sizes)
-        from_table = theirs(grid, opened.codes, RandomState(0), **SMALL[name])
-        ours = metrics.METRICS[name].load()(grid, opened.codes, RandomState(0), **SMALL[name])
+    draws = EveryImage(mini.factor_sizes, [name], [0])
+    subject = open_subject(find(experiment)[0], Rules(metrics=(name,)))
+    table = subject.codes_of(mini, draws, tmp_path / "codes.npz").table
+    from_table = theirs(draws.grid, table, RandomState(0), **SMALL[name])
+    ours = metrics.METRICS[name].load()(draws.grid, table, RandomState(0), **SMALL[name])
     from_images = theirs(mini, represent, RandomState(0), **SMALL[name])
 
     key = metrics.METRICS[name].score_key
@@ -175,7 +187,7 @@ def test_a_bug_in_one_loses_none_of_the_others(
 ) -> None:
     shutil.copytree(experiment, tmp_path / "other")
 
-    def grade(found: Found, *arguments: Any) -> dict[str, Any]:
+    def grade(found: Found, *arguments: Any) -> Report:
         if found.names[0] == "other":
             raise RuntimeError("a bug")
         return sound(found, *arguments)
@@ -253,7 +265,7 @@ def test_codes_that_the_reference_cannot_score(
 
 
 def test_the_reference_engine_repeats(mini: ImageGrid) -> None:
-    codes = given_table(RandomState(1).normal(size=(len(mini), 4)))
+    codes = CodeTable.given(RandomState(1).normal(size=(len(mini), 4)))
     grid = IndexGrid(mini.factor_sizes)
     np.random.seed(7)
     first = evaluate(["sap_score", "mig"], "disentanglement_lib", grid, codes, 0)
@@ -282,7 +294,6 @@ def test_metrics_from_a_gin_file(run: Run, perfect: Path, tmp_path: Path) -> Non
         ("SEED-RANGE", ["--seed", "-1"]),
         ("SEED-RANGE", ["--seed", str(2**32 - 2), "--seeds", "3"]),
         ("DATA-NAME", ["--dataset", "cars3d"]),
-        ("CODES-UNREADABLE", ["--codes", "nowhere.npy"]),
         ("OUTPUT-UNWRITABLE", ["--output", "/proc/scores"]),
         ("CONFIG-FILE", ["--config", "nowhere.gin"]),
         ("REPRESENTATION-MISSING", ["--baseline", "nowhere.pt"]),
@@ -293,6 +304,117 @@ def test_bad_input(run: Run, perfect: Path, tmp_path: Path, code: str, flags: li
         run("--codes", perfect, "--output", tmp_path, *flags)
     assert refused.value.code == code
     assert not (tmp_path / "scores.json").exists()
+
+
+def test_a_table_that_is_not_there(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--codes", "nowhere.npy", "--output", tmp_path) == 2
+    assert capsys.readouterr().err.startswith("error[CODES-UNREADABLE]: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_many_tables_of_codes(
+    run: Run, perfect: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(perfect, tmp_path / "same.npy")
+    tables = (perfect, tmp_path / "same.npy", tmp_path / "nowhere.npy")
+    assert run("--codes", *tables, "--metrics", "mig", "--output", tmp_path / "out") == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    summary = json.loads((tmp_path / "out" / "all_scores.json").read_text())
+    assert list(summary["scores"]) == ["perfect", "same"]
+    assert summary["scores"]["perfect"] == scores_in(tmp_path / "out" / "same")["scores"]
+    jsonschema.validate(summary, schema(Summary))
+
+
+def test_scores_follow_their_schema(
+    run: Run, perfect: Path, experiment: Path, tmp_path: Path
+) -> None:
+    flags = ("--metrics", "mig,irs", "--seeds", "2", "--verify", "--baseline", experiment)
+    assert run("--representation", experiment, "--output", tmp_path / "a", *flags) == 0
+    assert run("--codes", perfect, "--output", tmp_path / "b", "--metrics", "mig") == 0
+    for folder, optional in (("a", True), ("b", False)):
+        written = scores_in(tmp_path / folder)
+        jsonschema.validate(written, schema(Report))
+        assert written["schema_version"] == 1
+        for key in ("seeds", "verification", "isolation", "used", "recheck", "violations"):
+            assert (key in written) == optional
+    assert written["made_from"]["protocol"]["engine"] == written["engine"] == "fast"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**written, "scores": {"mig": "1.0"}}, schema(Report))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**written, "secondes": 1}, schema(Report))
+
+
+def test_how_a_representation_ran_is_in_the_scores(
+    run: Run, experiment: Path, tmp_path: Path
+) -> None:
+    assert run("--representation", experiment, "--output", tmp_path, "--metrics", "mig") == 0
+    written = scores_in(tmp_path)
+    assert written["isolation"]["complete"] == (written["isolation"]["missing"] == [])
+    assert written["used"]["memory_bytes"] > 1 << 20
+    assert written["used"]["cpu_seconds"] > 0 and written["used"]["processes"] >= 1
+    assert written["recheck"]["rows"] == 4603
+
+
+@pytest.mark.parametrize("missing", [[], ["the network is open"]])
+def test_strict_refuses_where_a_layer_is_missing(
+    run: Run,
+    experiment: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    missing: list[str],
+) -> None:
+    monkeypatch.setattr(RunningRepresentation, "missing_isolation", missing)
+    flags = ("--representation", experiment, "--output", tmp_path / "out", "--metrics", "mig")
+    strict = run(*flags, "--strict", "--allow-kinds", "dill")
+    lines = capsys.readouterr().err.splitlines()
+    if not missing:
+        assert (strict, lines) == (0, [])
+        return
+    assert strict == 2 and len(lines) == 1
+    assert lines[0].startswith("error[STRICT-ISOLATION]: ") and missing[0] in lines[0]
+    assert run(*flags) == 0
+    assert f"does not isolate what it grades: {missing[0]}" in capsys.readouterr().out
+    isolation = scores_in(tmp_path / "out")["isolation"]
+    assert isolation == {"complete": False, "missing": missing}
+
+
+def test_strict_refuses_programs(
+    run: Run, experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ("--representation", experiment, "--output", tmp_path / "out", "--metrics", "mig")
+    assert run(*flags, "--strict", "--allow-kinds", "savedmodel") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error[STRICT-KIND]: ") and "--allow-kinds dill" in line
+    with pytest.raises(SystemExit):
+        run(*flags, "--strict", "--allow-kinds", "pickle")
+
+
+def test_what_was_graded_all_the_same_is_in_the_scores(
+    run: Run, experiment: Path, tmp_path: Path
+) -> None:
+    chance = f"import numpy as np\ndef represent(images):\n  return {PICKED} + np.random.rand()"
+    dilled(chance)(experiment / "representation")
+    flags = ("--representation", experiment, "--output", tmp_path, "--metrics", "mig")
+    assert run(*flags, "--allow-unstable") == 0
+    codes = [violation["code"] for violation in scores_in(tmp_path)["violations"]]
+    assert codes == ["REPRESENTATION-RANDOM", "REPRESENTATION-STATE"]
+
+
+def test_code_in_a_folder_below_changes_the_digest(tmp_path: Path) -> None:
+    package = tmp_path / "evaluation"
+    shutil.copytree(Path(origin.__file__).parent, package)
+    digests = {origin.source_digest(package)}
+    deep = package / "representation" / "contract.py"
+    assert deep.is_file()
+    deep.write_text(deep.read_text() + "# changed\n")
+    digests.add(origin.source_digest(package))
+    (package / "metrics" / "new.py").touch()
+    digests.add(origin.source_digest(package))
+    assert len(digests) == 3
+    assert origin.source_digest() in digests
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

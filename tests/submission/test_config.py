@@ -1,19 +1,22 @@
 """Every name of SPEC's section 2 is accepted, and the shipped configs hold the reported values."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import gin
 import pytest
 
-from evaluation.common import gin_config as evaluation_config
+from evaluation.common import gin_config
 from evaluation.common.environment import REPOSITORY
 from evaluation.common.errors import KitError
+from evaluation.common.gin_sources import stand_ins
+from evaluation.common.gin_types import describe
 from submission import config
-from submission.config import Main
 from submission.features.aggregation import RMACTransform
-from submission.finetuning.loop import FineTuning
-from submission.vae.settings import VAETraining
+from submission.settings import Main
 
 CONFIGS = REPOSITORY / "submission" / "configs"
 
@@ -201,29 +204,119 @@ def test_main_serves_both_steps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("configurable", "binding"),
+    "binding",
     [
-        (Main, "main.batch_size = 1"),
-        (Main, "main.vae_batch_size = 0"),
-        (Main, "main.test_ratio = 1.0"),
-        (Main, "main.dataset_size = -1"),
-        (FineTuning, "train.epochs = 0"),
-        (FineTuning, "train.log_interval = 0"),
-        (FineTuning, "train.lr = -1e-3"),
-        (VAETraining, "train_vae.epochs = -1"),
-        (VAETraining, "train_vae.latent_dims = 0"),
-        (VAETraining, "train_vae.adam_beta1 = 1"),
+        "main.batch_size = 1",
+        "main.vae_batch_size = 0",
+        "main.test_ratio = 1.0",
+        "main.dataset_size = -1",
+        "train.epochs = 0",
+        "train.log_interval = 0",
+        "train.lr = -1e-3",
+        "train_vae.epochs = -1",
+        "train_vae.latent_dims = 0",
+        "train_vae.adam_beta1 = 1",
+        "train_vae.clip_gradients = -1",
     ],
 )
-def test_a_value_out_of_range_is_refused(configurable: type, binding: str) -> None:
-    evaluation_config.load(None, [binding])
+def test_a_value_out_of_range_is_refused(binding: str) -> None:
     name, value = binding.split(" = ")
     with pytest.raises(KitError, match=rf"CONFIG-RANGE.*'{name}' is {float(value):g}\b.*at least"):
-        configurable()
+        config.load(CONFIGS / "quick.gin", [binding])
 
 
 def test_a_misspelt_name_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.gin"
     path.write_text("train_vae.latent_dim = 18\n")
     with pytest.raises(KitError, match=r"a\.gin:1.*'train_vae.latent_dims'"):
+        config.load(path)
+
+
+def kinds_by_name() -> dict[str, str]:
+    return {name: describe(kind) for name, kind in gin_config._kinds().items()}
+
+
+def test_the_sources_describe_what_is_imported() -> None:
+    """The same names and kinds, base classes included, with and without importing the package."""
+    config.load(CONFIGS / "quick.gin")
+    with stand_ins("submission"):
+        described = kinds_by_name()
+    imported = kinds_by_name()
+    names = {name.partition(".")[0] for name in described}
+    assert {"main", "train", "train_vae", "RMACTransform", "get_feature_extractor"} <= names
+    assert described == {
+        name: kind for name, kind in imported.items() if name.partition(".")[0] in names
+    }
+    assert "@RMACTransform" in described["main.transform_class"]
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("train_vae.epoch = 3", ["CONFIG-NAME", "'train_vae.epochs'"]),
+        ("train_vae.epochs = 'three'", ["CONFIG-VALUE", "a whole number"]),
+        ("train_vae.epochs = 0", ["CONFIG-RANGE", "at least 1"]),
+        ("main.test_ratio = 1.0", ["CONFIG-RANGE", "at least 0 and below 1"]),
+        ("main.transform_class = @RMACTransfrom", ["CONFIG-NAME", "'@RMACTransform'"]),
+        ("main.transform_class = @Encoder", ["CONFIG-VALUE", "one of @", "@AverageTransform"]),
+        ("train.optimizer_name = 'adm'", ["CONFIG-VALUE", "nearest: 'adam'"]),
+        ("main.dataset_name = 'mpi3d_toi'", ["CONFIG-VALUE", "nearest: 'mpi3d_toy'"]),
+        ("main.dataset_name = ['mpi3d_sim_reel']", ["CONFIG-VALUE", "'mpi3d_sim_real'"]),
+    ],
+)
+def test_a_mistake_is_told_before_torch_is_imported(
+    line: str, parts: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.gin"
+    path.write_text(f"# a comment\n{line}\n")
+    imports, message = mistaken(str(path))
+    for part in (f"{path}:2", *parts):
+        assert part in message
+    assert message.count("\n") == 1 and message.startswith("error[")
+    assert not {"torch", "torchvision", "sklearn", "numba", "tensorflow"} & imports
+
+
+def test_a_misspelt_dataset_of_the_environment_is_told_before_torch_is_imported() -> None:
+    imports, message = mistaken(
+        str(CONFIGS / "quick.gin"), AICROWD_DATASET_NAME="mpi3d_sim_real_mimi"
+    )
+    assert "mpi3d_sim_real_mimi" in message and message.count("\n") == 1
+    assert "torch" not in imports
+
+
+def mistaken(config_path: str, **environment: str) -> tuple[set[str], str]:
+    """Trains with a config that is refused: the top-level packages imported, and the message."""
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "submission", "train", config_path, "x"],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2, result.stderr
+    lines = result.stderr.splitlines(keepends=True)
+    imported = [line.rpartition("|")[2].strip() for line in lines if line.startswith("import time")]
+    message = "".join(line for line in lines if not line.startswith("import time"))
+    return {name.partition(".")[0] for name in imported}, message
+
+
+def test_a_module_of_the_users_own_may_be_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_transforms.py").write_text(
+        "import gin\n"
+        "from submission.features.aggregation import FeatureTransform\n\n\n"
+        "@gin.configurable\n"
+        "class OwnTransform(FeatureTransform):\n"
+        "    def transform(self, maps):\n"
+        "        return maps\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / "a.gin"
+    path.write_text("import own_transforms\nmain.transform_class = @OwnTransform\n")
+    config.load(path)
+    assert Main().transform_class.__name__ == "OwnTransform"
+    path.write_text("import own_transforms\nmain.transform_class = @OwnTransfrom\n")
+    with pytest.raises(KitError, match=r"a\.gin:2.*'@OwnTransform'"):
         config.load(path)

@@ -15,7 +15,10 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 from evaluation.common.devices import Placement
+from submission import config
 from submission.__main__ import main
+from submission.method import prepare
+from submission.runtime import precision
 from submission.runtime.optimizers import FusedRAdam, make_optimizer
 from submission.vae.fitting import CHECKPOINT, batches, fit
 from submission.vae.rows import Rows
@@ -171,6 +174,35 @@ def test_curves(run_fit: Callable, tmp_path: Path) -> None:
     assert found == [(epoch, pytest.approx(row["MSE"])) for epoch, row in enumerate(rows)]
 
 
+@pytest.mark.parametrize("name", ["stats.csv", "tensorboard/events.*"])
+@pytest.mark.parametrize("damage", ["absent", "cut", "flipped"])
+def test_curves_that_were_damaged_are_written_again(
+    run_fit: Callable, tmp_path: Path, name: str, damage: str
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    _, rows = run_fit(epochs=3)
+    stats = (tmp_path / "stats.csv").read_bytes()
+    (path,) = tmp_path.glob(name)
+    content = path.read_bytes()
+    half = len(content) // 2
+    if damage == "absent":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(content[:half])
+    else:
+        path.write_bytes(content[:half] + bytes([content[half] ^ 0xFF]) + content[half + 1 :])
+    run_fit(epochs=3)
+    assert (tmp_path / "stats.csv").read_bytes() == stats
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    found = [(event.step, event.value) for event in events.Scalars("MSE")]
+    assert found == [(epoch, pytest.approx(row["MSE"])) for epoch, row in enumerate(rows)]
+    (written,) = tmp_path.glob("tensorboard/events.*")
+    before = written.stat().st_mtime_ns
+    run_fit(epochs=3)
+    assert written.stat().st_mtime_ns == before, "what is whole is left as it is"
+
+
 def test_tensorboard_does_not_bring_tensorflow(tmp_path: Path) -> None:
     program = f"""
 import sys
@@ -316,3 +348,24 @@ def test_a_vae_of_maps(run_main: Callable, small_config: Path) -> None:
     options = [part for binding in bindings for part in ("--binding", binding)]
     module = run_main("train", small_config, *options)
     assert module(torch.rand(2, 3, 64, 64)).shape == (2, 5)
+
+
+def test_what_is_computed_in_float32_after_all_is_known_as_that(
+    small_config: Path, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features and checkpoints of a processor without bf16 are those of float32, and no others."""
+    monkeypatch.setenv("DISENTANGLEMENT_LIB_DATA", str(data_root))
+    monkeypatch.setenv("AICROWD_DATASET_NAME", "mpi3d_sim_real_mini")
+    bf16 = Placement("cpu", "bf16")
+
+    def made_from(placement: Placement) -> dict[str, str]:
+        gin.clear_config()
+        config.load(small_config, [])
+        return prepare(tmp_path, placement).made_from
+
+    exact = made_from(CPU)
+    monkeypatch.setattr(precision, "has_bf16", lambda _: False)
+    assert made_from(bf16) == exact
+    monkeypatch.setattr(precision, "_fault_of", lambda *_: None)
+    rough = made_from(bf16)
+    assert {key for key in exact if rough[key] != exact[key]} == {"precision", "fitted_in"}

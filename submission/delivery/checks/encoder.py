@@ -15,7 +15,7 @@ from evaluation.common.errors import KitError
 from evaluation.common.files import readable_size
 from evaluation.common.images import IMAGE_SHAPE
 from evaluation.representation import contract, finding, processes
-from evaluation.representation.running import Representation
+from evaluation.representation.running import RunningRepresentation
 from submission.delivery import bundle
 
 MPI3D_IMAGES = 1_036_800
@@ -63,7 +63,7 @@ def problems(root: Path, costs: list[Cost]) -> Iterator[KitError]:
         graded_on.append("cuda")
     for device in graded_on:
         try:
-            with Representation(found, device) as representation:
+            with RunningRepresentation(found, devices.Placement(device)) as representation:
                 yield from contract.violations(representation, probes(contract.PROBE_IMAGES))
                 costs.append(_cost(representation))
         except KitError as error:
@@ -77,7 +77,7 @@ def probes(number: int) -> NDArray[np.uint8]:
     return images
 
 
-def _cost(representation: Representation) -> Cost:
+def _cost(representation: RunningRepresentation) -> Cost:
     images = probes(representation.batch)
     for _ in range(_WARM_UP):
         codes = representation.encode(images)
@@ -88,7 +88,7 @@ def _cost(representation: Representation) -> Cost:
         seconds.append(time.perf_counter() - start)
     used = processes.usage(processes.descendants(os.getpid()))
     return Cost(
-        device=representation.device,
+        device=representation.placement.device,
         dims=codes.shape[1],
         milliseconds_per_image=round(1000 * statistics.median(seconds) / len(images), 3),
         batches=len(seconds),

@@ -1,8 +1,13 @@
-"""Sizes as people read them."""
+"""Files that are whole or not there, and sizes as people read them."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from evaluation.common.files import readable_size
+from evaluation.common.environment import REPOSITORY
+from evaluation.common.files import readable_size, whole_file
 
 
 @pytest.mark.parametrize(
@@ -21,3 +26,41 @@ from evaluation.common.files import readable_size
 )
 def test_sizes(number: int, text: str) -> None:
     assert readable_size(number) == text
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from evaluation.common.files import whole_file
+with whole_file(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    print(temporary, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_holds_is_not(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "result[1].txt"
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    left, held = [Path(writer.stdout.readline().strip()) for writer in writers if writer.stdout]
+    writers[0].kill()
+    writers[0].communicate()
+    with whole_file(path) as temporary:
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"
+    assert not left.exists() and held.exists()
+    writers[1].kill()
+    writers[1].communicate()
+    with pytest.raises(InterruptedError), whole_file(path):
+        raise InterruptedError
+    assert list(tmp_path.iterdir()) == [path] and path.read_text() == "whole"

@@ -39,7 +39,10 @@ def dilled(source: str) -> Build:
 
 
 def scripted(source: str, training: bool = False) -> Build:
-    """TorchScript of a module with a convolution, a batch norm, and the `forward` in `source`."""
+    """TorchScript of a module whose `forward` is `source`.
+
+    It has a convolution, a batch norm, a dictionary `numbers` and a buffer `calls`.
+    """
 
     def build(folder: Path) -> None:
         import torch
@@ -52,6 +55,8 @@ def scripted(source: str, training: bool = False) -> Build:
                 torch.manual_seed(0)
                 self.conv = torch.nn.Conv2d(3, 4, 8, 8)
                 self.norm = torch.nn.BatchNorm2d(4)
+                self.numbers = torch.jit.Attribute({}, dict[str, int])
+                self.register_buffer("calls", torch.zeros(1))
 
         module = torch.jit.script(Parts().train(training))
         module.define(textwrap.dedent(source) + "\n")
@@ -345,7 +350,7 @@ BAD = {
         ),
     ),
     "codes that change after a while": BadSubmission(
-        "REPRESENTATION-RANDOM",
+        "REPRESENTATION-STATE",
         dilled(
             f"""
             seen = [0]

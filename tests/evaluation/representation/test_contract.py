@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation.representation.contract import differ
+from evaluation.representation.contract import differ, differing_rows
 
 CODES = np.random.RandomState(0).normal(size=(16, 4)) * [1, 100, 1e-6, 1]
 
@@ -36,3 +36,27 @@ def test_bf16_allows_its_own_noise_and_no_more() -> None:
     assert differ(CODES, CODES * 1.02, "bf16") is None
     assert differ(CODES, CODES * 1.02, "float32") is not None
     assert differ(CODES, CODES * 1.5, "bf16") is not None
+
+
+def test_a_few_huge_codes_excuse_nothing_in_the_others() -> None:
+    codes = np.random.RandomState(0).normal(size=(200, 4))
+    codes[::40] *= 1e6
+    other = codes.copy()
+    other[7, 1] += 0.01
+    other[40, 2] *= 1 + 1e-6
+    assert differing_rows(codes, other).tolist() == [7]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_one_row_that_differs_is_found_among_thousands(precision: str) -> None:
+    codes = np.random.RandomState(0).normal(size=(4603, 18))
+    other = codes + 1e-7 * np.random.RandomState(1).normal(size=codes.shape)
+    assert differ(codes, other, precision) is None
+    other[1234] = codes[4321]
+    assert differing_rows(codes, other, precision).tolist() == [1234]
+
+
+def test_sparse_codes_may_differ_by_rounding() -> None:
+    codes = np.maximum(np.random.RandomState(0).normal(size=(500, 4)) - 2, 0)
+    assert differ(codes, codes * (1 + 2e-6)) is None
+    assert differ(codes, codes * 1.001) is not None

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from evaluation.common.devices import Placement, Precision
 from evaluation.representation.fast_form import use_fastest_form
 from evaluation.representation.finding import Found, find
 from evaluation.representation.loading import BF16, OPTIMISED, PLAIN
-from evaluation.representation.running import Representation
+from evaluation.representation.running import RunningRepresentation
 from tests.evaluation.representation.bad_submissions import dilled
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")
@@ -57,9 +58,9 @@ def exported(module: nn.Module, folder: Path) -> Found:
     return Found(path, "torchscript")
 
 
-def chosen(found: Found, precision: str) -> tuple[str, str, float]:
+def chosen(found: Found, precision: Precision) -> tuple[str, str, float]:
     """The form, its precision, and how far its codes are from those of the plain form."""
-    with Representation(found, precision=precision) as representation:
+    with RunningRepresentation(found, Placement(precision=precision)) as representation:
         exact = representation.encode(IMAGES)
         use_fastest_form(representation, IMAGES)
         off = np.abs(representation.encode(IMAGES) - exact).max()
@@ -68,7 +69,7 @@ def chosen(found: Found, precision: str) -> tuple[str, str, float]:
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_the_fast_form_is_taken_where_it_gives_the_same_codes(
-    tmp_path: Path, precision: str, capsys: pytest.CaptureFixture
+    tmp_path: Path, precision: Precision, capsys: pytest.CaptureFixture
 ) -> None:
     torch.manual_seed(0)
     form, used, off = chosen(exported(Strided(), tmp_path), precision)

@@ -20,7 +20,7 @@ from evaluation.data.ground_truth import ImageGrid
 from evaluation.representation import processes
 from evaluation.representation.finding import only
 from evaluation.representation.limits import WORK_MIB, Limits
-from evaluation.representation.running import Representation
+from evaluation.representation.running import RunningRepresentation
 from tests.evaluation.representation.bad_submissions import MEAN, dilled
 
 IMAGES = np.random.RandomState(0).randint(256, size=(16, 64, 64, 3), dtype=np.uint8)
@@ -64,7 +64,7 @@ def attack(tmp_path: Path, machine: str) -> Attack:
         lines = "\n".join(f"    {line}" for line in body.splitlines())
         source = f"def represent(images):\n{lines}\n    return {MEAN}"
         dilled(source)(folder)
-        with Representation(only(folder), limits=limits) as representation:
+        with RunningRepresentation(only(folder), limits=limits) as representation:
             if not representation.missing_isolation and machine != WHOLE:
                 pytest.fail("the machine lacks nothing")
             for _ in range(batches):
@@ -314,7 +314,7 @@ def test_what_was_used_is_said(tmp_path: Path) -> None:
         return {MEAN}
     """
     dilled(source)(tmp_path)
-    with Representation(only(tmp_path)) as representation:
+    with RunningRepresentation(only(tmp_path)) as representation:
         representation.encode(IMAGES)
     used = representation.used
     assert 300 << 20 <= used.memory_bytes < 2 << 30
@@ -365,8 +365,8 @@ sys.executable = {sys.executable!r}
 import numpy as np
 from pathlib import Path
 from evaluation.representation.finding import only
-from evaluation.representation.running import Representation
-with Representation(only(Path({str(tmp_path)!r}))) as representation:
+from evaluation.representation.running import RunningRepresentation
+with RunningRepresentation(only(Path({str(tmp_path)!r}))) as representation:
     print("runs", flush=True)
     representation.encode(np.zeros((1, 64, 64, 3), np.uint8))
 """

@@ -16,7 +16,7 @@ from evaluation.representation import contract, processes
 from evaluation.representation.finding import Found, by_name, find, only
 from evaluation.representation.limits import Limits
 from evaluation.representation.loading import OPTIMISED, PLAIN
-from evaluation.representation.running import Representation
+from evaluation.representation.running import RunningRepresentation
 from tests.evaluation.representation.bad_submissions import dilled
 
 IMAGES = np.random.RandomState(0).randint(256, size=(32, 64, 64, 3), dtype=np.uint8)
@@ -55,7 +55,7 @@ def eager(module: torch.nn.Module, images: NDArray[np.uint8]) -> NDArray:
 def test_torchscript_gives_the_codes_of_the_module(tmp_path: Path) -> None:
     module = network()
     found = traced(module, tmp_path / "pytorch_model.pt")
-    with Representation(found) as representation:
+    with RunningRepresentation(found) as representation:
         plain = representation.encode(IMAGES)
         representation.form = OPTIMISED
         optimised = representation.encode(IMAGES)
@@ -82,7 +82,7 @@ def test_dill_sees_what_the_contract_says_and_nothing_of_ours(
             return images.mean((2, 3))
         """
     )(tmp_path)
-    with Representation(find(tmp_path)[0]) as representation:
+    with RunningRepresentation(find(tmp_path)[0]) as representation:
         codes = representation.encode(IMAGES)
         assert representation.forms == [PLAIN]
     np.testing.assert_allclose(codes, IMAGES.mean((1, 2)) / 255, rtol=1e-5)
@@ -101,7 +101,7 @@ def test_limits_hold_between_two_requests(tmp_path: Path) -> None:
         """
     )(tmp_path)
     others = set(processes.descendants(os.getpid()))
-    with Representation(find(tmp_path)[0], limits=Limits(memory_gib=1)) as representation:
+    with RunningRepresentation(find(tmp_path)[0], limits=Limits(memory_gib=1)) as representation:
         representation.encode(IMAGES)
         deadline = time.monotonic() + 20
         while set(processes.descendants(os.getpid())) - others:
@@ -123,7 +123,7 @@ def test_saved_model(tmp_path: Path) -> None:
     tf.saved_model.save(model, str(folder), signatures={"representation": model.represent})
     (found,) = find(tmp_path)
     assert found == Found(folder, "savedmodel")
-    with Representation(found) as representation:
+    with RunningRepresentation(found) as representation:
         codes = representation.encode(IMAGES)
     np.testing.assert_allclose(codes, IMAGES.mean((1, 2)) / 255, rtol=1e-5)
 

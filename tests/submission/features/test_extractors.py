@@ -1,5 +1,6 @@
 """Which weights an extractor gets, and what is said when they are not there."""
 
+import json
 from collections import OrderedDict
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from evaluation.common.errors import KitError
+from evaluation.common.files import sha256_of
 from submission.features.aggregation import AggregatedFeatureExtractor
 from submission.features.backbones import Backbone, build_network
 from submission.features.extractors import checkpoint_path, get_feature_extractor, load_checkpoint
@@ -164,4 +166,25 @@ def test_files_that_are_not_weights_are_refused(
     else:
         path.write_bytes(content)
     with pytest.raises(KitError, match="EXTRACTOR-UNREADABLE"):
+        load_checkpoint(extractor, path)
+
+
+@pytest.mark.parametrize("damage", ["weights", "record", "no record"])
+def test_weights_are_compared_with_the_record_beside_them(
+    extractor: AggregatedFeatureExtractor, tmp_path: Path, damage: str
+) -> None:
+    path = tmp_path / "a.pth"
+    torch.save(extractor.state_dict(), path)
+    record = path.with_suffix(".json")
+    record.write_text(json.dumps({"sha256": sha256_of(path), "made_from": {}}))
+    load_checkpoint(extractor, path)
+    if damage == "weights":
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(content)
+    elif damage == "record":
+        record.write_text("{")
+    else:
+        record.write_text("{}")
+    with pytest.raises(KitError, match=r"EXTRACTOR-DAMAGED.*a\.pth.*a\.json"):
         load_checkpoint(extractor, path)

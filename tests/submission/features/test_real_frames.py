@@ -8,8 +8,7 @@ from torchvision.models import vgg11_bn
 
 from evaluation.common.environment import REPOSITORY
 from evaluation.representation.finding import find
-from evaluation.representation.limits import Limits
-from evaluation.representation.running import Representation
+from evaluation.representation.running import RunningRepresentation
 from submission.export import export
 from submission.features.aggregation import AverageTransform
 from submission.features.backbones import Backbone
@@ -23,7 +22,7 @@ def encoder(tmp_path_factory):
     backbone = Backbone("VGG11", vgg11_bn(), (64, 64))
     path = tmp_path_factory.mktemp("real") / "representation" / "pytorch_model.pt"
     export(nn.Sequential(backbone, AverageTransform(), nn.Linear(512, 18)), path)
-    with Representation(find(path)[0], "cpu", "float32", Limits()) as representation:
+    with RunningRepresentation(find(path)[0]) as representation:
         yield representation
 
 

@@ -1,0 +1,78 @@
+"""The secret order in which a representation is asked for images.
+
+A representation that keeps state could number the images as they come, and look the numbers up in
+an order that it knows. So nobody can know the order: a key of this checkout decides it, together
+with the representation and the dataset. With the same key a run repeats to the bit.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.common import environment
+from evaluation.common.files import locked
+
+_KEY_BYTES = 32
+_FOLDER = environment.SCRATCH / "order"
+
+
+def generator_for(purpose: str, sha256: str, fingerprint: str) -> np.random.Generator:
+    """Random numbers that only this checkout can draw, the same in each run.
+
+    Args:
+        purpose: What they decide; other purposes get other numbers.
+        sha256: Hash of the representation.
+        fingerprint: That of the dataset's images.
+    """
+    about = "\0".join((purpose, sha256, fingerprint)).encode()
+    digest = hmac.digest(_key_of_this_process(_FOLDER), about, hashlib.sha256)
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+
+
+@cache
+def _key_of_this_process(folder: Path) -> bytes:
+    return key_in(folder)
+
+
+def key_in(folder: Path) -> bytes:
+    """The key kept in `folder`, made by the first process that asks.
+
+    Where nothing can be kept, the key is another one in each process: the order stays
+    secret, and a run does not repeat.
+    """
+    path = folder / "key"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with locked(folder, "the key"):
+            key = _read(path)
+            if key is None:
+                key = secrets.token_bytes(_KEY_BYTES)
+                _write(path, key)
+        return key
+    except OSError:
+        return secrets.token_bytes(_KEY_BYTES)
+
+
+def _read(path: Path) -> bytes | None:
+    """The key, unless it is absent, damaged, or was readable for others."""
+    try:
+        private = path.stat().st_mode & 0o077 == 0
+        key = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return key if private and len(key) == _KEY_BYTES else None
+
+
+def _write(path: Path, key: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(prefix=".key.", dir=path.parent)  # mode 0600
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(key)
+        stream.flush()
+        os.fsync(handle)
+    Path(temporary).replace(path)

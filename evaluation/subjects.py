@@ -1,0 +1,76 @@
+"""What is graded, in two kinds: a representation that gives codes, or a table of codes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from evaluation.code_store import digest_of_codes, read_codes
+from evaluation.codes import CodeTable, Draws
+from evaluation.common.errors import KitError
+from evaluation.data.ground_truth import ImageGrid
+from evaluation.encoding import Codes, encode
+from evaluation.representation.finding import Found
+from evaluation.representation.staging import digest_of
+from evaluation.rules import RUNS_ANYTHING, Rules
+
+
+class Subject(Protocol):
+    """What is graded: it knows its hash, and how its codes come."""
+
+    @property
+    def found(self) -> Found: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+    def codes_of(self, data: ImageGrid, draws: Draws, store: Path) -> Codes:
+        """The codes of all images that `draws` will ask for.
+
+        Args:
+            store: The file that keeps codes which took time, for a later run.
+
+        Raises:
+            KitError: there are none that can be graded.
+        """
+
+
+@dataclass(frozen=True)
+class Given:
+    """A table of codes that the user made."""
+
+    found: Found
+    sha256: str
+    rules: Rules
+
+    def codes_of(self, data: ImageGrid, draws: Draws, store: Path) -> Codes:  # noqa: ARG002
+        return Codes(CodeTable.given(read_codes(self.found.path, data, self.rules.limits.dims)))
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A representation that a participant handed in."""
+
+    found: Found
+    sha256: str
+    rules: Rules
+
+    def codes_of(self, data: ImageGrid, draws: Draws, store: Path) -> Codes:
+        return encode(self.found, self.sha256, self.rules, data, draws, store)
+
+
+def open_subject(found: Found, rules: Rules) -> Subject:
+    """What was found, ready to be graded.
+
+    Raises:
+        KitError: it cannot be read, or the rules refuse its kind.
+    """
+    if found.kind == "codes":
+        return Given(found, digest_of_codes(found.path, rules.limits.dims), rules)
+    if rules.strict and found.kind in RUNS_ANYTHING and found.kind not in rules.allowed_kinds:
+        raise KitError(
+            "STRICT-KIND",
+            f"{found.path} is a {found.kind}, which may hold any program, and --strict allows "
+            f"{', '.join(('torchscript', *rules.allowed_kinds))}",
+            f"Hand in TorchScript, or grade it with --allow-kinds {found.kind}",
+        )
+    return Encoder(found, digest_of(found.path, rules.limits), rules)
