@@ -87,7 +87,7 @@ class Watch:
             self._end()
 
     def _look(self) -> None:
-        pids = processes.descendants(self._root)
+        pids = processes.descendants(self._root, enough=self._limits.processes + 1)
         now = processes.usage(pids)
         # The time of those that ended shows in their parent, unless nobody waited for them.
         self._lost_cpu += max(0.0, self._last_cpu - now.cpu_seconds)

@@ -1,0 +1,37 @@
+"""What a worker is told to do."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker is to run, and how.
+
+    Args:
+        path: The file or folder to load; it must not change while the worker lives.
+        kind: "torchscript", "dill" or "savedmodel".
+        work: An empty folder, the only one that the representation may write to.
+        shown: What the user calls the representation, for errors.
+        device: "cpu" or "cuda".
+        precision: "float32" or "bf16".
+        batch: Most images a request.
+    """
+
+    path: Path
+    kind: str
+    work: Path
+    shown: str
+    device: str
+    precision: str
+    batch: int
+
+    def instructions(self) -> dict[str, str]:
+        """The part of it that the worker itself needs, as JSON takes it."""
+        return {
+            "path": str(self.path),
+            "kind": self.kind,
+            "work": str(self.work),
+            "device": self.device,
+            "precision": self.precision,
+        }
