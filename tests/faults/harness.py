@@ -36,7 +36,7 @@ DISK_CODES = ("OUTPUT-UNWRITABLE", "FEATURES-DISK", "DATA-DISK-FULL")
 COUNTS: Counter[str] = Counter()
 """How the rounds ended, by phase, fault and outcome; shown at the end of the tests."""
 
-ROUNDS = int(os.environ.get("FAULT_ROUNDS", "0"))
+ROUNDS = int(os.environ.get("FAULT_ROUNDS") or 0)
 """Rounds of each phase and fault; the full campaign takes `FAULT_ROUNDS=20`.
 
 With 0 each fault meets one of the phases once, which takes a minute.
