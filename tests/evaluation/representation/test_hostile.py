@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from evaluation.common import environment
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.representation import processes
 from evaluation.representation.finding import only
 from evaluation.representation.limits import WORK_MIB, Limits
+from evaluation.representation.resources import processes
 from evaluation.representation.running import RunningRepresentation
 from tests.evaluation.representation.bad_submissions import MEAN, dilled
 
