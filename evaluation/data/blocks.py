@@ -110,6 +110,11 @@ class StoredImages:
         for start in range(0, len(self), CHUNK):
             yield self[start : start + CHUNK]
 
+    def check(self) -> None:
+        """Compares every block that has not been compared yet, and mends what is damaged."""
+        for block in np.flatnonzero(~self._good):
+            self._good_block(int(block))
+
     def is_good(self, block: int) -> bool:
         """Whether the file holds, at this moment, what the block's digest says."""
         start = block * BLOCK

@@ -19,11 +19,11 @@ from evaluation.common.rounding import allowed, disagreement
 from evaluation.common.terminal import console
 
 _SMALLEST_WEIGHT = 8192
-"""The way through Python costs more than smaller products take."""
+"""For smaller products the detour through Python costs more than it saves."""
 
 
 def linear_layers(placement: Placement) -> AbstractContextManager:
-    """While it lasts, linear layers on vectors take oneDNN where the device has it."""
+    """Inside the block, linear layers on vectors use oneDNN where the device has it."""
     has_it = placement.kind == "cpu" and torch.backends.mkldnn.is_available()
     return _LinearByOneDNN() if has_it else nullcontext()
 

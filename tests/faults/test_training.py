@@ -107,7 +107,7 @@ PHASES = [
         "bundle",
         partial(bundle, experiment="x"),
         ("checkout/submission/bundle/**/*.*", "submission.tar.gz"),
-        partial(bundle, experiment="x/finetuning"),
+        partial(bundle, experiment="x"),
         "vae",
     ),
 ]
