@@ -18,7 +18,7 @@ MODULES = {
 GRADING_FOR_SUBMISSION = {
     "evaluation.representation.contract",
     "evaluation.representation.finding",
-    "evaluation.representation.processes",
+    "evaluation.representation.resources.processes",
     "evaluation.representation.running",
 }
 """What the participant's side takes of the grader's beside `common` and `data`: to refuse what the

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from evaluation.common.devices import Placement
+
 
 @dataclass(frozen=True)
 class Order:
@@ -13,8 +15,7 @@ class Order:
         kind: "torchscript", "dill" or "savedmodel".
         work: An empty folder, the only one that the representation may write to.
         shown: What the user calls the representation, for errors.
-        device: "cpu" or "cuda".
-        precision: "float32" or "bf16".
+        placement: Where it is to run, and in what precision.
         batch: Most images a request.
     """
 
@@ -22,8 +23,7 @@ class Order:
     kind: str
     work: Path
     shown: str
-    device: str
-    precision: str
+    placement: Placement
     batch: int
 
     def instructions(self) -> dict[str, str]:
@@ -32,6 +32,6 @@ class Order:
             "path": str(self.path),
             "kind": self.kind,
             "work": str(self.work),
-            "device": self.device,
-            "precision": self.precision,
+            "device": self.placement.device,
+            "precision": self.placement.precision,
         }

@@ -24,12 +24,12 @@ from evaluation.common import environment
 from evaluation.common.errors import KitError
 from evaluation.common.escaping import visible
 from evaluation.common.images import IMAGE_SHAPE
-from evaluation.representation import memory_group, processes
 from evaluation.representation.limits import Limits
 from evaluation.representation.loading import PLAIN
 from evaluation.representation.order import Order
 from evaluation.representation.refusals import REMEDIES
-from evaluation.representation.sealed_memory import sealed_memory
+from evaluation.representation.resources import memory_group, processes
+from evaluation.representation.resources.sealed_memory import sealed_memory
 from evaluation.representation.watching import WATCH_SECONDS, Use, Watch
 
 _LONGEST_LINE = 1 << 16

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluation.representation import processes
 from evaluation.representation.limits import Limits
-from evaluation.representation.memory_group import MemoryGroup
+from evaluation.representation.resources import processes
+from evaluation.representation.resources.memory_group import MemoryGroup
 
 WATCH_SECONDS = 0.05
 """How long a worker may be unwatched."""

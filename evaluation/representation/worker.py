@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from evaluation.common.images import IMAGE_SHAPE
-from evaluation.representation import memory_group, sandbox
+from evaluation.representation import sandbox
 from evaluation.representation.refusals import RefusalError
+from evaluation.representation.resources import memory_group
 
 _REFUSED_BY_SANDBOX = {
     errno.EACCES,

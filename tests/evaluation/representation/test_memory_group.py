@@ -6,12 +6,12 @@ import sys
 import pytest
 
 from evaluation.common import environment
-from evaluation.representation import memory_group
+from evaluation.representation.resources import memory_group
 
 HOARD = """
 import sys
 from pathlib import Path
-from evaluation.representation import memory_group
+from evaluation.representation.resources import memory_group
 assert memory_group.join(Path(sys.argv[1]))
 held = bytearray(b"x" * (256 << 20))
 """
