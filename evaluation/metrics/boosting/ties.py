@@ -145,7 +145,7 @@ def _total(
     back = 0
     for point in columns.sample_order[last * n : (last + 1) * n]:
         samples[back] = point  # without a branch, as members cannot be predicted
-        back += np.int64(side[work.node_of[point]] > 0)
+        back += int(side[work.node_of[point]] > 0)
     size, front = back, 0
     while front < back:
         if side[work.node_of[samples[front]]] == 1:
@@ -156,4 +156,3 @@ def _total(
     for point in samples[:front] if node.number == left else samples[front:size]:
         total += gradient[point]
     return total
-
