@@ -44,12 +44,32 @@ make_venv() {
 Install its venv module (on Debian and Ubuntu: the package python3-venv)."
 }
 
+# On a terminal both show their progress; in a log pip says a line a package, and uv its sums.
 install_requirements() {
   if command -v uv >/dev/null; then
-    uv pip install --quiet --python .venv/bin/python -r "$1"
+    uv pip install --python .venv/bin/python -r "$1"
   else
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$1"
+    local bar=off
+    if [[ -t 1 ]]; then bar=on; fi
+    .venv/bin/python -m pip install --disable-pip-version-check --root-user-action=ignore \
+      --progress-bar="$bar" -r "$1"
   fi
+}
+
+# The programs that tests run and that no wheel brings. Without them tests are skipped, each with
+# the command that brings what it needs.
+require_programs() {
+  local packages
+  read -ra packages < <(.venv/bin/python -m tests.real_parts)
+  if ((${#packages[@]} == 0)); then return; fi
+  if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+    echo "Installing ${packages[*]} with apt-get."
+    if apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+      apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null; then
+      return
+    fi
+  fi
+  echo "Some tests will be skipped. What they need: as root, apt-get install ${packages[*]}" >&2
 }
 
 # A list of requirements counts as installed once its copy lies in .venv, and not before: an
@@ -104,6 +124,7 @@ case ${1:-} in
   test)
     shift
     setup test
+    require_programs
     .venv/bin/ruff check .
     .venv/bin/ruff format --check .
     .venv/bin/mypy

@@ -7,8 +7,10 @@ state shows.
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,62 +80,38 @@ def encode(
         KitError: the representation changed since it had the hash `sha256`, breaks its contract or
             a limit, or runs less isolated than the rules allow.
     """
-    with _running(found, rules, data) as representation:
-        _require_same(representation, sha256)
-        _tell_isolation(representation.missing_isolation, rules.strict)
-        rows = generator_for("probe", sha256, data.fingerprint).permutation(len(data))
-        probe = data.images_at(rows[: contract.PROBE_IMAGES])
+    with _running(found, sha256, rules, data) as representation:
+        missing, batch = representation.missing_isolation, representation.batch
+        _tell_isolation(missing, rules.strict)
+        order = generator_for("order", sha256, data.fingerprint).permutation(len(data))
+        some = generator_for("probe", sha256, data.fingerprint).permutation(len(data))
+        probe = data.images_at(some[: contract.PROBE_IMAGES])
         violations = _tolerated(contract.violations(representation, probe), rules)
         use_fastest_form(representation, probe)
-        origin = {
-            "representation": sha256,
-            "data": data.fingerprint,
-            "form": representation.form,
-            "device": rules.placement.device,
-            "precision": representation.used_precision,
-            "isolation": representation.missing_isolation,
-            "versions": versions(),
-        }
-        store = CodeStore(path, origin)
-        kept = store.recall()
-        table, checked = CodeTable(len(data)), np.zeros(len(data), dtype=bool)
-        if kept is not None:
-            table.put(kept.indices, kept.codes)
-            checked[kept.indices] = kept.checked
-            console.print(f"Reused {len(table):,} codes in {path}", markup=False)
-        known = len(table)
-        order = generator_for("order", sha256, data.fingerprint).permutation(len(data))
-        start = time.monotonic()
+        form = representation.form
+        store = CodeStore(path, _origin(representation, sha256, data))
+        table, checked = _recalled(store, len(data))
+        known, start = len(table), time.monotonic()
 
-        def fill(missing: NDArray[np.int64]) -> None:
-            wanted = np.zeros(len(data), dtype=bool)
-            wanted[missing] = True
-            for rows, codes in _in_batches(
-                representation,
-                data,
-                order[wanted[order]],
-                [representation.batch],
-                "Encoding images",
+        def fill(rows: NDArray[np.int64]) -> None:
+            in_order = order[np.isin(order, rows, assume_unique=True)]
+            for some, codes in _in_batches(
+                representation, data, in_order, [batch], "Encoding images"
             ):
-                table.put(rows, codes)
+                table.put(some, codes)
                 if time.monotonic() - store.kept_at > _SECONDS_BETWEEN_KEEPING:
                     store.keep(*table.content, checked)
 
         draws.prefill(table, fill)
         seconds = time.monotonic() - start if len(table) > known else 0.0
-        form, missing, used = (
-            representation.form,
-            representation.missing_isolation,
-            representation.used,
-        )
+        used = representation.used
 
     filled, codes = table.content
     recheck = None
     if not checked[filled].all():
         generator = generator_for("again", sha256, data.fingerprint)
         sample = generator.permutation(filled[~checked[filled]])[:RECHECKED_ROWS]
-        with _running(found, rules, data) as representation:
-            _require_same(representation, sha256)
+        with _running(found, sha256, rules, data, spent=used) as representation:
             representation.form = form
             start = time.monotonic()
             changed = list(_changed(representation, data, sample, table(sample), generator))
@@ -145,8 +123,50 @@ def encode(
     return Codes(table, seconds, Run(missing, used, recheck, violations))
 
 
-def _running(found: Found, rules: Rules, data: ImageGrid) -> RunningRepresentation:
-    return RunningRepresentation(found, rules.placement, rules.limits, data.image_format)
+@contextmanager
+def _running(
+    found: Found, sha256: str, rules: Rules, data: ImageGrid, spent: Use | None = None
+) -> Iterator[RunningRepresentation]:
+    """The representation in a fresh worker, if it still has its hash.
+
+    Args:
+        spent: What an earlier worker took of the times that all workers have together.
+    """
+    limits = (
+        rules.limits if spent is None else rules.limits.less(spent.wall_seconds, spent.cpu_seconds)
+    )
+    with RunningRepresentation(found, rules.placement, limits, data.image_format) as representation:
+        if representation.sha256 != sha256:
+            raise KitError(
+                "REPRESENTATION-CHANGED",
+                f"{found.path} changed while it was graded",
+                "Wait until its export has ended and grade it again",
+            )
+        yield representation
+
+
+def _origin(representation: RunningRepresentation, sha256: str, data: ImageGrid) -> dict[str, Any]:
+    """What codes depend on. Codes made with less isolation do not serve where there is more."""
+    return {
+        "representation": sha256,
+        "data": data.fingerprint,
+        "form": representation.form,
+        "device": representation.placement.device,
+        "precision": representation.used_precision,
+        "isolation": representation.missing_isolation,
+        "versions": versions(),
+    }
+
+
+def _recalled(store: CodeStore, rows: int) -> tuple[CodeTable, NDArray[np.bool_]]:
+    """A table of the codes that were kept, and the mask (rows,) of those that were checked."""
+    table, checked = CodeTable(rows), np.zeros(rows, dtype=bool)
+    kept = store.recall()
+    if kept is not None:
+        table.put(kept.indices, kept.codes)
+        checked[kept.indices] = kept.checked
+        console.print(f"Reused {len(table):,} codes in {store.path}", markup=False)
+    return table, checked
 
 
 def _changed(
@@ -182,15 +202,6 @@ def _in_batches(
             yield batch, representation.encode(data.images_at(batch))
             done += len(batch)
             advance(len(batch))
-
-
-def _require_same(representation: RunningRepresentation, sha256: str) -> None:
-    if representation.sha256 != sha256:
-        raise KitError(
-            "REPRESENTATION-CHANGED",
-            f"{representation.found.path} changed while it was graded",
-            "Wait until its export has ended and grade it again",
-        )
 
 
 def _tell_isolation(missing: list[str], strict: bool) -> None:

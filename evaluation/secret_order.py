@@ -31,16 +31,20 @@ def generator_for(purpose: str, sha256: str, fingerprint: str) -> np.random.Gene
         fingerprint: That of the dataset's images.
     """
     about = "\0".join((purpose, sha256, fingerprint)).encode()
-    digest = hmac.digest(_key(_FOLDER), about, hashlib.sha256)
+    digest = hmac.digest(_key_of_this_process(_FOLDER), about, hashlib.sha256)
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
 
 
 @cache
-def _key(folder: Path) -> bytes:
+def _key_of_this_process(folder: Path) -> bytes:
+    return key_in(folder)
+
+
+def key_in(folder: Path) -> bytes:
     """The key kept in `folder`, made by the first process that asks.
 
-    Where nothing can be kept, the key lasts as long as this process: the order stays secret, and
-    another run has another one.
+    Where nothing can be kept, the key is another one in each process: the order stays
+    secret, and a run does not repeat.
     """
     path = folder / "key"
     try:

@@ -33,12 +33,12 @@ Kind = Literal["AICROWD_EVENT_INFO", "AICROWD_EVENT_SUCCESS", "AICROWD_EVENT_ERR
 
 
 def execution_started() -> None:
-    """Tells that run.sh has begun."""
+    """Reports that run.sh has begun."""
     _send("AICROWD_EVENT_INFO", "execution_started")
 
 
 def register_progress(fraction: float) -> None:
-    """Tells how much of the training is done.
+    """Reports how much of the training is done.
 
     Args:
         fraction: In [0, 1]. A value below an earlier one is sent as the earlier one, since the
@@ -60,12 +60,12 @@ def register_progress(fraction: float) -> None:
 
 
 def submit() -> None:
-    """Hands the exported representation over, and waits until the evaluator has taken note."""
+    """Submits the exported representation, and waits until the evaluator acknowledges it."""
     _send("AICROWD_EVENT_SUCCESS", "submit", blocking=True)
 
 
 def execution_error(message: str) -> None:
-    """Tells that run.sh failed, and waits until the evaluator has taken note."""
+    """Reports that run.sh failed, and waits until the evaluator acknowledges it."""
     _send("AICROWD_EVENT_ERROR", "execution_error", blocking=True, error=str(message))
 
 
@@ -81,7 +81,7 @@ def _send(kind: Kind, name: str, *, blocking: bool = False, **details: float | s
     except _NoAnswerError as silence:
         raise KitError(
             "EVENTS-UNANSWERED",
-            f"the evaluator took no notice of the event '{name}' ({silence})",
+            f"the evaluator did not acknowledge the event '{name}' ({silence})",
             "Look at the evaluator's log, or set AICROWD_IS_GRADING=0 to do without it",
         ) from silence
 

@@ -16,11 +16,14 @@ MPI3D = (6, 6, 2, 3, 3, 40, 40)
 DSPRITES = (3, 6, 40, 32, 32)
 SHAPES3D = (10, 10, 10, 8, 4, 15)
 ONE_VALUED = (1, 3, 6, 40, 32, 32)
+MINI = (4, 4, 2, 3, 3, 6, 6)
+THREE = (4, 10, 12)
 SMALL = (3, 4, 2, 5)
 """Few enough values for disentanglement_lib's DCI to be run twenty times."""
 
 _NOISE = np.random.default_rng(1).standard_normal((65_521, 64))
 _MIXTURE = np.random.default_rng(2).standard_normal((16, 64))
+_LAYER = np.random.default_rng(3).standard_normal((65, 18))
 
 
 class Images(NamedTuple):
@@ -35,6 +38,10 @@ class Images(NamedTuple):
 
     def mixed(self, dims: int) -> NDArray[np.float64]:
         return self.scaled @ _MIXTURE[: self.scaled.shape[1], :dims]
+
+    def smooth(self) -> NDArray[np.float64]:
+        """18 dims without noise, as of a trained encoder: a small network of the factors."""
+        return np.tanh(1.5 * self.mixed(64) + _LAYER[64:, :1]) @ _LAYER[:64] / 8
 
     def noisy(self, deviation: float) -> NDArray[np.float64]:
         return self.scaled + deviation * self.noise(self.scaled.shape[1])
@@ -102,6 +109,8 @@ KINDS: dict[str, tuple[tuple[int, ...], Callable[[Images], NDArray]]] = {
         DSPRITES,
         lambda x: _beside(np.sin(6.28 * x.scaled), np.cos(6.28 * x.scaled)) + 0.05 * x.noise(1),
     ),
+    "smooth": (MINI, lambda x: x.smooth().astype(np.float32)),
+    "smooth, three factors": (THREE, lambda x: x.smooth().astype(np.float32)),
     "one-valued factor": (ONE_VALUED, lambda x: x.noisy(0.2)),
 }
 """Each kind's grid, and its codes."""

@@ -203,7 +203,7 @@ def their_sprites(name: str, root: Path, patch: pytest.MonkeyPatch) -> Any:
     return data
 
 
-def their_room(name: str, root: Path, patch: pytest.MonkeyPatch) -> Any:
+def their_room(_: str, root: Path, patch: pytest.MonkeyPatch) -> Any:
     module = library("shapes3d", root, patch)
     data = module.Shapes3D()
     data.factor_sizes = list(ROOM)
@@ -212,7 +212,7 @@ def their_room(name: str, root: Path, patch: pytest.MonkeyPatch) -> Any:
     return data
 
 
-def their_cars(name: str, root: Path, patch: pytest.MonkeyPatch) -> Any:
+def their_cars(_: str, root: Path, patch: pytest.MonkeyPatch) -> Any:
     module = library("cars3d", root, patch)
     directory = module.gfile.ListDirectory
     patch.setattr(module.gfile, "ListDirectory", lambda path: sorted(directory(path)))
@@ -223,7 +223,7 @@ def their_cars(name: str, root: Path, patch: pytest.MonkeyPatch) -> Any:
     return data
 
 
-def their_toys(name: str, root: Path, patch: pytest.MonkeyPatch) -> Any:
+def their_toys(_: str, root: Path, patch: pytest.MonkeyPatch) -> Any:
     module = library("norb", root, patch)
     chunks = (module.SMALLNORB_TEMPLATE, module.SMALLNORB_CHUNKS)
     data = module.SmallNORB.__new__(module.SmallNORB)

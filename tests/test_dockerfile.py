@@ -14,7 +14,9 @@ def test_hadolint_finds_nothing() -> None:
     subprocess.run([hadolint, "Dockerfile"], cwd=REPOSITORY, check=True)
 
 
-@pytest.mark.parametrize("script", ["run.sh", "local_eval.sh", ".ci/run", ".ci/container"])
+@pytest.mark.parametrize(
+    "script", ["run.sh", "local_eval.sh", ".ci/run", ".ci/container", ".ci/matrix"]
+)
 def test_shellcheck_finds_nothing(script: str) -> None:
     shellcheck = Path(sys.executable).parent / "shellcheck"
     subprocess.run([shellcheck, script], cwd=REPOSITORY, check=True)

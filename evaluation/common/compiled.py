@@ -82,7 +82,7 @@ def _folder_for(file: Path, sources: str) -> Path:
         places = [beside, Path(tempfile.gettempdir()) / f"numba-{os.getuid()}"]
     for place in places:
         with suppress(OSError):
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            place.mkdir(mode=0o777 if place == beside else 0o700, parents=True, exist_ok=True)
             # What is kept is run: nobody else may have put it there.
             if place != beside and place.stat().st_uid != os.getuid():
                 continue

@@ -111,7 +111,15 @@ def package_folders() -> list[Path]:
 
 def of_worker(work: Path) -> dict[str, str]:
     """The whole environment of a process that runs what a participant made: no secret gets in."""
-    kept = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+    kept = (
+        "PATH",
+        "LANG",
+        "LC_ALL",
+        "LD_LIBRARY_PATH",
+        "CUDA_VISIBLE_DEVICES",
+        "OMP_NUM_THREADS",
+        "ONEDNN_MAX_CPU_ISA",
+    )
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
         "PYTHONPATH": os.pathsep.join(map(str, [REPOSITORY, *_added_package_folders()])),

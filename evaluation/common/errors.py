@@ -1,4 +1,4 @@
-"""Errors that a user can mend, and how a command reports them."""
+"""Errors that a user can correct, and how a command reports them."""
 
 import errno
 import signal
@@ -19,7 +19,7 @@ _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUO
 
 
 class KitError(Exception):
-    """A problem with what the user gave, as opposed to a bug.
+    """A problem with what the user gave, not a bug in the kit.
 
     Args:
         code: Stable identifier in capitals, `AREA-PROBLEM`, that scripts may rely on.
@@ -73,7 +73,7 @@ def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
     try:
         status = command(None)
     except KitError as error:
-        # gin raises a subclass whose text trails off into the calls it was under.
+        # gin raises a subclass and adds the calls that it was in to the text.
         print(KitError.__str__(error), file=sys.stderr)
         status = BAD_INPUT
     except ModuleNotFoundError as error:

@@ -38,7 +38,7 @@ def load(path: Path | None, bindings: Sequence[str] = ()) -> None:
     kinds = _kinds()
     for binding in found:
         binding.bind(kinds)
-    # Macros may be set after their use, so values are looked at once everything is bound.
+    # A macro may be set after its use, so values are checked once everything is bound.
     for binding in found:
         binding.check(kinds)
 
@@ -176,7 +176,7 @@ def _statements(text: str, origin: Path | str) -> Iterator[tuple[str, Any]]:
     """Place and content of bindings and imports in gin text; a file's includes lie beside it."""
     line = 0
     try:
-        # Unknown references are let through here, to be reported with their binding.
+        # Unknown references pass here; they are reported later, together with their binding.
         for statement in ConfigParser(text, ParserDelegate(skip_unknown=True)):
             line = statement.location[1]
             where = f"{origin}:{line}" if isinstance(origin, Path) else origin

@@ -87,7 +87,8 @@ def _parser() -> argparse.ArgumentParser:
         "render",
         parents=[common],
         help="render simulated datasets",
-        description="Renders mpi3d_sim_{toy,realistic,real}: 1,036,800 images, 12.7 GB. With _4x4"
+        description="Renders, or compares with their digests where they are there,"
+        " mpi3d_sim_{toy,realistic,real}: 1,036,800 images, 12.7 GB. With _4x4"
         " at the end of the name it is the challenge's layout, 460,800 images, 5.7 GB; with _mini"
         " a few values of colour, shape and axes, 10,368 images, 0.1 GB.",
     )
@@ -150,9 +151,10 @@ def _render(names: Sequence[str], root: Path, npz: bool) -> None:
             )
     for name in names:
         dataset = open_dataset(name, root)
+        assert isinstance(dataset.images, StoredImages)
+        dataset.images.check()
         console.print(f"{name}: {len(dataset):,} images, SHA-256 {dataset.fingerprint}")
         if npz:
-            assert isinstance(dataset.images, StoredImages)
             console.print(f"Wrote {write_npz(name, root, dataset.images)}")
 
 

@@ -67,14 +67,23 @@ def accuracies(
     )
     from sklearn.svm import LinearSVC
 
+    labelled = [np.unique(column, return_inverse=True) for column in factors.T]
+    merged = [np.unique(column, return_inverse=True) for column in codes.T]
+
     def accuracy(pair: tuple[int, int]) -> float:
         dim, factor = pair
-        target, test_target = factors[:, factor], test_factors[:, factor]
-        if np.all(target == target[0]):
-            return float(np.mean(test_target == target[0]))
-        classifier = LinearSVC(C=0.01, class_weight="balanced")
-        classifier.fit(codes[:, [dim]], target)
-        return float(np.mean(classifier.predict(test_codes[:, [dim]]) == test_target))
+        values, labels = labelled[factor]
+        test_target = test_factors[:, factor]
+        if len(values) == 1:
+            return float(np.mean(test_target == values[0]))
+        distinct, code_of = merged[dim]
+        # Samples alike count as one of more weight, as many of a small grid are.
+        kinds, counts = np.unique(code_of * len(values) + labels, return_counts=True)
+        balanced = len(labels) / (len(values) * np.bincount(labels))
+        classifier = LinearSVC(C=0.01, class_weight=dict(enumerate(balanced)))
+        classifier.fit(distinct[kinds // len(values), np.newaxis], kinds % len(values), counts)
+        predicted = values[classifier.predict(test_codes[:, [dim]])]
+        return float(np.mean(predicted == test_target))
 
     shape = codes.shape[1], factors.shape[1]
     with ThreadPoolExecutor(cores()) as threads:  # the solver lets other threads run

@@ -12,8 +12,9 @@ from evaluation.representation.finding import Found
 from evaluation.representation.finite import first_nonfinite_row
 from evaluation.representation.limits import ENCODING_BATCH, Limits
 from evaluation.representation.loading import BF16, PLAIN
+from evaluation.representation.order import Order
 from evaluation.representation.staging import copy_aside, private_folder
-from evaluation.representation.supervisor import Order, Worker
+from evaluation.representation.supervisor import Worker
 from evaluation.representation.watching import Use
 
 _NEEDS = {"torchscript": "torch", "dill": "dill", "savedmodel": "tensorflow"}
@@ -66,8 +67,7 @@ class RunningRepresentation:
                         kind=self.found.kind,
                         work=work,
                         shown=str(self.found.path),
-                        device=self.placement.device,
-                        precision=self.placement.precision,
+                        placement=self.placement,
                         batch=self.batch,
                         images=self.images,
                     ),

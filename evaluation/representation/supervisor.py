@@ -13,8 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -24,41 +23,17 @@ from numpy.typing import NDArray
 from evaluation.common import environment
 from evaluation.common.errors import KitError
 from evaluation.common.escaping import visible
-from evaluation.common.images import ImageFormat
-from evaluation.representation import memory_group, processes
 from evaluation.representation.limits import Limits
 from evaluation.representation.loading import PLAIN
+from evaluation.representation.order import Order
 from evaluation.representation.refusals import REMEDIES
+from evaluation.representation.resources import memory_group, processes
+from evaluation.representation.resources.sealed_memory import sealed_memory
 from evaluation.representation.watching import WATCH_SECONDS, Use, Watch
 
 _LONGEST_LINE = 1 << 16
 _LONGEST_TEXT = 300
 _DTYPES = ("float16", "float32", "float64")
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a worker is to run, and how.
-
-    Args:
-        path: The file or folder to load; it must not change while the worker lives.
-        kind: "torchscript", "dill" or "savedmodel".
-        work: An empty folder, the only one that the representation may write to.
-        shown: What the user calls the representation, for errors.
-        device: "cpu" or "cuda".
-        precision: "float32" or "bf16".
-        batch: Most images a request.
-        images: Their format.
-    """
-
-    path: Path
-    kind: str
-    work: Path
-    shown: str
-    device: str
-    precision: str
-    batch: int
-    images: ImageFormat
 
 
 class Worker:
@@ -81,9 +56,7 @@ class Worker:
         self.forms: list[str] = []
 
     def __enter__(self) -> "Worker":
-        memory = os.memfd_create("images", os.MFD_ALLOW_SEALING)
-        os.ftruncate(memory, self._order.batch * self._order.images.nbytes)
-        _seal_size(memory)
+        memory = sealed_memory("images", self._order.batch * self._order.images.nbytes)
         self._mapped = mmap.mmap(memory, 0)
         shape, dtype = self._order.images
         self.pixels = np.frombuffer(self._mapped, dtype).reshape(-1, *shape)
@@ -91,12 +64,14 @@ class Worker:
         self._answers, their_answers = os.pipe()
         theirs = {"requests": their_requests, "answers": their_answers, "images": memory}
         self._group = memory_group.make(self._limits.memory_bytes)
+        group = None if self._group is None else str(self._group.folder)
+        supervision = {"grader": os.getpid(), "group": group}
         self._process = subprocess.Popen(
             [
                 sys.executable,
                 "-m",
                 "evaluation.representation.worker",
-                json.dumps({**self._instructions(), **theirs}),
+                json.dumps({**self._order.instructions(), **supervision, **theirs}),
             ],
             cwd=self._order.work,
             env=environment.of_worker(self._order.work),
@@ -121,18 +96,6 @@ class Worker:
             self._end()
             raise
         return self
-
-    def _instructions(self) -> dict[str, Any]:
-        return {
-            "path": str(self._order.path),
-            "kind": self._order.kind,
-            "work": str(self._order.work),
-            "device": self._order.device,
-            "precision": self._order.precision,
-            "format": self._order.images,
-            "grader": os.getpid(),
-            "group": None if self._group is None else str(self._group.folder),
-        }
 
     def __exit__(
         self,
@@ -290,12 +253,3 @@ class Worker:
 
 def _all_are(values: Any, kind: type) -> bool:
     return isinstance(values, list) and all(type(value) is kind for value in values)
-
-
-def _seal_size(memory: int) -> None:
-    """Keeps the worker from cutting the memory under our mapping, which would be our SIGBUS."""
-    import fcntl
-
-    fcntl.fcntl(
-        memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-    )

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluation.representation import processes
 from evaluation.representation.limits import Limits
-from evaluation.representation.memory_group import MemoryGroup
+from evaluation.representation.resources import processes
+from evaluation.representation.resources.memory_group import MemoryGroup
 
 WATCH_SECONDS = 0.05
 """How long a worker may be unwatched."""
@@ -87,7 +87,7 @@ class Watch:
             self._end()
 
     def _look(self) -> None:
-        pids = processes.descendants(self._root)
+        pids = processes.descendants(self._root, enough=self._limits.processes + 1)
         now = processes.usage(pids)
         # The time of those that ended shows in their parent, unless nobody waited for them.
         self._lost_cpu += max(0.0, self._last_cpu - now.cpu_seconds)

@@ -14,8 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from evaluation.representation import memory_group, sandbox
+from evaluation.representation import sandbox
 from evaluation.representation.refusals import RefusalError
+from evaluation.representation.resources import memory_group
 
 _REFUSED_BY_SANDBOX = {
     errno.EACCES,

@@ -65,8 +65,8 @@ def _exchange(
         name = path.relative_to(source).as_posix()
         _copy(path, copies / name)
         digests[name] = sha256_of(copies / name)
-    # While files are exchanged the manifest lists all of them: an interrupted bundle is told, and
-    # the next one removes what is left of it, and nothing else.
+    # During the exchange the manifest lists all files: an interrupted bundle is detected, and the
+    # next one removes what is left of it, and nothing else.
     write_json(root / MANIFEST, {"experiment": experiment, "sha256": {**before, **digests}})
     for name in before:
         _remove(root / FOLDER / name, root / FOLDER)

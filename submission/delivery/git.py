@@ -1,4 +1,4 @@
-"""The few questions and orders that submitting has for git."""
+"""The few git commands that submitting needs."""
 
 import shlex
 import subprocess
@@ -29,7 +29,7 @@ def git(root: Path, *arguments: str) -> str:
         raise KitError(
             "GIT-FAILED",
             f"`git {shlex.join(arguments)}` failed: {reason}",
-            "Mend what git complains about and run the command again",
+            "Correct what git reports and run the command again",
         )
     return result.stdout.rstrip("\n")
 

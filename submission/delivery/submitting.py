@@ -21,8 +21,8 @@ def submit(root: Path, tag: str, remote: str, dry_run: bool) -> int:
         Exit status: 1 where the check found something, which is printed, and nothing was done.
 
     Raises:
-        KitError: there is no such remote, or git or the remote refused an order; a tag that was
-            not pushed is taken back, so that the same command may be given again.
+        KitError: there is no such remote, or git or the remote refused a command; a tag that was
+            not pushed is removed, so that the same command may be run again.
     """
     if not has_remote(root, remote):
         raise KitError(
@@ -35,7 +35,7 @@ def submit(root: Path, tag: str, remote: str, dry_run: bool) -> int:
     if report.problems:
         return report.status
 
-    def order(*arguments: str) -> None:
+    def run_git(*arguments: str) -> None:
         console.print(f"git {shlex.join(arguments)}", markup=False)
         if not dry_run:
             git(root, *arguments)
@@ -44,21 +44,21 @@ def submit(root: Path, tag: str, remote: str, dry_run: bool) -> int:
     large = large_files(root, changed)
     through_lfs = bool(needing_lfs(root))
     if through_lfs:
-        # The filters alone: hooks of the user's own may be in the place of those of Git LFS.
-        order("lfs", "install", "--local", "--skip-repo")
+        # Only the filters: the user may have own hooks where Git LFS puts its own.
+        run_git("lfs", "install", "--local", "--skip-repo")
     if large:
-        order("lfs", "track", "--filename", *large)
+        run_git("lfs", "track", "--filename", *large)
         changed.append(".gitattributes")
     if changed:
-        order("add", "--", *changed)
-        order("commit", "--quiet", "--message", f"Bundle the encoder of {tag}", "--", *changed)
+        run_git("add", "--", *changed)
+        run_git("commit", "--quiet", "--message", f"Bundle the encoder of {tag}", "--", *changed)
     branch = git(root, "branch", "--show-current")
-    order("tag", "--annotate", tag, "--message", f"Submission {tag}")
+    run_git("tag", "--annotate", tag, "--message", f"Submission {tag}")
     try:
         if through_lfs:
-            order("lfs", "push", remote, branch)
-        order("push", "--atomic", remote, branch, f"refs/tags/{tag}")
-    except BaseException:  # Ctrl-C while it is being pushed, too
+            run_git("lfs", "push", remote, branch)
+        run_git("push", "--atomic", remote, branch, f"refs/tags/{tag}")
+    except BaseException:  # also Ctrl-C during the push
         git(root, "tag", "--delete", tag)
         raise
     console.print(f"Watch {address(git(root, 'remote', 'get-url', remote))}")

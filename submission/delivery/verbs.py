@@ -26,9 +26,7 @@ def add_verbs(verbs: argparse._SubParsersAction) -> None:
     _add_verb(
         verbs, "deliver", _deliver, "copy what is bundled to where the evaluator looks for it"
     )
-    parser = _add_verb(
-        verbs, "check", _check, "list everything that stands in the way of submitting"
-    )
+    parser = _add_verb(verbs, "check", _check, "list everything that prevents submitting")
     parser.add_argument("--json", action="store_true", help="for machines")
     _add_destination(parser)
     parser = _add_verb(
@@ -43,7 +41,7 @@ def add_verbs(verbs: argparse._SubParsersAction) -> None:
         help="tar.gz; the same content gives the same bytes",
     )
     parser = _add_verb(verbs, "submit", _submit, "check, commit what is bundled, tag, and push")
-    parser.add_argument("--dry-run", action="store_true", help="show the orders, give none")
+    parser.add_argument("--dry-run", action="store_true", help="print the git commands, run none")
     _add_destination(parser)
 
 

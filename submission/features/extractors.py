@@ -161,7 +161,7 @@ def _imagenet_weights(model_name: str) -> Mapping[str, Tensor]:
             return weights.get_state_dict(
                 model_dir=str(path.parent), check_hash=True, weights_only=True
             )
-    except Exception as error:  # as above, or the network's
+    except Exception as error:  # torch.load's errors, or those of the network
         state = "are not a file of weights" if path.exists() else "could not be downloaded"
         raise KitError(
             "EXTRACTOR-IMAGENET",

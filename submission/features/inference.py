@@ -116,7 +116,7 @@ def _packs_rightly(kind: LayerKind, precision: Precision) -> bool:
 class _PackedConvolution(nn.Module):
     """A convolution, and perhaps a ReLU, by oneDNN, with the weights laid out as it wants them.
 
-    PyTorch's own convolution lays them out anew for every batch.
+    PyTorch's own convolution arranges them again for every batch.
     """
 
     def __init__(self, convolution: nn.Conv2d, activation: str) -> None:

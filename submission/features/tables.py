@@ -153,7 +153,7 @@ class _Table:
     def _reserve(self) -> None:
         """Gives the partial file its header and its size.
 
-        Reserved now, since what is missing then is told before hours of work.
+        Reserved now, so that a full disk is reported before hours of work.
         """
         there = self.partial.stat().st_blocks * 512 if self.partial.exists() else 0
         free = free_bytes(self.path.parent)

@@ -35,7 +35,7 @@ class FineTuning:
         lr: Learning rate of the aggregation and the heads.
         weight_decay: Decoupled from the gradient in radam, added to it in adam and rmsprop.
         unfreeze_extractor_epoch: Epoch, from 0, with which the backbone begins to learn; before
-            it, and for ever if it never comes, its weights and its batch norms stand still.
+            it, and for ever if it never comes, its weights and its batch norms do not change.
         extractor_lr: Learning rate of the backbone.
         log_interval: Batches between the losses that the progress bar shows.
     """

@@ -38,7 +38,13 @@ def save(path: Path, made_from: dict[str, Any], **state: Any) -> None:
 def write(path: Path, content: Any) -> None:
     """`torch.save` by way of Python's files, which say so when the disk is full."""
     with path.open("wb") as stream:
-        torch.save(content, stream)
+        try:
+            torch.save(content, stream)
+        except RuntimeError as error:
+            # Closing its archive fails as well, and hides why writing did.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def previous(path: Path) -> Path:

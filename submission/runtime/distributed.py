@@ -65,7 +65,7 @@ def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
 def process_group(placement: Placement) -> Iterator[Placement]:
     """Joins the processes that torchrun started, if it did, and yields this process's placement.
 
-    Only the first process speaks on the console.
+    Only the first process prints to the console.
     """
     # float32 is float32, also what bf16 leaves to it: no TF32 in convolutions and products.
     torch.backends.cudnn.allow_tf32 = False
@@ -95,7 +95,7 @@ def world_size() -> int:
 
 
 def is_main() -> bool:
-    """Whether this process is the one that speaks and writes files."""
+    """Whether this process is the one that prints and writes files."""
     return rank() == 0
 
 

@@ -19,11 +19,11 @@ from evaluation.common.rounding import allowed, disagreement
 from evaluation.common.terminal import console
 
 _SMALLEST_WEIGHT = 8192
-"""The way through Python costs more than smaller products take."""
+"""For smaller products the detour through Python costs more than it saves."""
 
 
 def linear_layers(placement: Placement) -> AbstractContextManager:
-    """While it lasts, linear layers on vectors take oneDNN where the device has it."""
+    """Inside the block, linear layers on vectors use oneDNN where the device has it."""
     has_it = placement.kind == "cpu" and torch.backends.mkldnn.is_available()
     return _LinearByOneDNN() if has_it else nullcontext()
 
@@ -76,12 +76,12 @@ torch.library.define("kit::product", "(Tensor rows, Tensor weight, Tensor? bias)
 def _on_cpu(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     key = (rows.shape, rows.stride(), weight.shape, weight.stride(), bias is None)
     if key not in _right:
-        _right[key] = _is_right(rows, weight, bias)
+        _right[key] = all(_right.values()) and _is_right(rows, weight, bias)
     return (_by_onednn if _right[key] else _by_pytorch)(rows, weight, bias)
 
 
 _right: dict[tuple, bool] = {}
-"""Whether oneDNN's product is right on this machine, by shapes and layouts."""
+"""By shapes and layouts whether oneDNN is used: it is right, and was never wrong before."""
 
 
 def _is_right(rows: Tensor, weight: Tensor, bias: Tensor | None) -> bool:

@@ -1,4 +1,4 @@
-"""What the decoder says about the features: Gaussians of fixed variance around its mean."""
+"""The decoder's distribution of the features: a Gaussian of fixed variance around its mean."""
 
 from typing import ClassVar
 

@@ -57,7 +57,7 @@ class Rows:
         return table
 
     def _release(self, rows: int) -> None:
-        """Gives pages of the map back now and then: the kernel keeps them, and we do not grow."""
+        """Returns the map's pages to the kernel now and then, so that memory does not grow."""
         self._read += rows
         mapped = getattr(self._features, "_mmap", None)
         if self._read >= _ROWS_BETWEEN_RELEASES and isinstance(mapped, mmap.mmap):

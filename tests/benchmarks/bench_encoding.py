@@ -12,6 +12,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,10 @@ from evaluation.common.devices import Placement
 from evaluation.data import open_dataset
 from evaluation.data.ground_truth import ImageGrid
 from evaluation.representation.finding import Found
-from evaluation.representation.loading import OPTIMISED
+from evaluation.representation.loading import BF16, OPTIMISED
 from evaluation.representation.running import RunningRepresentation
+from tests.benchmarks.processor import describe, precisions
 
-IN_BF16 = Placement(precision="bf16")
 ROUNDS = 5
 DRAWN = 10_000 + 15_000 * 64 + 15_000 + 15_000 + 10_000 + 10_000
 """Images that disentanglement_lib encodes for FactorVAE, DCI, SAP, MIG and IRS."""
@@ -82,6 +83,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=512, help="images a round")
     parser.add_argument("--data-root", type=Path, default=environment.data_root())
     arguments = parser.parse_args()
+    print(describe())
     data = open_dataset("mpi3d_sim_real_mini", arguments.data_root)
     rows = np.random.default_rng(0).permutation(len(data))[: arguments.images]
 
@@ -90,17 +92,19 @@ def main() -> None:
         export(path, data.images[rows[:64]])
         ways = {f"plain loop, batches of {n}": plain_loop(data, path, n) for n in (16, 64)}
         found = Found(path, "torchscript")
-        with RunningRepresentation(found) as exact, RunningRepresentation(found, IN_BF16) as rough:
-            for representation in (exact, rough):
-                # Set, not tried by `contract.use_fastest_form`: bf16 rounds away more of random
+        with ExitStack() as stack:
+            for precision in precisions():
+                running = RunningRepresentation(found, Placement(precision=precision))
+                representation = stack.enter_context(running)
+                # Set, not tried by `use_fastest_form`: bf16 rounds away more of random
                 # weights' codes than that allows.
-                representation.form = OPTIMISED
+                representation.form = BF16 if precision == "bf16" else OPTIMISED
 
                 def run(rows: np.ndarray, into: RunningRepresentation = representation) -> None:
                     for start in range(0, len(rows), into.batch):
                         into.encode(data.images[rows[start : start + into.batch]])
 
-                ways[f"grader, {representation.placement.precision}"] = run
+                ways[f"grader, {precision}"] = run
             rates: dict[str, list[float]] = {name: [] for name in ways}
             for number in range(ROUNDS + 1):
                 for name, way in ways.items():
@@ -111,7 +115,7 @@ def main() -> None:
     medians = {name: statistics.median(values) for name, values in rates.items()}
     for name, images in medians.items():
         print(f"{name:30} {images:8.1f} images/s")
-    for precision in ("float32", "bf16"):
+    for precision in precisions():
         ours = medians[f"grader, {precision}"]
         ratios = [ours / medians[f"plain loop, batches of {n}"] for n in (16, 64)]
         # FactorVAE's images, all but a few, come in batches of 64, the others' in batches of 16.

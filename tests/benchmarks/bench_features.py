@@ -9,6 +9,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from submission.features.aggregation import MaximumTransform
 from submission.features.backbones import Backbone, build_network
 from submission.features.extraction import extract
 from tests.benchmarks.plain import plain_process
+from tests.benchmarks.processor import describe, precisions
 
 
 class SingleImages(Dataset):
@@ -86,6 +88,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1024)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
+    print(describe())
 
     environment.use_huge_pages()
     with tempfile.TemporaryDirectory() as folder, plain_process() as run_plainly:
@@ -94,8 +97,7 @@ def main() -> None:
         np.save(path, np.random.RandomState(0).randint(256, size=shape, dtype=np.uint8))
         loops: dict[str, Callable[[], tuple[np.ndarray, float]]] = {
             "plain": lambda: run_plainly(plain_loop, path),
-            "float32": lambda: our_loop(path, "float32"),
-            "bf16": lambda: our_loop(path, "bf16"),
+            **{name: partial(our_loop, path, name) for name in precisions()},
         }
         seconds = dict.fromkeys(loops, float("inf"))
         tables = {}

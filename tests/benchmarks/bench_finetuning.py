@@ -8,6 +8,8 @@ network eager in float32, RAdam, in a process of its own. Run
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from submission.finetuning.classifier import FactorClassifier
 from submission.finetuning.labelled import LabelledImages
 from submission.finetuning.loop import FineTuning, tune
 from tests.benchmarks.plain import plain_process
+from tests.benchmarks.processor import describe, precisions
 
 
 class SingleImages(Dataset):
@@ -104,6 +107,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=2)
     arguments = parser.parse_args()
+    print(describe())
 
     environment.use_huge_pages()
     with tempfile.TemporaryDirectory() as folder, plain_process() as run_plainly:
@@ -111,10 +115,9 @@ def main() -> None:
         shape = (arguments.images, 64, 64, 3)
         np.save(path, np.random.RandomState(0).randint(256, size=shape, dtype=np.uint8))
         size = arguments.batch_size
-        loops = {
+        loops: dict[str, Callable[[], float]] = {
             "plain": lambda: run_plainly(plain_epoch, path, size),
-            "float32": lambda: our_epoch(path, size, "float32"),
-            "bf16": lambda: our_epoch(path, size, "bf16"),
+            **{name: partial(our_epoch, path, size, name) for name in precisions()},
         }
         seconds = dict.fromkeys(loops, float("inf"))
         for _ in range(arguments.repeats):

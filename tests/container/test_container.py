@@ -49,6 +49,14 @@ def checkout(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Path:  # 
     return folder
 
 
+@pytest.fixture(scope="module")
+def image(engine: str, checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The image, built as `evaluation.container` builds it."""
+    flags = [flag.removeprefix("--build-flag=") for flag in BUILD_FLAGS]
+    Engine(engine).build(checkout, IMAGE, flags, tmp_path_factory.mktemp("image") / "build.log")
+    return IMAGE
+
+
 def command(data_root: Path, output: Path, *arguments: str) -> list[str]:
     return [
         *(sys.executable, "-m", "evaluation.container", "--dataset", DATASET),
@@ -130,13 +138,13 @@ print(json.dumps({
 
 
 def test_the_container_is_shut_in_and_the_image_is_bare(
-    engine: str, checkout: Path, data_root: Path
+    engine: str, image: str, checkout: Path, data_root: Path
 ) -> None:
     flags = hardening(ContainerLimits())
     mounts = [f"--volume={data_root}:/DATASET:ro", "--volume=/SHARED"]
     result = kit(
         checkout,
-        *(engine, "run", "--rm", *flags, *mounts, IMAGE, "python", "-c", PROBE),
+        *(engine, "run", "--rm", *flags, *mounts, image, "python", "-c", PROBE),
     )
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout) == {
@@ -149,13 +157,13 @@ def test_the_container_is_shut_in_and_the_image_is_bare(
         "data": [],
         "secrets": [],
     }
-    inspected = kit(checkout, engine, "image", "inspect", IMAGE)
-    (image,) = json.loads(inspected.stdout)
-    assert image["Config"]["User"] == "1001"
-    assert image["Config"]["Cmd"] == ["/home/aicrowd/run.sh"]
-    assert not image["Config"].get("Entrypoint")
-    assert image["Config"]["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
-    print(f"size of the image: {image['Size'] / 1e9:.2f} GB")
+    inspected = kit(checkout, engine, "image", "inspect", image)
+    (about,) = json.loads(inspected.stdout)
+    assert about["Config"]["User"] == "1001"
+    assert about["Config"]["Cmd"] == ["/home/aicrowd/run.sh"]
+    assert not about["Config"].get("Entrypoint")
+    assert about["Config"]["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
+    print(f"size of the image: {about['Size'] / 1e9:.2f} GB")
 
 
 def test_tests_run_inside_the_image(engine: str, checkout: Path) -> None:
@@ -204,20 +212,22 @@ def test_a_terminated_run_leaves_nothing_behind(
     assert left_behind(engine) == ""
 
 
-def test_memory_beyond_the_limit_ends_the_container(engine: str, checkout: Path) -> None:
+def test_memory_beyond_the_limit_ends_the_container(
+    engine: str, image: str, checkout: Path
+) -> None:
     flags = hardening(ContainerLimits(container_memory_gib=1))
     greedy = "x = bytearray(2 << 30)"
-    result = kit(checkout, *(engine, "run", "--rm", *flags, IMAGE, "python", "-c", greedy))
+    result = kit(checkout, *(engine, "run", "--rm", *flags, image, "python", "-c", greedy))
     assert result.returncode == 137
 
 
-def test_links_are_not_copied_out(engine: str, tmp_path: Path) -> None:
-    made, name = tmp_path / "made", f"{IMAGE}-links"
+def test_links_are_not_copied_out(engine: str, image: str, tmp_path: Path) -> None:
+    made, name = tmp_path / "made", f"{image}-links"
     (made / "representation").mkdir(parents=True)
     (made / "representation" / "model.pt").write_text("model")
     (made / "logs").symlink_to(tmp_path)
     (made / "scores.json").symlink_to(tmp_path / "target")
-    subprocess.run([engine, "create", "--name", name, IMAGE, "true"], check=True)
+    subprocess.run([engine, "create", "--name", name, image, "true"], check=True)
     try:
         subprocess.run([engine, "cp", made, f"{name}:/tmp/experiment"], check=True)
         Engine(engine).copy_out(name, "/tmp/experiment", tmp_path / "output")

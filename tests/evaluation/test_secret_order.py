@@ -123,7 +123,7 @@ for row, image in enumerate(images):
         "if len(images) == 32:\n    codes -= codes.mean(0)"
     ),
     "a state that starts after many calls": dill_of(
-        "if state['calls'] > 45:\n    codes[:, 0] += state['calls'] % 2"
+        "if state['calls'] > 25:\n    codes[:, 0] += state['calls'] % 2"
     ),
     "honest in whatever looks like a second look": dill_of(
         """
@@ -272,7 +272,7 @@ def test_the_order_depends_on_key_representation_and_data(
 def test_graders_that_start_at_once_agree_on_a_private_key(tmp_path: Path) -> None:
     folder = tmp_path / "order"
     with multiprocessing.get_context("fork").Pool(8) as pool:
-        keys = set(pool.map(secret_order._key.__wrapped__, [folder] * 64))
+        keys = set(pool.map(secret_order.key_in, [folder] * 64))
     assert keys == {(folder / "key").read_bytes()}
     assert (folder / "key").stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in folder.iterdir()) == [".lock", "key"]
@@ -280,16 +280,33 @@ def test_graders_that_start_at_once_agree_on_a_private_key(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("fault", ["cut", "open to others"])
 def test_a_key_that_is_no_secret_is_made_anew(tmp_path: Path, fault: str) -> None:
-    make = secret_order._key.__wrapped__
-    key = make(tmp_path)
+    key = secret_order.key_in(tmp_path)
     if fault == "cut":
         (tmp_path / "key").write_bytes(key[:-1])
     else:
         (tmp_path / "key").chmod(0o644)
-    assert make(tmp_path) != key
+    assert secret_order.key_in(tmp_path) != key
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
 
 
 def test_where_nothing_can_be_kept_a_key_lasts_for_the_process(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert len(secret_order._key.__wrapped__(tmp_path / "file" / "folder")) == 32
+    assert len(secret_order.key_in(tmp_path / "file" / "folder")) == 32
+
+
+def test_the_worker_that_encodes_again_gets_what_is_left_of_the_time(
+    small: ImageGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = []
+
+    class Watched(RunningRepresentation):
+        def __enter__(self) -> "RunningRepresentation":
+            allowed.append(self.limits)
+            return super().__enter__()
+
+    monkeypatch.setattr(encoding, "RunningRepresentation", Watched)
+    report = graded(dill_of("pass"), small, tmp_path)
+    first, again = allowed
+    assert report.used is not None
+    assert first.total_seconds - again.total_seconds == pytest.approx(report.used.wall_seconds)
+    assert first.cpu_seconds - again.cpu_seconds == pytest.approx(report.used.cpu_seconds)

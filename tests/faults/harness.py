@@ -36,7 +36,7 @@ DISK_CODES = ("OUTPUT-UNWRITABLE", "FEATURES-DISK", "DATA-DISK-FULL")
 COUNTS: Counter[str] = Counter()
 """How the rounds ended, by phase, fault and outcome; shown at the end of the tests."""
 
-ROUNDS = int(os.environ.get("FAULT_ROUNDS", "0"))
+ROUNDS = int(os.environ.get("FAULT_ROUNDS") or 0)
 """Rounds of each phase and fault; the full campaign takes `FAULT_ROUNDS=20`.
 
 With 0 each fault meets one of the phases once, which takes a minute.
@@ -51,7 +51,8 @@ class Phase:
         task: Runs the command; see `processes.Task`.
         after: Name of the phase whose results it begins with.
         results: Globs of the files whose bytes must be those of the undisturbed run.
-        other: Runs the same command in a way that makes other results, for stale files.
+        other: Runs the same command in a way that makes other results, for stale files; it begins
+            with the other results of the phase before.
     """
 
     name: str
@@ -170,7 +171,10 @@ class Campaign:
         """
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.undisturbed(name).folder, folder)
-        DAMAGES[damage](folder / path, self.undisturbed(name).other)
+        # Names of folders may end in a key of what their content was made from.
+        keyless = re.sub(r"_[0-9a-f]{16}\b", "_*", path)
+        others = sorted(self.undisturbed(name).other.glob(keyless))
+        DAMAGES[damage](folder / path, others[0] if others else folder / path)
         spoiled = (folder / path).read_bytes()
         ended = self.run(self._phases[name].task, folder)
         if ended.status != 0:
@@ -194,7 +198,10 @@ class Campaign:
         ended = self.run(phase.task, folder)
         seconds = time.monotonic() - start
         assert ended.status == 0, str(ended)
-        self.before(name, other)
+        if phase.after is None:
+            self.before(name, other)
+        else:
+            shutil.copytree(self.undisturbed(phase.after).other, other)
         ended = self.run(phase.other, other)
         assert ended.status == 0, str(ended)
         last = _digests(folder)
@@ -278,11 +285,9 @@ def _flipped(path: Path, other: Path) -> None:  # noqa: ARG001
 
 
 def _stale(path: Path, other: Path) -> None:
-    """The file of the same name that another run wrote, whatever the keys in folders' names."""
-    keyless = re.sub(r"_[0-9a-f]{16}\b", "_*", "/".join(path.parts[-3:]))
-    found = sorted(other.rglob(keyless))
-    if found:
-        shutil.copyfile(found[0], path)
+    """The file of the same name that another run wrote."""
+    if other != path:
+        shutil.copyfile(other, path)
 
 
 DAMAGES = {

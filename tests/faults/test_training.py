@@ -90,7 +90,8 @@ def phase(
 
 
 EXPORTED = "shared/x/representation/pytorch_model.pt"
-TRAINED = ("features/*/features.npy", "shared/x/checkpoint.pt", "shared/x/stats.csv", EXPORTED)
+# A checkpoint is pickled otherwise after a resumption; its weights are those of the export.
+TRAINED = ("features/*/features.npy", "shared/x/stats.csv", EXPORTED)
 PHASES = [
     phase("finetuning", "finetune", ("torch/*", "shared/x/finetuning/stats.csv")),
     phase("extraction", "train", TRAINED, "finetuning", "main.dataset_size = 1500"),
@@ -107,7 +108,7 @@ PHASES = [
         "bundle",
         partial(bundle, experiment="x"),
         ("checkout/submission/bundle/**/*.*", "submission.tar.gz"),
-        partial(bundle, experiment="x/finetuning"),
+        partial(bundle, experiment="x"),
         "vae",
     ),
 ]

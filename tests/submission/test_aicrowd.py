@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 
 from evaluation.common.errors import KitError
 from submission import aicrowd
+from tests import real_parts
 
 REPOSITORY = Path(__file__).parents[2]
 PASSWORD = "correct horse"
@@ -51,8 +51,8 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    if shutil.which("redis-server") is None:
-        pytest.skip("REDIS-SERVER IS MISSING: AIcrowd's events go untested (apt: redis-server)")
+    if not real_parts.is_there("redis-server"):
+        pytest.skip(real_parts.why_skipped("redis-server"))
     port = free_port()
     folder = tmp_path_factory.mktemp("redis")
     settings = f"--port {port} --bind 127.0.0.1 --save  --dir {folder}"

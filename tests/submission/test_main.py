@@ -66,6 +66,7 @@ def test_a_device_keeps_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     for write in (
         lambda: checkpoints.write(Path("/dev/full"), {"weights": torch.ones(9)}),
+        lambda: checkpoints.write(Path("/dev/full"), {"weights": torch.ones(300_000)}),
         lambda: Path("/sys/experiment").mkdir(),
     ):
         with pytest.raises(SystemExit) as end:

@@ -15,7 +15,10 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 from evaluation.common.devices import Placement
+from submission import config
 from submission.__main__ import main
+from submission.method import prepare
+from submission.runtime import precision
 from submission.runtime.optimizers import FusedRAdam, make_optimizer
 from submission.vae.fitting import CHECKPOINT, batches, fit
 from submission.vae.rows import Rows
@@ -345,3 +348,24 @@ def test_a_vae_of_maps(run_main: Callable, small_config: Path) -> None:
     options = [part for binding in bindings for part in ("--binding", binding)]
     module = run_main("train", small_config, *options)
     assert module(torch.rand(2, 3, 64, 64)).shape == (2, 5)
+
+
+def test_what_is_computed_in_float32_after_all_is_known_as_that(
+    small_config: Path, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features and checkpoints of a processor without bf16 are those of float32, and no others."""
+    monkeypatch.setenv("DISENTANGLEMENT_LIB_DATA", str(data_root))
+    monkeypatch.setenv("AICROWD_DATASET_NAME", "mpi3d_sim_real_mini")
+    bf16 = Placement("cpu", "bf16")
+
+    def made_from(placement: Placement) -> dict[str, str]:
+        gin.clear_config()
+        config.load(small_config, [])
+        return prepare(tmp_path, placement).made_from
+
+    exact = made_from(CPU)
+    monkeypatch.setattr(precision, "has_bf16", lambda _: False)
+    assert made_from(bf16) == exact
+    monkeypatch.setattr(precision, "_fault_of", lambda *_: None)
+    rough = made_from(bf16)
+    assert {key for key in exact if rough[key] != exact[key]} == {"precision", "fitted_in"}

@@ -123,8 +123,7 @@ def write_npz(name: str, root: Path, images: StoredImages) -> Path:
     Raises:
         KitError: nothing can be written, or the disk has no room.
     """
-    for _ in images.chunks():
-        pass  # what is damaged is made again now, which takes the lock that is taken next
+    images.check()  # what is damaged is made again now, under the lock that is taken next
     path = place_to_write(name, root) / f"{name}.npz"
     with (
         locked(path.parent, name),

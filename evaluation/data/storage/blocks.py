@@ -179,6 +179,11 @@ class StoredImages:
         for start in self.array.starts():
             yield self[start : start + self.array.chunk]
 
+    def check(self) -> None:
+        """Compares every block that has not been compared yet, and mends what is damaged."""
+        for block in np.flatnonzero(~self._good):
+            self._good_block(int(block))
+
     def is_good(self, block: int) -> bool:
         """Whether the file holds, at this moment, what the block's digest says."""
         start = block * self.array.block

@@ -65,7 +65,7 @@ class Workshop(NamedTuple):
         promising: Whether to look into a cell (cells,).
         inside: Positions of the node's members within a cell (p + 1,).
         terms: Of sums, each leaf's side by side (n,).
-        samples: Points of a node's samples (n,).
+        samples: Points of a node's samples (n + 1,).
         ties: Columns and positions of the best cuts (ties, 2).
         tie_sums: Number and sum before them (ties, 2).
     """
@@ -82,7 +82,7 @@ class Workshop(NamedTuple):
     before: NDArray[np.float64]
     scores: NDArray[np.float64]
     promising: NDArray[np.bool_]
-    inside: NDArray[np.int64]
+    inside: NDArray[np.uint32]
     terms: NDArray[np.float64]
     samples: NDArray[np.uint32]
     ties: NDArray[np.int64]
@@ -104,9 +104,9 @@ def new_workshop(n: int, p: int, d: int, cells: int) -> Workshop:
         before=np.empty((2, cells)),
         scores=np.empty(cells),
         promising=np.empty(cells, dtype=np.bool_),
-        inside=np.empty(p + 1, dtype=np.int64),
+        inside=np.empty(p + 1, dtype=np.uint32),
         terms=np.empty(n),
-        samples=np.empty(n, dtype=np.uint32),
+        samples=np.empty(n + 1, dtype=np.uint32),
         ties=np.empty((ties, 2), dtype=np.int64),
         tie_sums=np.empty((ties, 2)),
     )

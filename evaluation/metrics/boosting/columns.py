@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 SAME_VALUE = np.float32(1e-7)
 """scikit-learn does not cut between values as close as this."""
 
-_SMALLEST_CELL = 96
-_MOST_CELLS = 160
+_SMALLEST_CELL = 128
+_CELLS = 160  # of a column, about, where there are many samples; below 256, to number them
 
 
 class Columns(NamedTuple):
@@ -26,7 +26,7 @@ class Columns(NamedTuple):
         order: Points (d * p,) in ascending order of the first column, then of the next.
         cell_start: Where each cell begins in `order`, and the length of `order` (cells + 1,).
         first_cell: The first cell of each column, and the number of cells (d + 1,).
-        cell_of: The cell of each point in each column (p, d).
+        cell_of: The cell of each point in each column (p, d), counted from the column's first.
         divisible: Whether a cell holds more than one value (cells,).
         sample_order: Points of the samples (d * n,) in ascending order of the samples' values.
         sample_start: Where each cell begins in `sample_order`, and its length (cells + 1,).
@@ -39,7 +39,7 @@ class Columns(NamedTuple):
     order: NDArray[np.uint32]
     cell_start: NDArray[np.int64]
     first_cell: NDArray[np.int64]
-    cell_of: NDArray[np.uint32]
+    cell_of: NDArray[np.uint8]
     divisible: NDArray[np.bool_]
     sample_order: NDArray[np.uint32]
     sample_start: NDArray[np.int64]
@@ -51,10 +51,13 @@ def sort_columns(codes: NDArray[np.float32], labels: NDArray[np.int64]) -> Colum
     n, p, d = len(codes), len(firsts), codes.shape[1]
     values = np.ascontiguousarray(codes[firsts].T)
     weights = np.bincount(point_of, minlength=p)
-    order = np.argsort(values, axis=1, kind="stable")
-    sample_order = point_of[np.argsort(codes.T, axis=1, kind="stable")]
-    size = max(_SMALLEST_CELL, n // _MOST_CELLS)
-    cell_of = np.empty((p, d), dtype=np.uint32)
+    samples = np.argsort(codes.T, axis=1, kind="stable")
+    sample_order = point_of[samples]
+    is_first = np.zeros(n, dtype=np.bool_)
+    is_first[firsts] = True
+    order = sample_order[is_first[samples]].reshape(d, p)
+    size = max(_SMALLEST_CELL, n // _CELLS)
+    cell_of = np.empty((p, d), dtype=np.uint8)
     cell_start: list[int] = []
     sample_start: list[int] = []
     first_cell = [0]
@@ -69,8 +72,7 @@ def sort_columns(codes: NDArray[np.float32], labels: NDArray[np.int64]) -> Colum
         ) < len(cuts):
             starts.append(int(cuts[after]))
         ends = [*starts[1:], p]
-        cells = first_cell[-1] + np.arange(len(starts))
-        cell_of[points, column] = np.repeat(cells, np.subtract(ends, starts))
+        cell_of[points, column] = np.repeat(np.arange(len(starts)), np.subtract(ends, starts))
         cell_start += [column * p + start for start in starts]
         sample_start += [column * n + int(samples_before[start]) for start in starts]
         first_cell.append(first_cell[-1] + len(starts))

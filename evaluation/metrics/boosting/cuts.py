@@ -54,7 +54,7 @@ def best_cut(
 ) -> Cut:
     """The cut that scikit-learn makes, of equal ones one by their priorities (7, d)."""
     best, ties = _search_edges(columns, node, histogram, work)
-    bar = best * (1.0 - _SAME_SCORE) * (1.0 - _SAME_SCORE)
+    bar = best * (1.0 - _SAME_SCORE)
     _find_promising(columns, node, histogram, bar, work.before, work.promising)
     best, ties = _search_inside(columns, gradient, node, histogram, best, ties, work)
     if ties == 0 or _is_pure(columns.weights, gradient, node, members, best):
@@ -97,11 +97,13 @@ def _search_edges(
     best = 0.0
     for column in range(first_cell.size - 1):
         n = s = 0.0
-        for cell in range(first_cell[column], first_cell[column + 1]):
-            sizes[cell] = n
-            sums[cell] = s
-            n += np.floor(histogram[cell, 1])
-            s += histogram[cell, 0]
+        cells = slice(first_cell[column], first_cell[column + 1])
+        column_sizes, column_sums, part = sizes[cells], sums[cells], histogram[cells]
+        for cell in range(column_sizes.size):
+            column_sizes[cell] = n
+            column_sums[cell] = s
+            n += np.floor(part[cell, 1])
+            s += part[cell, 0]
     for cell in range(scores.size):
         n = sizes[cell]
         difference = sums[cell] * node.size - node.total * n
@@ -132,28 +134,44 @@ def _find_promising(
     before: NDArray[np.float64],
     promising: NDArray[np.bool_],
 ) -> None:
+    """Which cells the box around their path does not rule out: few of them, at little cost."""
     divisible, room = columns.divisible, packing_of(columns.point_of.size).room
     sizes, sums = before[0], before[1]
-    inverse_range = 1.0 / (node.most - node.least)
+    number, total = node.size, node.total
     for cell in range(promising.size):
         n, s, packed = sizes[cell], sums[cell], histogram[cell, 1]
         size = np.floor(packed)
         positive = (packed - size) * room
-        total = histogram[cell, 0]
-        negative = total - positive
-        end, high, low = n + size, s + positive, s + negative
-        hexagon = (
-            _reaches(n + positive, high, node, bar)
-            | _reaches(end + negative, high, node, bar)
-            | _reaches(n - negative, low, node, bar)
-            | _reaches(end - positive, low, node, bar)
-        )
-        rise = (total - node.least * size) * inverse_range
-        fall = size - rise
-        parallelogram = _reaches(n + rise, s + node.most * rise, node, bar) | _reaches(
-            n + fall, s + node.least * fall, node, bar
-        )
-        promising[cell] = divisible[cell] & (size > 1.0) & hexagon & parallelogram
+        end, high, low = n + size, s + positive, s + histogram[cell, 0] - positive
+        at_start, at_end = total * n, total * end
+        up = high * number - (at_start if at_start < at_end else at_end)
+        down = (at_end if at_start < at_end else at_start) - low * number
+        reach = up if up > down else down
+        area, area_at_end = n * (number - n), end * (number - end)
+        area = area if area < area_at_end else area_at_end
+        promising[cell] = divisible[cell] & (size > 1.0) & (reach * reach >= bar * area)
+
+
+@njit
+def _may_hold(
+    n: float, s: float, packed: float, total: float, room: float, node: Node, bar: float
+) -> bool:
+    """Whether a corner of the hexagon and one of the parallelogram reach the bar."""
+    size = np.floor(packed)
+    positive = (packed - size) * room
+    negative = total - positive
+    end, high, low = n + size, s + positive, s + negative
+    rise = (total - node.least * size) / (node.most - node.least)
+    fall = size - rise
+    return (
+        _reaches(n + positive, high, node, bar)
+        | _reaches(end + negative, high, node, bar)
+        | _reaches(n - negative, low, node, bar)
+        | _reaches(end - positive, low, node, bar)
+    ) & (
+        _reaches(n + rise, s + node.most * rise, node, bar)
+        | _reaches(n + fall, s + node.least * fall, node, bar)
+    )
 
 
 @njit
@@ -177,19 +195,29 @@ def _search_inside(
     values, weights = columns.values, columns.weights
     sizes, sums, promising = work.before[0], work.before[1], work.promising
     inside, node_of, noted, noted_sums = work.inside, work.node_of, work.ties, work.tie_sums
+    room = packing_of(columns.point_of.size).room
     bar = best * (1.0 - _SAME_SCORE)
     for column in range(first_cell.size - 1):
         for cell in range(first_cell[column], first_cell[column + 1]):
-            if not promising[cell]:
+            if not promising[cell] or not _may_hold(
+                sizes[cell],
+                sums[cell],
+                histogram[cell, 1],
+                histogram[cell, 0],
+                room,
+                node,
+                bar * (1.0 - _SAME_SCORE),
+            ):
                 continue
             count = np.uint64(0)
-            for position in range(cell_start[cell], cell_start[cell + 1]):
-                inside[count] = position  # without a branch, as members cannot be predicted
-                count += np.uint64(node_of[order[position]] == node.number)
+            points = order[cell_start[cell] : cell_start[cell + 1]]
+            for k in range(points.size):
+                inside[count] = k  # without a branch, as members cannot be predicted
+                count += np.uint64(node_of[points[k]] == node.number)
             n, s = sizes[cell], sums[cell]
-            last = order[inside[0]]
+            last = points[inside[0]]
             for k in range(1, np.int64(count)):
-                point = order[inside[k]]
+                point = points[inside[k]]
                 n += weights[last]
                 s += weights[last] * gradient[last]
                 difference = s * node.size - node.total * n
@@ -202,7 +230,7 @@ def _search_inside(
                         ties = 0
                     if ties < len(noted):
                         noted[ties, 0] = column
-                        noted[ties, 1] = inside[k]
+                        noted[ties, 1] = cell_start[cell] + inside[k]
                         noted_sums[ties, 0] = n
                         noted_sums[ties, 1] = s
                         ties += 1

@@ -107,14 +107,19 @@ def fill(
 ) -> tuple[float, float]:
     """Fills the histogram of a node's members; the least and the most of their gradients."""
     cell_of, weights = columns.cell_of, columns.weights
+    firsts = columns.first_cell.astype(np.uint64)
+    one, two = np.uint64(1), np.uint64(2)
     packing = packing_of(columns.point_of.size)
     step = 1.0 / packing.steps / packing.room
     for cell in range(len(histogram)):
         histogram[cell, 0] = 0.0
         histogram[cell, 1] = 0.0
     least, most = np.inf, -np.inf
-    for first in range(0, cell_of.shape[1], _COLUMNS_AT_ONCE):
-        after = min(first + _COLUMNS_AT_ONCE, cell_of.shape[1])
+    flat = histogram.reshape(-1)
+    d = cell_of.shape[1]
+    for first in range(0, d, _COLUMNS_AT_ONCE):
+        # Unsigned, as else each index is looked at for whether it counts from the end.
+        numbers = range(np.uint64(first), np.uint64(min(first + _COLUMNS_AT_ONCE, d)))
         for point in members:
             g = gradient[point]
             least = g if g < least else least
@@ -123,10 +128,11 @@ def fill(
             total = weight * g
             above = total if total > 0.0 else 0.0
             packed = weight + np.ceil(above * packing.steps) * step
-            for column in range(first, after):
-                cell = cell_of[point, column]
-                histogram[cell, 0] += total
-                histogram[cell, 1] += packed
+            cells = cell_of[point]
+            for column in numbers:
+                place = two * (firsts[column] + np.uint64(cells[column]))
+                flat[place] += total
+                flat[place + one] += packed
     return least, most
 
 

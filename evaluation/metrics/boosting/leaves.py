@@ -9,6 +9,9 @@ from evaluation.metrics.boosting.buffers import INNER_NODES, LEAVES, Workshop
 _LEAF_OF = np.array([0, 0, 4, 0, 2, 4, 6, 0, 1, 2, 3, 4, 5, 6, 7])
 """The leaf of what came to a node and no further: it is sent left."""
 
+_BYTE = np.uint64(255)
+_COUNTED_AT_ONCE = 255
+
 
 @njit
 def set_leaves(
@@ -30,15 +33,20 @@ def set_leaves(
     node_of, terms = work.node_of, work.terms
     for point in range(node_of.size):
         node_of[point] = _LEAF_OF[node_of[point]]
-    end = np.zeros(LEAVES, dtype=np.int64)
+    end = np.zeros(LEAVES, dtype=np.uint64)
     for number in range(INNER_NODES + LEAVES):
         for leaf in range(_LEAF_OF[number] + 1, LEAVES):
-            end[leaf] += np.int64(work.sizes[number])
-    for point in point_of:
-        leaf = node_of[point]
-        terms[end[leaf]] = gradient[point]
-        end[leaf] += 1
-    begin = 0
+            end[leaf] += np.uint64(work.sizes[number])
+    for start in range(0, point_of.size, _COUNTED_AT_ONCE):
+        # A byte a leaf counts what came to it, since counters in memory would wait for each other.
+        counts = np.uint64(0)
+        for point in point_of[start : start + _COUNTED_AT_ONCE]:
+            shift = np.uint64(node_of[point]) << np.uint64(3)
+            terms[end[node_of[point]] + ((counts >> shift) & _BYTE)] = gradient[point]
+            counts += np.uint64(1) << shift
+        for leaf in range(LEAVES):
+            end[leaf] += (counts >> np.uint64(8 * leaf)) & _BYTE
+    begin = np.uint64(0)
     for leaf in range(LEAVES):
         values[leaf] = _newton_step(terms[begin : end[leaf]], factor)
         begin = end[leaf]

@@ -5,6 +5,7 @@
 random order at each node, unseeded in disentanglement_lib; here the order comes from a seed.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from evaluation.common.compiled import njit
 from evaluation.common.devices import cores
+from evaluation.common.terminal import console
 from evaluation.metrics.boosting.buffers import (
     INNER_NODES,
     LEARNING_RATE,
@@ -31,6 +33,8 @@ from evaluation.metrics.boosting.trees import grow_trees
 _STAGES = 100
 _TASKS_PER_THREAD = 4
 _POINTS_AT_ONCE = 512
+_STAGES_TIMED = 3  # the first may load compiled code, and counts for nothing
+_SECONDS_TO_FORETELL = 10
 
 
 class Factor(NamedTuple):
@@ -93,7 +97,11 @@ def fit(codes: NDArray, factors: NDArray, seed: int) -> Boosting:
         (*task, new_workshop(n, p, d, cells)) for task in _split(trees, threads * _TASKS_PER_THREAD)
     ]
     with ThreadPoolExecutor(threads) as pool:
-        for _ in range(_STAGES):
+        for number in range(_STAGES):
+            if number == 1:
+                begun = time.monotonic()
+            elif number == _STAGES_TIMED:
+                _foretell((time.monotonic() - begun) / (number - 1) * (_STAGES - number))
             _run(
                 pool,
                 point_tasks,
@@ -153,6 +161,11 @@ def _encode(factors: NDArray) -> tuple[list[Factor], NDArray[np.float64]]:
         priors.append(prior)
         trees += len(prior)
     return encoded, np.concatenate(priors)
+
+
+def _foretell(seconds: float) -> None:
+    if seconds > _SECONDS_TO_FORETELL:
+        console.print(f"DCI grows its trees in about {seconds:.0f} s.")
 
 
 def _split(total: int, parts: int) -> list[tuple[int, int]]:

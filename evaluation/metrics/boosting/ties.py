@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import njit
-from evaluation.metrics.boosting.buffers import Workshop
+from evaluation.metrics.boosting.buffers import INNER_NODES, LEAVES, Workshop
 from evaluation.metrics.boosting.columns import SAME_VALUE, Columns
 
 
@@ -137,15 +137,18 @@ def _total(
     n = columns.point_of.size
     last = np.argmin(priorities[parent])
     samples = work.samples
+    # 1 for what the parent's cut sent left, 2 for right, 0 for what the parent never had.
+    side = np.zeros(INNER_NODES + LEAVES, dtype=np.uint8)
+    side[left], side[left + 1] = 1, 2
+    for descendant in range(left + 2, INNER_NODES + LEAVES):
+        side[descendant] = side[(descendant - 1) // 2]
     back = 0
     for point in columns.sample_order[last * n : (last + 1) * n]:
-        place = _ancestor(work.node_of[point], left)
-        if place == left or place == left + 1:
-            samples[back] = point
-            back += 1
+        samples[back] = point  # without a branch, as members cannot be predicted
+        back += int(side[work.node_of[point]] > 0)
     size, front = back, 0
     while front < back:
-        if _ancestor(work.node_of[samples[front]], left) == left:
+        if side[work.node_of[samples[front]]] == 1:
             front += 1
         else:
             back -= 1
@@ -153,12 +156,3 @@ def _total(
     for point in samples[:front] if node.number == left else samples[front:size]:
         total += gradient[point]
     return total
-
-
-@njit
-def _ancestor(number: int, level_start: int) -> int:
-    """The node of which `number` is or descends, where numbers of at least `level_start` end."""
-    place = np.int64(number)
-    while place > level_start + 1:
-        place = (place - 1) // 2
-    return place

@@ -4,7 +4,7 @@ import os
 import signal
 from contextlib import suppress
 
-from evaluation.representation import processes
+from evaluation.representation.resources import processes
 from evaluation.representation.sandbox.kernel import set_process_option
 
 _PR_SET_PDEATHSIG = 1

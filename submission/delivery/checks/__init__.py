@@ -1,7 +1,7 @@
 """Everything that is wrong with a submission, found at once, each with a code and a remedy.
 
 `files` looks at the text files that AIcrowd reads, `encoder` at what was trained, and `repository`
-at what a push would send. Each offers `problems(...)`, which yields what a user has to mend.
+at what a push would send. Each offers `problems(...)`, which yields what a user has to correct.
 """
 
 from dataclasses import asdict, dataclass
@@ -42,7 +42,7 @@ class Report:
         for cost in self.costs:
             console.print(f"The encoder on {cost}.", markup=False)
         found = len(self.problems)
-        console.print("Ready to submit." if not found else f"{found} to mend before submitting.")
+        console.print("Ready to submit." if not found else f"{found} to correct before submitting.")
 
 
 def check(root: Path, tag: str, remote: str) -> Report:

@@ -14,7 +14,8 @@ from evaluation.common import devices
 from evaluation.common.errors import KitError
 from evaluation.common.files import readable_size
 from evaluation.common.images import CHALLENGE
-from evaluation.representation import contract, finding, processes
+from evaluation.representation import contract, finding
+from evaluation.representation.resources import processes
 from evaluation.representation.running import RunningRepresentation
 from submission.delivery import bundle
 

@@ -14,7 +14,7 @@ LARGE_BYTES = 5_000_000
 
 
 def problems(root: Path, tag: str, remote: str) -> Iterator[KitError]:
-    """What stands in the way of pushing the tree under `root` to `remote` as `tag`.
+    """What prevents pushing the tree under `root` to `remote` as `tag`.
 
     What is bundled may differ from the last commit: submitting commits it. Without such a remote
     only the tags that are here are looked at.

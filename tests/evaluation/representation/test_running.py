@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError
 from evaluation.common.files import sha256_of
-from evaluation.representation import contract, processes
+from evaluation.representation import contract
 from evaluation.representation.finding import Found, by_name, find, only
 from evaluation.representation.limits import Limits
 from evaluation.representation.loading import OPTIMISED, PLAIN
+from evaluation.representation.resources import processes
 from evaluation.representation.running import RunningRepresentation
 from tests.evaluation.representation.bad_submissions import dilled
 

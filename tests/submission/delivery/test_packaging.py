@@ -108,6 +108,7 @@ def test_a_submission_arrives_with_its_encoder(checkout: Path, remote: Path) -> 
     assert status == 1 and "TAG-TAKEN" in output and "COMMIT-EVALUATED" in output
 
 
+@pytest.mark.usefixtures("git_lfs")
 def test_a_large_encoder_goes_through_git_lfs(checkout: Path, remote: Path, tmp_path: Path) -> None:
     write_encoder(tmp_path / "large/representation/pytorch_model.pt", hidden=5000)
     bundle_encoder(checkout, tmp_path, "large")

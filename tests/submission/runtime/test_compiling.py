@@ -2,7 +2,6 @@
 
 import copy
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,10 +19,14 @@ from submission.runtime import compiling
 from submission.vae.fitting import batch_losses, in_precision
 from submission.vae.model import VAE
 from submission.vae.settings import VAETraining
+from tests import real_parts
 
 CPU = Placement("cpu")
 
-needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++ here")
+missing = [part for part in ("g++", "Python.h") if not real_parts.is_there(part)]
+needs_compiler = pytest.mark.skipif(
+    bool(missing), reason="; ".join(map(real_parts.why_skipped, missing))
+)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 OPTIONS = """
@@ -145,3 +148,34 @@ print(compiled_if_long(function, SAMPLES_WORTH_IT, Placement("cpu")) is function
     ).stdout
     assert output.startswith("Training steps are not compiled") and "g++" in output
     assert output.endswith("True\n")
+
+
+@pytest.mark.parametrize("what", ["losses", "gradient"])
+def test_steps_that_the_compiler_gets_wrong_are_not_compiled(
+    what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def miscompile(function: Callable, **_: object) -> Callable:
+        def wrong(model: torch.nn.Module, *arguments: object) -> dict[str, Tensor]:
+            losses = function(model, *arguments)
+            if what == "losses":
+                return {name: 1.1 * loss for name, loss in losses.items()}
+            return {name: 2 * loss - loss.detach() for name, loss in losses.items()}
+
+        return wrong if function is batch_losses else function
+
+    monkeypatch.setattr(torch, "compile", miscompile)
+    gin.parse_config(OPTIONS)
+    torch.manual_seed(0)
+    vae = VAETraining(latent_dims=4).build((128,)).train()
+    features, noise = torch.rand(64, 128), torch.randn(64, 4)
+    before = {name: value.clone() for name, value in vae.state_dict().items()}
+    steps = compiling.compiled_if_long(batch_losses, compiling.SAMPLES_WORTH_IT, CPU)
+    torch.manual_seed(5)
+    found = steps(vae, vae, features, noise)
+    assert capsys.readouterr().out.startswith(
+        "Training steps are not compiled, which is slower: their losses or gradients come out wrong"
+    )
+    vae.load_state_dict(before)
+    torch.manual_seed(5)
+    expected = batch_losses(vae, vae, features, noise)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)

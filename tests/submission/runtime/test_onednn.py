@@ -48,3 +48,24 @@ def test_which_layers_take_it() -> None:
     assert name_of(torch.rand(2, 128), large) != "_LinearBackward"
     with onednn.linear_layers(Placement("cuda")):
         assert name_of(torch.rand(2, 128), large) != "_LinearBackward"
+
+
+def test_products_that_onednn_gets_wrong_are_left_to_pytorch(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    right = onednn._by_onednn
+    monkeypatch.setattr(onednn, "_right", {})
+    monkeypatch.setattr(onednn, "_by_onednn", lambda *operands: right(*operands).roll(1, 0))
+    torch.manual_seed(0)
+    layer, rows = nn.Linear(130, 70), torch.randn(9, 130, requires_grad=True)
+    expected = layer(rows)
+    (gradient,) = torch.autograd.grad(expected.square().sum(), rows)
+    for _ in range(2):
+        with onednn.linear_layers(Placement("cpu")):
+            found = layer(rows)
+        (ours,) = torch.autograd.grad(found.square().sum(), rows)
+        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(ours, gradient, rtol=1e-4, atol=1e-4)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("Linear layers without oneDNN, which gets products of (9, 130)")

@@ -1,7 +1,9 @@
 """A process and all that it started, as Linux's `/proc` shows them."""
 
+import math
 import os
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +31,15 @@ class Usage:
     cpu_seconds: float
 
 
-def descendants(root: int) -> list[int]:
-    """Process ids of all that `root` started, directly or not, and that are still there."""
+def descendants(root: int, enough: float = math.inf) -> list[int]:
+    """Process ids of all that `root` started, directly or not, and that are still there.
+
+    Args:
+        enough: Stops looking where this many are found: some start faster than they can be listed.
+    """
     found: list[int] = []
     open_ends = [root]
-    while open_ends:
+    while open_ends and len(found) < enough:
         tasks = f"/proc/{open_ends.pop()}/task"
         # Processes and threads may end between any two of these lines.
         with suppress(OSError):
@@ -45,7 +51,7 @@ def descendants(root: int) -> list[int]:
     return found
 
 
-def usage(pids: list[int]) -> Usage:
+def usage(pids: Sequence[int]) -> Usage:
     """Usage of the processes `pids`; those that ended meanwhile count nothing."""
     processes = threads = memory = 0
     cpu = 0.0

@@ -1,0 +1,1 @@
+"""Processes and memory, as the kernel of Linux shows, shares and caps them."""
