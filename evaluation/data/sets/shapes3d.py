@@ -132,9 +132,13 @@ def _chunks_of_h5(
     import h5py
 
     with origin.reading(path, *_BAD_H5), h5py.File(path) as file:
-        if not isinstance(file.get("images"), h5py.Dataset):
+        images = file.get("images")
+        if not isinstance(images, h5py.Dataset):
             raise origin.lacks(path, list(file), "images")
-        images = file["images"]
+        # A file may name others, of this machine, as the place of its numbers.
+        inside = isinstance(file.get("images", getlink=True), h5py.HardLink)
+        if not inside or images.external or images.is_virtual:
+            raise origin.layout(path, "has its images in other files")
         if images.shape != shape or images.dtype != np.uint8:
             raise origin.other_array(path, "'images'", f"{images.dtype} {images.shape}")
         rows = min(max(1024, images.chunks[0] if images.chunks else 0), _MOST_ROWS)

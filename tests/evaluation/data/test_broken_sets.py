@@ -137,6 +137,24 @@ def group_for_images(root: Path) -> None:
         file.create_group("images")
 
 
+def other_file(root: Path, how: str) -> None:
+    """An array whose numbers lie in a file of the machine."""
+    secret = root / "secret.h5"
+    shape = (ROOMS, 64, 64, 3)
+    with h5py.File(secret, "w") as file:
+        file["images"] = np.zeros(shape, np.uint8)
+    with h5py.File(write_shapes3d(root, images=None), "a") as file:
+        if how == "link":
+            file["images"] = h5py.ExternalLink(str(secret), "images")
+        elif how == "virtual":
+            layout = h5py.VirtualLayout(shape, np.uint8)
+            layout[:] = h5py.VirtualSource(str(secret), "images", shape)
+            file.create_virtual_dataset("images", layout)
+        else:
+            size = int(np.prod(shape))
+            file.create_dataset("images", shape, np.uint8, external=[(str(secret), 0, size)])
+
+
 SHAPES_BROKEN: dict[str, tuple[Break, str]] = {
     "missing": (Path.exists, "MISSING"),
     "truncated": (lambda root: halve(write_shapes3d(root)), "DAMAGED"),
@@ -145,6 +163,9 @@ SHAPES_BROKEN: dict[str, tuple[Break, str]] = {
     "empty": (lambda root: write_shapes3d(root).write_bytes(b""), "DAMAGED"),
     "key": (lambda root: write_shapes3d(root, images=None), "KEY"),
     "group": (group_for_images, "KEY"),
+    "linked": (lambda root: other_file(root, "link"), "LAYOUT"),
+    "virtual": (lambda root: other_file(root, "virtual"), "LAYOUT"),
+    "external": (lambda root: other_file(root, "external"), "LAYOUT"),
     "shape": (
         lambda root: write_shapes3d(root, images=np.zeros((ROOMS, 3, 64, 64), "u1")),
         "SHAPE",

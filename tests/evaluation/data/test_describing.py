@@ -58,7 +58,7 @@ def test_info_of_a_set_that_is_not_here(
         (
             "mpi3d_toy",
             648,
-            "takes this file for 4 x 4: it reads the first 460,800 images with wrong",
+            "takes this file for 4 x 4: it reads the first 460,800 images with",
         ),
         ("mpi3d_realistic", 288, None),
         ("mpi3d_real", 648, None),
