@@ -38,7 +38,7 @@ class HubFile(NamedTuple):
     Args:
         path: Where it belongs, below the data root.
         repository: Its repository, "owner/name".
-        bytes: Its size.
+        bytes: Its size, or what its images have unpacked; the Hub knows better.
         digest: "md5:…" or "sha256:…", where known.
     """
 

@@ -81,11 +81,13 @@ def _fetch(file: RemoteFile, root: Path, revision: str | None) -> bool:
     with locked(folder, target.name):
         if target.exists():
             return False
-        _require_room(folder, file)
         if isinstance(file, HubFile):
-            part, digest = hub.fetch(file, folder, revision)
+            found = hub.ask(file, revision)
+            _require_room(folder, file.path, found.bytes or file.bytes)
+            part, digest = hub.fetch(file, folder, found), file.digest or found.digest
         else:
             assert isinstance(file, WebFile)
+            _require_room(folder, file.path, file.bytes)
             part, digest = web.fetch(file, folder), file.digest
         if digest is not None:
             _require_digest(part, digest, file)
@@ -105,14 +107,14 @@ def _remove_leftovers(folder: Path) -> None:
             path.unlink()
 
 
-def _require_room(folder: Path, file: RemoteFile) -> None:
-    assert not isinstance(file, FileByHand)
+def _require_room(folder: Path, name: str, size: int) -> None:
+    """Refuses a file of that size, less what is there of it already, where the disk is too full."""
     room, done = free_bytes(folder), sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-    if file.bytes - done > room:
+    if size - done > room:
         raise KitError(
             "DATA-DISK-FULL",
-            f"{file.path} has {readable_size(file.bytes)} and the disk of {folder} has"
-            f" {readable_size(room)} free",
+            f"{name} has {readable_size(size)} and the disk of {folder} has {readable_size(room)}"
+            " free",
             "Free some space, or name a folder on another disk with --data-root",
         )
 
