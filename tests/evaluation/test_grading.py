@@ -293,7 +293,7 @@ def test_metrics_from_a_gin_file(run: Run, perfect: Path, tmp_path: Path) -> Non
         ("METRIC-REFERENCE", ["--metrics", "infomec", "--verify"]),
         ("SEED-RANGE", ["--seed", "-1"]),
         ("SEED-RANGE", ["--seed", str(2**32 - 2), "--seeds", "3"]),
-        ("DATA-NAME", ["--dataset", "cars3d"]),
+        ("DATA-NAME", ["--dataset", "celeba"]),
         ("OUTPUT-UNWRITABLE", ["--output", "/proc/scores"]),
         ("CONFIG-FILE", ["--config", "nowhere.gin"]),
         ("REPRESENTATION-MISSING", ["--baseline", "nowhere.pt"]),
