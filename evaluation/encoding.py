@@ -111,7 +111,7 @@ def encode(
     if not checked[filled].all():
         generator = generator_for("again", sha256, data.fingerprint)
         sample = generator.permutation(filled[~checked[filled]])[:RECHECKED_ROWS]
-        with _running(found, sha256, rules) as representation:
+        with _running(found, sha256, rules, spent=used) as representation:
             representation.form = form
             start = time.monotonic()
             changed = list(_changed(representation, data, sample, table(sample), generator))
@@ -124,9 +124,18 @@ def encode(
 
 
 @contextmanager
-def _running(found: Found, sha256: str, rules: Rules) -> Iterator[RunningRepresentation]:
-    """The representation in a fresh worker, if it still has its hash."""
-    with RunningRepresentation(found, rules.placement, rules.limits) as representation:
+def _running(
+    found: Found, sha256: str, rules: Rules, spent: Use | None = None
+) -> Iterator[RunningRepresentation]:
+    """The representation in a fresh worker, if it still has its hash.
+
+    Args:
+        spent: What an earlier worker took of the times that all workers have together.
+    """
+    limits = (
+        rules.limits if spent is None else rules.limits.less(spent.wall_seconds, spent.cpu_seconds)
+    )
+    with RunningRepresentation(found, rules.placement, limits) as representation:
         if representation.sha256 != sha256:
             raise KitError(
                 "REPRESENTATION-CHANGED",

@@ -1,7 +1,7 @@
 """Every limit that the grader sets to what it is given, and the flags that change them."""
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evaluation.common import flags
 
@@ -35,6 +35,14 @@ class Limits:
     dims: int = 2048
     representation_gib: float = 4.0
     representation_files: int = 1000
+
+    def less(self, seconds: float, cpu_seconds: float) -> "Limits":
+        """What is left of the times in all, after an earlier worker took these seconds of them."""
+        return replace(
+            self,
+            total_seconds=max(0.0, self.total_seconds - seconds),
+            cpu_seconds=max(0.0, self.cpu_seconds - cpu_seconds),
+        )
 
     @property
     def memory_bytes(self) -> int:

@@ -292,3 +292,21 @@ def test_a_key_that_is_no_secret_is_made_anew(tmp_path: Path, fault: str) -> Non
 def test_where_nothing_can_be_kept_a_key_lasts_for_the_process(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert len(secret_order.key_in(tmp_path / "file" / "folder")) == 32
+
+
+def test_the_worker_that_encodes_again_gets_what_is_left_of_the_time(
+    small: ImageGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = []
+
+    class Watched(RunningRepresentation):
+        def __enter__(self) -> "RunningRepresentation":
+            allowed.append(self.limits)
+            return super().__enter__()
+
+    monkeypatch.setattr(encoding, "RunningRepresentation", Watched)
+    report = graded(dill_of("pass"), small, tmp_path)
+    first, again = allowed
+    assert report.used is not None
+    assert first.total_seconds - again.total_seconds == pytest.approx(report.used.wall_seconds)
+    assert first.cpu_seconds - again.cpu_seconds == pytest.approx(report.used.cpu_seconds)
