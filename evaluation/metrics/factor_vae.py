@@ -6,17 +6,19 @@ does one whose variance overflows to infinity; one whose mean does, too, has no 
 the threshold, and takes no part.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
+from evaluation.common.devices import cores
 from evaluation.data.ground_truth import GroundTruthData
 from evaluation.metrics.arrays import checked_codes
 from evaluation.metrics.sampling import Representation, sample_points, sample_rounds
 
-_ROUNDS_AT_ONCE = 1024
+_ROUNDS_AT_ONCE = 256
 
 
 def compute_factor_vae(
@@ -130,13 +132,16 @@ def least_varying_dims(
         array([0, 1])
     """
     rounds = checked_codes(rounds, "rounds", "rounds, batch, d")
-    winners = np.empty(len(rounds), dtype=np.int64)
-    for start in range(0, len(rounds), _ROUNDS_AT_ONCE):
-        part = slice(start, start + _ROUNDS_AT_ONCE)
+
+    def winners(start: int) -> NDArray[np.int64]:
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            local = np.var(rounds[part], axis=1, ddof=1)
-            winners[part] = np.argmin(local[:, active] / variances[active], axis=1)
-    return winners
+            local = np.var(rounds[start : start + _ROUNDS_AT_ONCE], axis=1, ddof=1)
+            return np.argmin(local[:, active] / variances[active], axis=1)
+
+    with ThreadPoolExecutor(cores()) as threads:
+        return np.concatenate(
+            list(threads.map(winners, range(0, max(len(rounds), 1), _ROUNDS_AT_ONCE)))
+        )
 
 
 def count_votes(

@@ -28,6 +28,7 @@ OBSERVATIONS_AT_ONCE = 256
 """Most observations in one call of a representation, where they are more than numbers."""
 
 _WORDS_AT_ONCE = 1 << 20
+_WORDS_BEYOND = 1024
 
 
 def sample_points(
@@ -125,7 +126,9 @@ def draw_integers(
     filled = 0
     while filled < values.size:
         before = random_state.get_state()
-        words = _draw_words(random_state, _WORDS_AT_ONCE)
+        # At most half of the words are rejected on average, for a bound just above a power of two.
+        enough = 2 * (values.size - filled) + _WORDS_BEYOND
+        words = _draw_words(random_state, min(enough, _WORDS_AT_ONCE))
         filled, used = _fill(values.reshape(-1), filled, words, largest, masks.astype(np.uint32))
         if filled == values.size:
             random_state.set_state(before)

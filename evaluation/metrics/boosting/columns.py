@@ -9,7 +9,8 @@ SAME_VALUE = np.float32(1e-7)
 """scikit-learn does not cut between values as close as this."""
 
 _SMALLEST_CELL = 128
-_CELLS = 160  # of a column, about, where there are many samples; below 256, to number them
+_CELLS = 640
+"""Of a column, about, at most. With fewer, those of many samples are seldom ruled out."""
 
 
 class Columns(NamedTuple):
@@ -39,7 +40,7 @@ class Columns(NamedTuple):
     order: NDArray[np.uint32]
     cell_start: NDArray[np.int64]
     first_cell: NDArray[np.int64]
-    cell_of: NDArray[np.uint8]
+    cell_of: NDArray[np.uint16]
     divisible: NDArray[np.bool_]
     sample_order: NDArray[np.uint32]
     sample_start: NDArray[np.int64]
@@ -57,7 +58,7 @@ def sort_columns(codes: NDArray[np.float32], labels: NDArray[np.int64]) -> Colum
     is_first[firsts] = True
     order = sample_order[is_first[samples]].reshape(d, p)
     size = max(_SMALLEST_CELL, n // _CELLS)
-    cell_of = np.empty((p, d), dtype=np.uint8)
+    cell_of = np.empty((p, d), dtype=np.uint16)
     cell_start: list[int] = []
     sample_start: list[int] = []
     first_cell = [0]

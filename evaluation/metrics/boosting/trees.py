@@ -168,7 +168,7 @@ def _part(
     members: NDArray[np.uint32],
     spare: NDArray[np.uint32],
     node_of: NDArray[np.uint8],
-) -> int:
+) -> np.int64:
     """Moves what lies below the cut to the front, and says how many points that are."""
     below = np.uint64(0)
     for k in range(members.size):  # without a branch, as sides cannot be predicted
