@@ -74,15 +74,13 @@ class Draws:
     """What metrics will draw from a grid: it depends on their seeds, and little on the codes.
 
     Args:
-        factor_sizes: The grid.
+        grid: The factors.
         metrics: Names in `metrics.METRICS`.
         seeds: Each metric runs once with each of them.
     """
 
-    def __init__(
-        self, factor_sizes: Sequence[int], metrics: Sequence[str], seeds: Sequence[int]
-    ) -> None:
-        self.grid = IndexGrid(factor_sizes)
+    def __init__(self, grid: IndexGrid, metrics: Sequence[str], seeds: Sequence[int]) -> None:
+        self.grid = grid
         self._runs = [(METRICS[name].load_sampler(), seed) for name in metrics for seed in seeds]
 
     def prefill(self, table: CodeTable, fill: Callable[[NDArray[np.int64]], None]) -> None:

@@ -80,7 +80,7 @@ def encode(
         KitError: the representation changed since it had the hash `sha256`, breaks its contract or
             a limit, or runs less isolated than the rules allow.
     """
-    with _running(found, sha256, rules) as representation:
+    with _running(found, sha256, rules, data) as representation:
         missing, batch = representation.missing_isolation, representation.batch
         _tell_isolation(missing, rules.strict)
         order = generator_for("order", sha256, data.fingerprint).permutation(len(data))
@@ -111,7 +111,7 @@ def encode(
     if not checked[filled].all():
         generator = generator_for("again", sha256, data.fingerprint)
         sample = generator.permutation(filled[~checked[filled]])[:RECHECKED_ROWS]
-        with _running(found, sha256, rules, spent=used) as representation:
+        with _running(found, sha256, rules, data, spent=used) as representation:
             representation.form = form
             start = time.monotonic()
             changed = list(_changed(representation, data, sample, table(sample), generator))
@@ -125,7 +125,7 @@ def encode(
 
 @contextmanager
 def _running(
-    found: Found, sha256: str, rules: Rules, spent: Use | None = None
+    found: Found, sha256: str, rules: Rules, data: ImageGrid, spent: Use | None = None
 ) -> Iterator[RunningRepresentation]:
     """The representation in a fresh worker, if it still has its hash.
 
@@ -135,7 +135,7 @@ def _running(
     limits = (
         rules.limits if spent is None else rules.limits.less(spent.wall_seconds, spent.cpu_seconds)
     )
-    with RunningRepresentation(found, rules.placement, limits) as representation:
+    with RunningRepresentation(found, rules.placement, limits, data.image_format) as representation:
         if representation.sha256 != sha256:
             raise KitError(
                 "REPRESENTATION-CHANGED",

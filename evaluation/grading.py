@@ -136,7 +136,7 @@ def grade(
     if known is not None:
         console.print(f"Reused {path}, which was made from the same", markup=False)
         return known
-    draws = Draws(data.factor_sizes, rules.metrics, rules.all_seeds)
+    draws = Draws(IndexGrid.of(data), rules.metrics, rules.all_seeds)
     codes = subject.codes_of(data, draws, folder / "codes.npz")
     made = _report(subject, codes, data, rules, untrained, made_from)
     write(path, made)
@@ -151,16 +151,18 @@ def grade_untrained(found: Found, data: ImageGrid, rules: Rules, store: Path) ->
     """
     console.print(f"Grading the untrained {found.path} on {data.name}", markup=False)
     subject = open_subject(found, rules)
-    draws = Draws(data.factor_sizes, rules.metrics, rules.all_seeds)
+    draws = Draws(IndexGrid.of(data), rules.metrics, rules.all_seeds)
     codes = subject.codes_of(data, draws, store)
     evaluations = evaluate_seeds(rules, FAST, draws.grid, codes.table)
     return Untrained(evaluations, subject.sha256)
 
 
 @cache
-def _grade_noise(rules: Rules, factor_sizes: tuple[int, ...], dim: int) -> list[Evaluation]:
+def _grade_noise(
+    rules: Rules, sizes: tuple[int, ...], hidden: tuple[int, ...], dim: int
+) -> list[Evaluation]:
     """What noise scores with each seed, once for all representations of as many dims."""
-    grid = IndexGrid(factor_sizes)
+    grid = IndexGrid(sizes, hidden)
     return evaluate_seeds(rules, FAST, grid, NoiseTable(len(grid), dim, rules.seed))
 
 
@@ -172,9 +174,9 @@ def _report(
     untrained: Untrained | None,
     made_from: MadeFrom,
 ) -> Report:
-    grid, table = IndexGrid(data.factor_sizes), codes.table
+    grid, table = IndexGrid.of(data), codes.table
     evaluations = evaluate_seeds(rules, rules.implementation, grid, table)
-    baselines = {"noise": _grade_noise(rules, data.factor_sizes, table.dim)}
+    baselines = {"noise": _grade_noise(rules, grid.all_sizes, grid.hidden, table.dim)}
     if untrained is not None:
         baselines["untrained"] = untrained.evaluations
     graded = evaluations[0]

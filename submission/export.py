@@ -8,7 +8,7 @@ The file needs nothing of this kit to be loaded. With a network of your own:
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from evaluation.common.errors import KitError
 from evaluation.common.files import readable_size, sha256_of, whole_file
-from evaluation.common.images import CHANNELS_FIRST
+from evaluation.common.images import CHALLENGE
 from evaluation.common.terminal import console
 from evaluation.representation.finding import refuse_others
 from submission.canonical_torchscript import canonical
@@ -28,12 +28,19 @@ _TOLERANCE = 1e-4
 """Of the largest code; TorchScript may join operations, which rounds differently."""
 
 
-def export(module: nn.Module, path: Path) -> None:
+def export(
+    module: nn.Module, path: Path, image_shape: Sequence[int] = CHALLENGE.channels_first
+) -> None:
     """Writes `module`, images (N, 3, 64, 64) in [0, 1] to codes (N, D), and prints its SHA-256.
 
     It is written in evaluation mode: scripted if TorchScript understands its code, else traced.
     What was written is loaded again and compared with `module` at several batch sizes. The same
     module gives the same bytes everywhere, and a file that holds them already is left as it is.
+
+    Args:
+        module: The representation.
+        path: Where to write it.
+        image_shape: Channels, height and width of its images, if they are not the challenge's.
 
     Raises:
         KitError: it can be neither scripted nor traced, does not give such codes, the file
@@ -43,7 +50,7 @@ def export(module: nn.Module, path: Path) -> None:
     refuse_others(path.parent, {path.name})
     with torch.no_grad():  # or the copies of a ScriptModule's parameters remember the originals
         module = copy.deepcopy(module).cpu().eval()
-    images = _images()
+    images = _images(image_shape)
     expected = _checked_codes(_run(module, images), len(images))
     compiled = _compile(module, images)
     _refuse_pinned_devices(compiled)
@@ -59,10 +66,19 @@ def export(module: nn.Module, path: Path) -> None:
     _announce(path, expected)
 
 
-def export_function(function: Callable[[NDArray], NDArray], path: Path) -> None:
+def export_function(
+    function: Callable[[NDArray], NDArray],
+    path: Path,
+    image_shape: Sequence[int] = CHALLENGE.channels_first,
+) -> None:
     """Writes a function, images (N, 3, 64, 64) in [0, 1] to codes (N, D), as NumPy arrays.
 
     A function of the script that runs is stored whole, one of an imported module by its name.
+
+    Args:
+        function: The representation.
+        path: Where to write it.
+        image_shape: Channels, height and width of its images, if they are not the challenge's.
 
     Raises:
         KitError: it cannot be stored, does not give such codes, the file computes something
@@ -71,7 +87,7 @@ def export_function(function: Callable[[NDArray], NDArray], path: Path) -> None:
     import dill
 
     refuse_others(path.parent, {path.name})
-    images = _images()
+    images = _images(image_shape)
     expected = _checked_codes(torch.as_tensor(function(images.numpy())), len(images))
     with whole_file(path) as temporary:
         try:
@@ -87,8 +103,8 @@ def export_function(function: Callable[[NDArray], NDArray], path: Path) -> None:
     _announce(path, expected)
 
 
-def _images() -> Tensor:
-    shape = (max(_BATCH_SIZES), *CHANNELS_FIRST)
+def _images(image_shape: Sequence[int]) -> Tensor:
+    shape = (max(_BATCH_SIZES), *image_shape)
     return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 

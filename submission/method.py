@@ -3,6 +3,7 @@
 The extractor has its weights and the transform its whitening; the VAE's weights are fresh.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +15,11 @@ from torch import nn
 
 from evaluation.common.devices import Placement
 from evaluation.common.environment import dataset_name
-from evaluation.common.images import CHANNELS_FIRST
 from evaluation.data import open_dataset
 from evaluation.data.ground_truth import ImageGrid
 from submission.features.aggregation import Extractor, FeatureTransform, IdentityTransform
 from submission.features.backbones import output_shape
-from submission.features.extraction import origin, select_images
+from submission.features.extraction import origin, require_colour, select_images
 from submission.features.extractors import get_feature_extractor
 from submission.features.inference import extraction_placement
 from submission.features.whitening import fit_whitening
@@ -55,8 +55,13 @@ class Method:
     made_from: dict[str, str]
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        return self.dataset.image_format.channels_first
+
+    @property
     def feature_shape(self) -> tuple[int, ...]:
-        return feature_shape(self.extractor, self.transform)
+        return feature_shape(self.extractor, self.transform, self.image_shape)
 
 
 def prepare(features_dir: Path, placement: Placement, tuned: bool = True) -> Method:
@@ -76,6 +81,7 @@ def prepare(features_dir: Path, placement: Placement, tuned: bool = True) -> Met
     main = Main()
     cached_in = features_dir if main.cache_features_on_disk else None
     dataset = open_dataset(dataset_name())
+    require_colour(dataset)
     indices = select_images(len(dataset), main.dataset_size, main.sequential_dataset, main.seed)
     torch.manual_seed(main.seed)
     extractor = get_feature_extractor(tuned=tuned)
@@ -91,7 +97,7 @@ def prepare(features_dir: Path, placement: Placement, tuned: bool = True) -> Met
             placement=extracting,
         )
     training = VAETraining()
-    shape = feature_shape(extractor, transform)
+    shape = feature_shape(extractor, transform, dataset.image_format.channels_first)
     vae = training.build(shape)
     fitting = fitting_placement(vae, shape, training.latent_dims, main.vae_batch_size, placement)
     made_from = {
@@ -124,13 +130,15 @@ def _config_used() -> str:
     return "\n".join(line for line in lines if not line.startswith(others))
 
 
-def feature_shape(extractor: Extractor, transform: FeatureTransform) -> tuple[int, ...]:
+def feature_shape(
+    extractor: Extractor, transform: FeatureTransform, image_shape: Sequence[int]
+) -> tuple[int, ...]:
     """Shape of one image's features as the VAE sees them: maps stay maps without a transform."""
     if isinstance(transform, IdentityTransform):
-        return output_shape(extractor, CHANNELS_FIRST)
-    return output_shape(nn.Sequential(extractor, transform), CHANNELS_FIRST)
+        return output_shape(extractor, image_shape)
+    return output_shape(nn.Sequential(extractor, transform), image_shape)
 
 
 def representation(extractor: Extractor, transform: FeatureTransform, vae: VAE) -> nn.Module:
-    """Images (N, 3, 64, 64) in [0, 1] to codes (N, D)."""
+    """Images (N, 3, height, width) in [0, 1] to codes (N, D)."""
     return nn.Sequential(extractor, transform, get_representation_extractor(vae))

@@ -76,7 +76,7 @@ def export_untrained(experiment: str, placement: Placement, *, features_dir: Pat
     """
     method = prepare(features_dir, placement, tuned=False)
     path = output_path() / experiment / "representation-untrained" / "pytorch_model.pt"
-    export(representation(method.extractor, method.transform, method.vae), path)
+    export(representation(method.extractor, method.transform, method.vae), path, method.image_shape)
 
 
 def _export_checkpoint(method: Method, folder: Path) -> None:
@@ -91,7 +91,7 @@ def _export_checkpoint(method: Method, folder: Path) -> None:
     vae = method.training.build(method.feature_shape)
     vae.load_state_dict(state["vae"])
     path = folder / "representation" / "pytorch_model.pt"
-    export(representation(method.extractor, method.transform, vae), path)
+    export(representation(method.extractor, method.transform, vae), path, method.image_shape)
 
 
 def _report(done: float) -> None:

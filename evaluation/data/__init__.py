@@ -1,54 +1,29 @@
-"""The datasets by name. Importing this loads none of them.
+"""The datasets by name: the field's, and a simulated MPI3D that the kit renders itself.
 
-They are MPI3D as published, and a simulated one that the kit renders itself.
+Each is described and opened by a module of `sets`; importing this opens none of them.
 """
 
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 from evaluation.common.environment import data_root
 from evaluation.common.errors import KitError
+from evaluation.data import simulated
+from evaluation.data.dataset import Dataset
 from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.sets import cars3d, dsprites, mpi3d, nvidia, shapes3d, smallnorb
 
-
-@dataclass(frozen=True)
-class Dataset:
-    """Where a dataset is found.
-
-    Args:
-        name: Its name, and that of its folder.
-        function: `module.function` within `evaluation.data`. Called with the name and the folder of
-            one folder a dataset, it gives the `ImageGrid`.
-        rendered: Whether the kit makes the images, where they are not there.
-    """
-
-    name: str
-    function: str
-    rendered: bool = False
-
-    def open(self, root: Path) -> ImageGrid:
-        """The dataset, opened."""
-        module, function = self.function.rsplit(".", 1)
-        opened: ImageGrid = getattr(import_module(f"{__name__}.{module}"), function)(
-            self.name, root
-        )
-        return opened
-
-
-_ALL = (
-    *(
-        Dataset(f"mpi3d_{domain}", "mpi3d.open_published")
-        for domain in ("toy", "realistic", "real", "real_complex")
-    ),
-    *(
-        Dataset(f"mpi3d_sim_{look}{layout}", "simulated.open_simulated", rendered=True)
-        for layout in ("", "_4x4", "_mini")
-        for look in ("toy", "realistic", "real")
-    ),
-)
-
-DATASETS = {dataset.name: dataset for dataset in _ALL}
+DATASETS: dict[str, Dataset] = {
+    dataset.name: dataset
+    for dataset in (
+        *mpi3d.DATASETS,
+        *dsprites.DATASETS,
+        *shapes3d.DATASETS,
+        *cars3d.DATASETS,
+        *smallnorb.DATASETS,
+        *nvidia.DATASETS,
+        *simulated.DATASETS,
+    )
+}
 
 
 def open_dataset(name: str, root: Path | None = None) -> ImageGrid:
@@ -65,7 +40,7 @@ def open_dataset(name: str, root: Path | None = None) -> ImageGrid:
     root = root or data_root()
     if root.exists() and not root.is_dir():
         raise KitError("DATA-ROOT", f"{root} is not a folder", "Name the folder of the datasets")
-    return dataset.open(root)
+    return dataset.open(name, root)
 
 
 def find_dataset(name: str) -> Dataset:

@@ -1,27 +1,39 @@
-"""Renders the simulated MPI3D, finds damage, and shows what a dataset looks like."""
+"""The field's datasets: lists, downloads, describes, verifies, converts, renders, shows them."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evaluation.common.environment import data_root
-from evaluation.common.errors import BAD_INPUT, KitError, run_command
+from evaluation.common.errors import BAD_INPUT, KitError, require, run_command
 from evaluation.common.files import whole_file
 from evaluation.common.terminal import console
 from evaluation.data import DATASETS, find_dataset, open_dataset
-from evaluation.data.blocks import StoredImages
-
-_COLUMNS = 10
+from evaluation.data.storage.blocks import StoredImages
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     root: Path = arguments.data_root or data_root()
-    if arguments.verb == "render":
-        _render(arguments.names, root, arguments.npz)
+    if arguments.verb == "list":
+        from evaluation.data.describing import print_table
+
+        print_table(root)
+    elif arguments.verb == "info":
+        from evaluation.data.describing import print_page
+
+        print_page(arguments.name, root)
+    elif arguments.verb == "download":
+        return _each(arguments.names, lambda name: _download(name, root, arguments.revision))
     elif arguments.verb == "verify":
-        return _verify(arguments.names, root)
+        from evaluation.data.storage.verifying import verify
+
+        return _each(arguments.names, lambda name: verify(name, root))
+    elif arguments.verb == "convert":
+        _convert(arguments.name, root)
+    elif arguments.verb == "render":
+        _render(arguments.names, root, arguments.npz)
     else:
         _draw(arguments.name, root, arguments.output)
     return 0
@@ -38,6 +50,39 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of one folder a dataset (default: $DISENTANGLEMENT_LIB_DATA, else"
         " scratch/dataset)",
     )
+    verbs.add_parser("list", parents=[common], help="all datasets in a table")
+    download = verbs.add_parser(
+        "download",
+        parents=[common],
+        help="fetch datasets from where they are published",
+        description="Fetches what is missing, compares it with its digest, and unpacks it. A"
+        " download that was cut off goes on where it was. Where no program can fetch a set, it"
+        " says where to get it and where to put it.",
+    )
+    download.add_argument("names", nargs="+", metavar="NAME")
+    download.add_argument(
+        "--revision", metavar="COMMIT", help="commit of the Hub's repository (default: its newest)"
+    )
+    verify = verbs.add_parser(
+        "verify",
+        parents=[common],
+        help="compare datasets with their digests",
+        description="Reads all images, and says which are not what they were when they were"
+        " rendered or first read. Status 2 if any is not. Nothing is changed.",
+    )
+    verify.add_argument("names", nargs="+", metavar="NAME")
+    info = verbs.add_parser(
+        "info",
+        parents=[common],
+        help="all that is known of a dataset, and of its files here",
+    )
+    info.add_argument("name", metavar="NAME")
+    convert = verbs.add_parser(
+        "convert",
+        parents=[common],
+        help="write a dataset in the format that disentanglement_lib reads",
+    )
+    convert.add_argument("name", metavar="NAME")
     render = verbs.add_parser(
         "render",
         parents=[common],
@@ -51,24 +96,50 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument(
         "--npz", action="store_true", help="also write NAME.npz, the format MPI3D is published in"
     )
-    verify = verbs.add_parser(
-        "verify",
-        parents=[common],
-        help="compare datasets with their digests",
-        description="Reads all images, and says which are not what they were when they were"
-        " rendered or first read. Status 2 if any is not. Nothing is changed.",
-    )
-    verify.add_argument("names", nargs="+", metavar="NAME")
     sheet = verbs.add_parser(
-        "sheet", parents=[common], help="draw each factor of a dataset walked by itself"
+        "sheet",
+        parents=[common],
+        help="draw random images of a dataset, and each factor walked by itself",
     )
     sheet.add_argument("name", metavar="NAME")
     sheet.add_argument("--output", type=Path, required=True, metavar="PNG")
     return parser
 
 
+def _each(names: Sequence[str], do: Callable[[str], None]) -> int:
+    """Does it for every dataset; a refusal of one is printed, and leaves the others alone."""
+    for name in names:
+        find_dataset(name)
+    status = 0
+    for name in names:
+        try:
+            do(name)
+        except KitError as refusal:
+            print(refusal, file=sys.stderr)
+            status = BAD_INPUT
+    return status
+
+
+def _download(name: str, root: Path, revision: str | None) -> None:
+    from evaluation.data.download.fetching import download
+
+    download(find_dataset(name), root, revision)
+
+
+def _convert(name: str, root: Path) -> None:
+    dataset = find_dataset(name)
+    if dataset.convert is None:
+        can_be = ", ".join(each.name for each in DATASETS.values() if each.convert)
+        raise KitError(
+            "DATA-NAME",
+            f"disentanglement_lib reads {name} as it is published, or not at all",
+            f"Nothing is to be done; {can_be} can be converted",
+        )
+    console.print(f"Wrote {dataset.convert(name, root)}", markup=False)
+
+
 def _render(names: Sequence[str], root: Path, npz: bool) -> None:
-    from evaluation.data.mpi3d import write_npz
+    from evaluation.data.sets.mpi3d import write_npz
 
     can_be = [name for name, dataset in DATASETS.items() if dataset.rendered]
     for name in names:
@@ -87,30 +158,16 @@ def _render(names: Sequence[str], root: Path, npz: bool) -> None:
             console.print(f"Wrote {write_npz(name, root, dataset.images)}")
 
 
-def _verify(names: Sequence[str], root: Path) -> int:
-    from evaluation.data.verifying import verify
-
-    for name in names:
-        find_dataset(name)
-    status = 0
-    for name in names:
-        try:
-            verify(name, root)
-        except KitError as damage:
-            print(damage, file=sys.stderr)
-            status = BAD_INPUT
-    return status
-
-
 def _draw(name: str, root: Path, output: Path) -> None:
+    require("PIL")
     from PIL import Image
 
     from evaluation.data.sheet import contact_sheet
 
-    sheet = Image.fromarray(contact_sheet(open_dataset(name, root), _COLUMNS))
+    sheet = Image.fromarray(contact_sheet(open_dataset(name, root)))
     with whole_file(output) as temporary:
         sheet.save(temporary)
-    console.print(f"Wrote {output}")
+    console.print(f"Wrote {output}", markup=False)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from evaluation.data.blocks import StoredImages
+from evaluation.common.images import ImageFormat, as_floats
+from evaluation.data.storage.blocks import StoredImages
 
 
 class GroundTruthData(Protocol):
@@ -40,14 +41,28 @@ class FactorGrid:
     """Every combination of the factors' values, numbered row-major (the last factor fastest).
 
     Subclasses say what the observation of a number is. The draws follow disentanglement_lib's
-    `SplitDiscreteStateSpace`: one `randint` a factor, in order, and none for observations.
+    `SplitDiscreteStateSpace`: one `randint` a factor, in order, and for observations none but
+    those of the factors that are hidden.
+
+    Args:
+        sizes: Number of values of each factor.
+        hidden: Positions of the factors that are no factors for a metric, since they are drawn
+            anew with each observation (SmallNORB's instance, say).
     """
 
-    def __init__(self, factor_sizes: Sequence[int]) -> None:
-        self.factor_sizes = tuple(int(size) for size in factor_sizes)
+    def __init__(self, sizes: Sequence[int], hidden: Sequence[int] = ()) -> None:
+        self.all_sizes = tuple(int(size) for size in sizes)
+        self.hidden = tuple(hidden)
+        self._shown = [place for place in range(len(self.all_sizes)) if place not in self.hidden]
+        self.factor_sizes = tuple(self.all_sizes[place] for place in self._shown)
 
     def __len__(self) -> int:
-        return int(np.prod(self.factor_sizes))
+        return int(np.prod(self.all_sizes))
+
+    @property
+    def draws(self) -> bool:
+        """Whether an observation of given factors is drawn."""
+        return bool(self.hidden)
 
     @property
     def num_factors(self) -> int:
@@ -62,16 +77,18 @@ class FactorGrid:
         raise NotImplementedError
 
     def indices_of(self, factors: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Numbers (n,) of the factor rows (n, num_factors).
+        """Numbers (n,) of the factor rows (n, num_factors), with the first of each hidden value.
 
         Raises:
             ValueError: a value lies outside its factor.
         """
-        return np.ravel_multi_index(tuple(np.asarray(factors).T), self.factor_sizes)
+        rows = np.asarray(factors)
+        return self._numbers_of(rows, np.zeros((len(rows), len(self.hidden)), np.int64))
 
     def factors_of(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Factor rows (n, num_factors) of the numbers (n,)."""
-        return np.stack(np.unravel_index(indices, self.factor_sizes), axis=-1).astype(np.int64)
+        values = np.unravel_index(indices, self.all_sizes)
+        return np.stack([values[place] for place in self._shown], axis=-1).astype(np.int64)
 
     def observations_at(self, indices: NDArray[np.int64]) -> NDArray:
         """Observations (n, *observation_shape) of the numbers (n,)."""
@@ -84,11 +101,24 @@ class FactorGrid:
         return factors
 
     def sample_observations_from_factors(
-        self,
-        factors: NDArray[np.int64],
-        random_state: RandomState,  # noqa: ARG002 - the field's signature; nothing is drawn
+        self, factors: NDArray[np.int64], random_state: RandomState
     ) -> NDArray:
-        return self.observations_at(self.indices_of(factors))
+        return self.observations_at(self.sample_numbers(factors, random_state))
+
+    def sample_numbers(
+        self, factors: NDArray[np.int64], random_state: RandomState
+    ) -> NDArray[np.int64]:
+        """Numbers (n,) of the factor rows (n, num_factors), the hidden values drawn."""
+        rows = np.asarray(factors)
+        drawn = np.empty((len(rows), len(self.hidden)), np.int64)
+        for column, place in enumerate(self.hidden):
+            drawn[:, column] = random_state.randint(self.all_sizes[place], size=len(rows))
+        return self._numbers_of(rows, drawn)
+
+    def _numbers_of(self, shown: NDArray[np.int64], hidden: NDArray[np.int64]) -> NDArray[np.int64]:
+        values = [*shown.T, *hidden.T]
+        in_order = np.argsort([*self._shown, *self.hidden])
+        return np.ravel_multi_index([values[place] for place in in_order], self.all_sizes)
 
     def sample(self, num: int, random_state: RandomState) -> tuple[NDArray[np.int64], NDArray]:
         factors = self.sample_factors(num, random_state)
@@ -121,6 +151,11 @@ class IndexGrid(FactorGrid):
         array([1, 3])
     """
 
+    @classmethod
+    def of(cls, grid: FactorGrid) -> "IndexGrid":
+        """The same factors, with numbers for observations."""
+        return cls(grid.all_sizes, grid.hidden)
+
     @property
     def observation_shape(self) -> list[int]:
         return []
@@ -134,10 +169,15 @@ class ImageGrid(FactorGrid):
 
     Args:
         name: Name of the dataset.
-        images: uint8 (N, 64, 64, 3), usually in a file, in the order of the grid.
-        factor_sizes: Number of values of each factor; their product is N.
-        factor_names: One name a factor.
+        images: (N, height, width, channels), uint8 or float32 (see `images.ImageFormat`), usually
+            in a file, in the order of the grid.
+        sizes: Number of values of each factor; their product is N.
+        factor_names: One name a factor that is not hidden.
         fingerprint: Hexadecimal digest that changes when the images do; caches are keyed by it.
+        hidden: Positions of factors that are drawn anew with each observation.
+        value_names: For each factor that is not hidden the names of its values; their numbers
+            where None.
+        notes: What is to be known of the files that it was read from, a sentence each.
 
     Example:
         >>> images = np.full((6, 64, 64, 3), 255, np.uint8)
@@ -153,25 +193,38 @@ class ImageGrid(FactorGrid):
     def __init__(
         self,
         name: str,
-        images: NDArray[np.uint8] | StoredImages,
-        factor_sizes: Sequence[int],
+        images: NDArray | StoredImages,
+        sizes: Sequence[int],
         factor_names: Sequence[str],
         fingerprint: str,
+        *,
+        hidden: Sequence[int] = (),
+        value_names: Sequence[Sequence[str]] | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
-        super().__init__(factor_sizes)
+        super().__init__(sizes, hidden)
         self.name = name
         self.images = images
         self.factor_names = tuple(factor_names)
         self.fingerprint = fingerprint
+        numbers = [[str(value) for value in range(size)] for size in self.factor_sizes]
+        self.value_names = [list(names) for names in value_names or numbers]
+        self.notes = tuple(notes)
+
+    @property
+    def image_format(self) -> ImageFormat:
+        return ImageFormat.of(self.images)
 
     @property
     def observation_shape(self) -> list[int]:
-        return list(self.images.shape[1:])
+        return list(self.image_format.shape)
 
     def observations_at(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Images (n, 64, 64, 3) as float32 in [0, 1]."""
-        return self.images_at(indices).astype(np.float32) / np.float32(255)
+        """Images (n, height, width, channels) as a representation takes them: float32."""
+        if isinstance(self.images, StoredImages):
+            return self.images.floats(indices)
+        return as_floats(self.images_at(indices))
 
-    def images_at(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Images (n, 64, 64, 3) as they are stored, with values from 0 to 255."""
+    def images_at(self, indices: NDArray[np.int64]) -> NDArray:
+        """Images (n, height, width, channels) as they are stored."""
         return self.images[indices]

@@ -1,24 +1,91 @@
-"""A contact sheet: each factor of a dataset walked by itself."""
+"""A contact sheet: random images, and each factor walked by itself, with names and values."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.random import RandomState
 from numpy.typing import NDArray
 
+from evaluation.common.images import as_floats
 from evaluation.data.ground_truth import ImageGrid
 
+_COLUMNS = 10
+_RANDOM_ROWS = 2
+_SIDE = 96
+"""Pixels that the longer side of an image takes at least, so that values are legible below it."""
+_GAP = 6
+_LABEL = 16
+_MARGIN = 150
+_BACKGROUND, _INK, _FAINT = (250, 250, 250), (20, 20, 20), (110, 110, 110)
 
-def contact_sheet(dataset: ImageGrid, columns: int) -> NDArray[np.uint8]:
-    """Rows of images (num_factors * 64, columns * 64, 3), one a factor, in the dataset's order.
 
-    A row walks its factor from the first value to the last, evenly where there are more than
-    `columns` and leaving the rest of the row black where there are fewer; the other factors keep
-    the value at three fifths of their range, where the object is large and the arm not in line.
+def contact_sheet(dataset: ImageGrid) -> NDArray[np.uint8]:
+    """An RGB picture (height, width, 3).
+
+    First rows of images drawn at random, then a row for each factor: from its first value to its
+    last, at even distances where there are more than fit, while the other factors keep the value
+    at three fifths of their range.
     """
-    height, width, channels = dataset.observation_shape
-    sheet = np.zeros((dataset.num_factors, height, columns, width, channels), np.uint8)
-    for row, size in enumerate(dataset.factor_sizes):
-        shown = min(size, columns)
-        factors = np.tile(np.array(dataset.factor_sizes) * 3 // 5, (shown, 1))
-        factors[:, row] = np.linspace(0, size - 1, shown).round()
-        images = dataset.images_at(dataset.indices_of(factors))
-        sheet[row, :, :shown] = images.transpose(1, 0, 2, 3)
-    return sheet.reshape(dataset.num_factors * height, columns * width, channels)
+    from PIL import Image, ImageDraw, ImageFont
+
+    height, width, _ = dataset.observation_shape
+    scale = max(1, -(-_SIDE // max(height, width)))
+    cell_width, cell_height = scale * width + _GAP, scale * height + _GAP + _LABEL
+    rows = [_random_row(dataset, row) for row in range(_RANDOM_ROWS)]
+    rows += [_walk(dataset, factor) for factor in range(dataset.num_factors)]
+    sheet = Image.new(
+        "RGB",
+        (_MARGIN + _COLUMNS * cell_width, len(rows) * cell_height + _LABEL + 2 * _GAP),
+        _BACKGROUND,
+    )
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    sizes = " x ".join(map(str, dataset.factor_sizes))
+    draw.text((_GAP, _GAP), f"{dataset.name}: {len(dataset):,} images, {sizes}", _INK, font)
+    for row, (title, detail, indices, labels) in enumerate(rows):
+        top = _LABEL + 2 * _GAP + row * cell_height
+        draw.text((_GAP, top + 2), title, _INK, font)
+        draw.text((_GAP, top + 2 + _LABEL), detail, _FAINT, font)
+        for column, picture in enumerate(_pictures(dataset, indices)):
+            left = _MARGIN + column * cell_width
+            large = Image.fromarray(picture).resize(
+                (scale * width, scale * height), Image.Resampling.NEAREST
+            )
+            sheet.paste(large, (left, top))
+            text = _fitting(labels[column], draw, font, cell_width - _GAP)
+            draw.text((left, top + scale * height + 1), text, _FAINT, font)
+    return np.asarray(sheet)
+
+
+def _random_row(dataset: ImageGrid, row: int) -> tuple[str, str, NDArray[np.int64], Sequence[str]]:
+    indices = RandomState(row).randint(len(dataset), size=_COLUMNS)
+    return "random", "image number below", indices, [str(index) for index in indices]
+
+
+def _walk(dataset: ImageGrid, factor: int) -> tuple[str, str, NDArray[np.int64], Sequence[str]]:
+    size = dataset.factor_sizes[factor]
+    values = np.linspace(0, size - 1, min(size, _COLUMNS)).round().astype(int)
+    factors = np.tile(np.array(dataset.factor_sizes) * 3 // 5, (len(values), 1))
+    factors[:, factor] = values
+    names = dataset.value_names[factor]
+    labels = [names[value] for value in values]
+    plural = "" if size == 1 else "s"
+    return (
+        dataset.factor_names[factor],
+        f"{size} value{plural}",
+        dataset.indices_of(factors),
+        labels,
+    )
+
+
+def _pictures(dataset: ImageGrid, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Images (n, height, width, 3) of 0 to 255; grey ones get three channels, a fourth is left."""
+    images = as_floats(dataset.images_at(indices)).clip(0, 1)
+    pictures = (images * 255).round().astype(np.uint8)
+    return np.repeat(pictures, 3, axis=-1) if pictures.shape[-1] < 3 else pictures[..., :3]
+
+
+def _fitting(text: str, draw: Any, font: Any, width: int) -> str:
+    while text and draw.textlength(text, font) > width:
+        text = text[:-2] + "…"
+    return text

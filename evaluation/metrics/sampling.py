@@ -1,7 +1,8 @@
 """What a metric draws, in disentanglement_lib's order, and the codes of what it drew.
 
-A `FactorGrid` promises that its observations draw nothing. So all its factors are drawn first, with
-no Python call for each batch. Any other dataset is called batch by batch in the reference's order.
+A `FactorGrid` says whether its observations are drawn. Where not, all its factors are drawn first,
+with no Python call for each batch. Any other dataset is called batch by batch in the reference's
+order.
 
 A metric's `batch_size` says how factors are drawn, and not how many observations the representation
 is given: on an `IndexGrid` all at once, on any other dataset up to `OBSERVATIONS_AT_ONCE`.
@@ -39,7 +40,7 @@ def sample_points(
 ) -> tuple[NDArray, NDArray[np.int64]]:
     """Codes (num_train, d) and factors (num_train, k), as drawn in batches of `batch_size`."""
     whole, rest = divmod(num_train, batch_size)
-    if isinstance(data, FactorGrid):
+    if isinstance(data, FactorGrid) and not data.draws:
         drawn = [
             _draw_factors(data, rounds, size, random_state)
             for rounds, size in ((whole, batch_size), (1, rest))
@@ -88,7 +89,7 @@ def sample_rounds(
     """
     rounds, groups, batch = shape
     k = data.num_factors
-    if isinstance(data, FactorGrid):
+    if isinstance(data, FactorGrid) and not data.draws:
         bounds, counts = [k, *data.factor_sizes * groups], [1] + [batch] * (k * groups)
         drawn = draw_integers(random_state, bounds, counts, rounds)
         held = drawn[:, 0]

@@ -50,9 +50,7 @@ def differing_rows(codes: NDArray, other: NDArray, precision: str = "float32") -
     return np.flatnonzero((np.abs(codes - other) > allowed).any(axis=1))
 
 
-def violations(
-    representation: RunningRepresentation, images: NDArray[np.uint8]
-) -> Iterator[KitError]:
+def violations(representation: RunningRepresentation, images: NDArray) -> Iterator[KitError]:
     """What the representation does wrong on PROBE_IMAGES different images, one after another.
 
     Raises:
@@ -86,7 +84,7 @@ def changes(
     representation: RunningRepresentation,
     codes: NDArray,
     again: NDArray,
-    image_of: Callable[[int], NDArray[np.uint8]],
+    image_of: Callable[[int], NDArray],
 ) -> Iterator[KitError]:
     """Whether a fresh worker gave images other codes (n, dims) than they had `again`.
 
@@ -116,7 +114,7 @@ def _comes_back(
     representation: RunningRepresentation,
     codes: NDArray,
     row: int,
-    image: NDArray[np.uint8],
+    image: NDArray,
 ) -> bool:
     """Whether the image has the codes of `row` at some place in a batch."""
     tried = representation.encode(np.repeat(image[np.newaxis], representation.batch, axis=0))

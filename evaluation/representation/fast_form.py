@@ -4,7 +4,6 @@ A processor may get a form wrong and say nothing (docs/known-issues.md), so each
 the form that was handed in, once, on images of the dataset.
 """
 
-import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError
@@ -14,11 +13,11 @@ from evaluation.representation.loading import BF16, OPTIMISED, PLAIN
 from evaluation.representation.running import RunningRepresentation
 
 
-def use_fastest_form(representation: RunningRepresentation, images: NDArray[np.uint8]) -> None:
+def use_fastest_form(representation: RunningRepresentation, images: NDArray) -> None:
     """Sets the form in which the representation runs; a line says if a faster one is left out.
 
     Args:
-        images: At most `representation.batch` of them, (n, 64, 64, 3).
+        images: At most `representation.batch` of them, (n, height, width, channels).
 
     Raises:
         KitError: as `RunningRepresentation.encode`, of the form that was handed in.
@@ -41,7 +40,7 @@ _NAMES = {BF16: "form in bf16", OPTIMISED: "form for fast inference"}
 
 
 def _fault_of(
-    form: str, representation: RunningRepresentation, images: NDArray[np.uint8], codes: NDArray
+    form: str, representation: RunningRepresentation, images: NDArray, codes: NDArray
 ) -> str | None:
     """Why the form cannot be used; if it can, it is set."""
     if form not in representation.forms:

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.common.images import as_floats
 from evaluation.representation.refusals import RefusalError
 
-Encode = Callable[[NDArray[np.uint8]], NDArray]
-"""Maps images (n, height, width, 3) to whatever the representation makes of them."""
+Encode = Callable[[NDArray], NDArray]
+"""Maps images (n, height, width, channels) to whatever the representation makes of them."""
 
 PLAIN = "plain"
 """The representation as it was handed in, called as the challenge's kit calls it."""
@@ -54,10 +55,13 @@ def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Enco
         ) from None
     torchscript_checks.refuse_files(module)
 
-    def encode(run: Any, images: NDArray[np.uint8], memory_format: torch.memory_format) -> NDArray:
+    def encode(run: Any, images: NDArray, memory_format: torch.memory_format) -> NDArray:
         # NHWC bytes seen as NCHW are in channels-last order already.
         batch = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
-        batch = batch.to(torch.float32, memory_format=memory_format).div_(255)
+        # A copy in any case: what is handed in may change its input in place.
+        batch = batch.to(torch.float32, memory_format=memory_format, copy=True)
+        if images.dtype == np.uint8:
+            batch.div_(255)
         with torch.inference_mode():
             codes = run(batch)
         torchscript_checks.refuse_other_than_dense(codes)
@@ -77,7 +81,7 @@ def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Enco
         except RuntimeError:
             return
 
-        def encode_fast(images: NDArray[np.uint8]) -> NDArray:
+        def encode_fast(images: NDArray) -> NDArray:
             # Autocast leaves packed convolutions alone, and does the rest.
             in_bf16 = dtype == torch.bfloat16
             with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=in_bf16):
@@ -95,7 +99,7 @@ def _halving_when_full(encode: Encode) -> Encode:
     """`encode` by halves of the batch where a GPU's memory does not take the whole."""
     import torch
 
-    def encode_in_parts(images: NDArray[np.uint8]) -> NDArray:
+    def encode_in_parts(images: NDArray) -> NDArray:
         try:
             return encode(images)
         except torch.OutOfMemoryError:
@@ -121,9 +125,8 @@ def _load_dill(path: Path, device: str, precision: str) -> dict[str, Encode]:  #
         problem = f"holds a {type(function).__name__}, which cannot be called"
         raise RefusalError("REPRESENTATION-LOAD", problem)
 
-    def encode(images: NDArray[np.uint8]) -> NDArray:
-        batch = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
-        return np.asarray(function(batch / np.float32(255)))
+    def encode(images: NDArray) -> NDArray:
+        return np.asarray(function(as_floats(np.array(images.transpose(0, 3, 1, 2), order="C"))))
 
     return {PLAIN: encode}
 
@@ -150,8 +153,8 @@ def _load_saved_model(path: Path, device: str, precision: str) -> dict[str, Enco
         raise RefusalError("REPRESENTATION-SIGNATURE", f"has outputs {outputs}, and no 'default'")
     output = "default" if "default" in outputs else outputs[0]
 
-    def encode(images: NDArray[np.uint8]) -> NDArray:
-        batch = tf.constant(images.astype(np.float32) / np.float32(255))
+    def encode(images: NDArray) -> NDArray:
+        batch = tf.constant(as_floats(images))
         # `model` stays in this closure: TensorFlow frees a signature's variables with its model.
         return (model, function(**{INPUT: batch})[output])[1].numpy()
 

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evaluation.common.devices import Placement
+from evaluation.common.images import ImageFormat
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class Order:
         shown: What the user calls the representation, for errors.
         placement: Where it is to run, and in what precision.
         batch: Most images a request.
+        images: Their format.
     """
 
     path: Path
@@ -25,8 +28,9 @@ class Order:
     shown: str
     placement: Placement
     batch: int
+    images: ImageFormat
 
-    def instructions(self) -> dict[str, str]:
+    def instructions(self) -> dict[str, Any]:
         """The part of it that the worker itself needs, as JSON takes it."""
         return {
             "path": str(self.path),
@@ -34,4 +38,5 @@ class Order:
             "work": str(self.work),
             "device": self.placement.device,
             "precision": self.placement.precision,
+            "format": self.images,
         }

@@ -1,11 +1,14 @@
-"""The refusals that a worker, or the watch over it, may end in, and what to do about each."""
+"""The refusals that a worker, or the watch over it, may end in, and what to do about each.
+
+The supervisor writes the shape of the dataset's images between the braces.
+"""
 
 REMEDIES = {
     "REPRESENTATION-LOAD": "Export it anew and load it once yourself before handing it in",
     "REPRESENTATION-MODULE": "Install that module here, or pickle its code by value",
     "REPRESENTATION-SIGNATURE": "Save it with a signature 'representation' of one input 'images'",
-    "REPRESENTATION-RAISES": "It must take float images (n, 3, 64, 64) in [0, 1] (TensorFlow: "
-    "(n, 64, 64, 3)) for any n",
+    "REPRESENTATION-RAISES": "It must take float images (n, {channels_first}) in [0, 1] "
+    "(TensorFlow: (n, {channels_last})) for any n",
     "REPRESENTATION-FORBIDDEN": "Keep all that it needs in its own file: a representation can read "
     "no other, may not write outside its temporary folder, and may not open sockets, hold shared "
     "memory or look into other processes",

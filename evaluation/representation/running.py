@@ -3,11 +3,11 @@
 from contextlib import ExitStack
 from types import TracebackType
 
-import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.devices import Placement, Precision
 from evaluation.common.errors import KitError, require
+from evaluation.common.images import CHALLENGE, ImageFormat
 from evaluation.representation.finding import Found
 from evaluation.representation.finite import first_nonfinite_row
 from evaluation.representation.limits import ENCODING_BATCH, Limits
@@ -34,6 +34,7 @@ class RunningRepresentation:
         found: Where it is.
         placement: Where; bf16 is for the fast form of TorchScript.
         limits: What it may use.
+        images: The format of the images that it will be given.
     """
 
     def __init__(
@@ -41,10 +42,12 @@ class RunningRepresentation:
         found: Found,
         placement: Placement = CPU,
         limits: Limits | None = None,
+        images: ImageFormat = CHALLENGE,
     ) -> None:
         self.found = found
         self.placement = placement
         self.limits = limits or Limits()
+        self.images = images
         self.form = PLAIN
         self.dim: int | None = None
         self.batch = ENCODING_BATCH[placement.kind]
@@ -66,6 +69,7 @@ class RunningRepresentation:
                         shown=str(self.found.path),
                         placement=self.placement,
                         batch=self.batch,
+                        images=self.images,
                     ),
                     self.limits,
                 )
@@ -101,8 +105,8 @@ class RunningRepresentation:
         """The most that it used so far, as its worker was watched."""
         return self._worker.used
 
-    def encode(self, images: NDArray[np.uint8]) -> NDArray:
-        """Codes (n, dims) of at most `batch` images (n, 64, 64, 3).
+    def encode(self, images: NDArray) -> NDArray:
+        """Codes (n, dims) of at most `batch` images (n, height, width, channels) of its format.
 
         Raises:
             KitError: it failed, broke a limit, or returned something else than finite codes; it is

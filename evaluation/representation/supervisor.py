@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from evaluation.common import environment
 from evaluation.common.errors import KitError
 from evaluation.common.escaping import visible
-from evaluation.common.images import IMAGE_SHAPE
 from evaluation.representation.limits import Limits
 from evaluation.representation.loading import PLAIN
 from evaluation.representation.order import Order
@@ -57,9 +56,10 @@ class Worker:
         self.forms: list[str] = []
 
     def __enter__(self) -> "Worker":
-        memory = sealed_memory("images", self._order.batch * int(np.prod(IMAGE_SHAPE)))
+        memory = sealed_memory("images", self._order.batch * self._order.images.nbytes)
         self._mapped = mmap.mmap(memory, 0)
-        self.pixels = np.frombuffer(self._mapped, dtype=np.uint8).reshape(-1, *IMAGE_SHAPE)
+        shape, dtype = self._order.images
+        self.pixels = np.frombuffer(self._mapped, dtype).reshape(-1, *shape)
         their_requests, self._requests = os.pipe()
         self._answers, their_answers = os.pipe()
         theirs = {"requests": their_requests, "answers": their_answers, "images": memory}
@@ -218,7 +218,11 @@ class Worker:
     def _refusal(self, code: str, problem: str) -> KitError:
         # All else may follow from the end that a breach led to.
         code, problem = self._watch.breach or (code, problem)
-        return KitError(code, f"{self._order.shown} {self._clean(problem)}", REMEDIES[code])
+        remedy = REMEDIES[code].format(
+            channels_first=", ".join(map(str, self._order.images.channels_first)),
+            channels_last=", ".join(map(str, self._order.images.shape)),
+        )
+        return KitError(code, f"{self._order.shown} {self._clean(problem)}", remedy)
 
     @staticmethod
     def _clean(text: str) -> str:

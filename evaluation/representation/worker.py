@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from evaluation.common.images import IMAGE_SHAPE
 from evaluation.representation import sandbox
 from evaluation.representation.refusals import RefusalError
 from evaluation.representation.resources import memory_group
@@ -49,7 +48,8 @@ def main() -> None:
         return
     _answer(answers, forms=list(forms))
 
-    pixels = np.frombuffer(images, dtype=np.uint8).reshape(-1, *IMAGE_SHAPE)
+    shape, dtype = order["format"]
+    pixels = np.frombuffer(images, dtype).reshape(-1, *shape)
     for line in requests:
         request = json.loads(line)
         try:

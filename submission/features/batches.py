@@ -10,8 +10,8 @@ from torch import Tensor
 
 from evaluation.common.devices import Placement
 
-Read = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
-"""Gives the images (n, H, W, 3) of the numbers (n,)."""
+Read = Callable[[NDArray[np.int64]], NDArray]
+"""Gives the images (n, H, W, 3) of the numbers (n,), uint8 from 0 to 255 or float32 in [0, 1]."""
 
 
 def image_batches(
@@ -36,4 +36,5 @@ def _host_batch(read: Read, numbers: NDArray[np.int64], pinned: bool) -> Tensor:
 
 def _on_device(batch: Tensor, device: str) -> Tensor:
     # Four times less to copy as bytes than as floats.
-    return batch.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
+    images = batch.to(device, non_blocking=True).permute(0, 3, 1, 2)
+    return images.float().div_(255) if images.dtype == torch.uint8 else images

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from evaluation.common.devices import Placement, Precision
 from evaluation.common.errors import KitError
-from evaluation.common.images import CHANNELS_FIRST
+from evaluation.common.images import shape_in_words
 from evaluation.common.terminal import progress
 from evaluation.data.ground_truth import ImageGrid
 from submission.features.aggregation import Extractor, FeatureTransform
@@ -42,6 +42,22 @@ def select_images(total: int, dataset_size: int, sequential: bool, seed: int) ->
         )
     order = np.arange(total) if sequential else RandomState(seed).permutation(total)
     return order[: dataset_size if dataset_size > 0 else total]
+
+
+def require_colour(dataset: ImageGrid) -> None:
+    """Refuses images that the backbones do not take.
+
+    Raises:
+        KitError: they have not three channels.
+    """
+    shape = dataset.image_format.shape
+    if shape[-1] != 3:
+        raise KitError(
+            "FEATURES-CHANNELS",
+            f"the images of {dataset.name} are {shape_in_words(shape)}, and the method's backbones "
+            "take 3 channels",
+            "Choose a dataset in colour by AICROWD_DATASET_NAME, or export a model of your own",
+        )
 
 
 def extract(
@@ -69,7 +85,7 @@ def extract(
         KitError: the disk has no room for the table, or the transform does not fit the maps.
     """
     whole = nn.Sequential(extractor, transform or nn.Identity())
-    shape = (len(indices), *output_shape(whole, CHANNELS_FIRST))
+    shape = (len(indices), *output_shape(whole, dataset.image_format.channels_first))
     batch_size = batch_size_for(extractor, placement)
 
     def compute(batches: Sequence[slice]) -> Iterator[NDArray[np.float32]]:

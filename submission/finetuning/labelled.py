@@ -7,6 +7,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError
+from evaluation.common.images import shape_in_words
 from evaluation.data.ground_truth import ImageGrid
 from submission.features.extraction import select_images
 
@@ -15,7 +16,7 @@ class LabelledImages:
     """Datasets of the same factors, numbered through.
 
     Raises:
-        KitError: the factors differ.
+        KitError: the factors or the format of the images differ.
     """
 
     def __init__(self, grids: Sequence[ImageGrid]) -> None:
@@ -29,12 +30,21 @@ class LabelledImages:
                     f"{grid.factor_sizes}",
                     "Give main.dataset_name datasets of the same layout",
                 )
+            if grid.image_format != grids[0].image_format:
+                shown = [shape_in_words(each.image_format.shape) for each in (grids[0], grid)]
+                raise KitError(
+                    "FINETUNE-IMAGES",
+                    f"{grids[0].name} has images of {shown[0]} {grids[0].image_format.dtype}, "
+                    f"{grid.name} of {shown[1]} {grid.image_format.dtype}",
+                    "Give main.dataset_name datasets of the same images",
+                )
         self._grids = grids
 
-    def images(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Images (n, 64, 64, 3) of the numbers (n,)."""
+    def images(self, numbers: NDArray[np.int64]) -> NDArray:
+        """Images (n, height, width, 3) of the numbers (n,)."""
         places, rows = np.divmod(numbers, len(self._grids[0]))
-        batch = np.empty((len(numbers), *self._grids[0].observation_shape), np.uint8)
+        shape, dtype = self._grids[0].image_format
+        batch = np.empty((len(numbers), *shape), dtype)
         for place, grid in enumerate(self._grids):
             batch[places == place] = grid.images_at(rows[places == place])
         return batch

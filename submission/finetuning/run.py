@@ -23,7 +23,7 @@ from evaluation.data import open_dataset
 from submission.config import save_config
 from submission.features.aggregation import AggregatedFeatureExtractor
 from submission.features.backbones import Backbone
-from submission.features.extraction import digest_of
+from submission.features.extraction import digest_of, require_colour
 from submission.features.extractors import (
     checkpoint_path,
     get_feature_extractor,
@@ -64,6 +64,7 @@ def finetune(experiment: str, placement: Placement) -> None:
             extractor = AggregatedFeatureExtractor(extractor)
     names = [main.dataset_name] if isinstance(main.dataset_name, str) else main.dataset_name
     grids = [open_dataset(name) for name in names]
+    require_colour(grids[0])
     images = LabelledImages(grids)
     classifier = FactorClassifier(extractor, images.factor_sizes)
     probe = (min(main.batch_size, PROBE_ROWS), 3, 64, 64)

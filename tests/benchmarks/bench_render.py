@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.data import open_dataset
-from evaluation.data.looks import BACKGROUND_COLORS, LOOKS, OBJECT_COLORS, compose
-from evaluation.data.simulated import light_maps
+from evaluation.data.simulated.looks import BACKGROUND_COLORS, LOOKS, OBJECT_COLORS, compose
+from evaluation.data.simulated.rendering import light_maps
 
 GEOMETRIES = 100
 COLORS = np.array(list(OBJECT_COLORS.values()), np.float32)

@@ -27,7 +27,7 @@ def test_prefill_fills_all_that_a_metric_asks_for_and_no_more(name: str) -> None
         filled.append(rows)
         table.put(rows, codes[rows])
 
-    Draws(GRID.factor_sizes, [name], [3]).prefill(table, fill)
+    Draws(GRID, [name], [3]).prefill(table, fill)
     asked = np.zeros(len(GRID), dtype=bool)
 
     def listen(indices: NDArray[np.int64]) -> NDArray:
@@ -56,7 +56,7 @@ def test_a_metric_asks_for_what_its_sampler_asks_for(name: str) -> None:
 
 
 def test_rounds_are_not_filled_where_every_dim_is_pruned() -> None:
-    draws = Draws(GRID.factor_sizes, ["factor_vae_metric"], [0])
+    draws = Draws(GRID, ["factor_vae_metric"], [0])
     for spread, least in ((0.001, 9_000), (1.0, 500_000)):
         codes = spread * RandomState(0).normal(size=(len(GRID), 2))
         table = CodeTable(len(GRID))
@@ -69,7 +69,7 @@ def test_what_is_there_is_not_filled() -> None:
         raise AssertionError(rows)
 
     table = CodeTable.given(np.zeros((len(GRID), 2)))
-    Draws(GRID.factor_sizes, ["mig"], [0, 1]).prefill(table, fill)
+    Draws(GRID, ["mig"], [0, 1]).prefill(table, fill)
 
 
 def test_a_table_says_what_it_lacks() -> None:

@@ -92,7 +92,7 @@ def test_the_table_gives_the_scores_that_batches_of_images_give(
         return observations[:, 20:50:10, 20:50:10].transpose(0, 3, 1, 2).reshape(-1, 27)
 
     theirs = reference.load(metrics.METRICS[name])
-    draws = EveryImage(mini.factor_sizes, [name], [0])
+    draws = EveryImage(IndexGrid.of(mini), [name], [0])
     subject = open_subject(find(experiment)[0], Rules(metrics=(name,)))
     table = subject.codes_of(mini, draws, tmp_path / "codes.npz").table
     from_table = theirs(draws.grid, table, RandomState(0), **SMALL[name])
@@ -293,7 +293,7 @@ def test_metrics_from_a_gin_file(run: Run, perfect: Path, tmp_path: Path) -> Non
         ("METRIC-REFERENCE", ["--metrics", "infomec", "--verify"]),
         ("SEED-RANGE", ["--seed", "-1"]),
         ("SEED-RANGE", ["--seed", str(2**32 - 2), "--seeds", "3"]),
-        ("DATA-NAME", ["--dataset", "cars3d"]),
+        ("DATA-NAME", ["--dataset", "celeba"]),
         ("OUTPUT-UNWRITABLE", ["--output", "/proc/scores"]),
         ("CONFIG-FILE", ["--config", "nowhere.gin"]),
         ("REPRESENTATION-MISSING", ["--baseline", "nowhere.pt"]),

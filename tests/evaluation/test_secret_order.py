@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from evaluation import encoding, secret_order
 from evaluation.codes import Draws
 from evaluation.common.errors import KitError
-from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.ground_truth import ImageGrid, IndexGrid
 from evaluation.grading import grade
 from evaluation.representation.finding import find
 from evaluation.representation.running import RunningRepresentation
@@ -233,7 +233,7 @@ def test_stored_codes_that_were_not_checked_are_checked_later(
     STATEFUL["a state that starts after many calls"](folder)
     found = find(tmp_path)[0]
     subject = open_subject(found, RULES)
-    draws = Draws(small.factor_sizes, RULES.metrics, RULES.all_seeds)
+    draws = Draws(IndexGrid.of(small), RULES.metrics, RULES.all_seeds)
     store = tmp_path / "codes.npz"
     monkeypatch.setattr(encoding, "_SECONDS_BETWEEN_KEEPING", 0.0)  # as if killed before the check
     for _ in range(2):
@@ -247,7 +247,7 @@ def test_checked_codes_are_not_checked_again(small: ImageGrid, tmp_path: Path) -
     folder.mkdir()
     dill_of("")(folder)
     subject = open_subject(find(tmp_path)[0], RULES)
-    few = Draws(small.factor_sizes, ("mig",), range(1))
+    few = Draws(IndexGrid.of(small), ("mig",), range(1))
     first = subject.codes_of(small, few, tmp_path / "codes.npz")
     again = subject.codes_of(small, few, tmp_path / "codes.npz")
     assert first.run is not None and first.run.recheck is not None

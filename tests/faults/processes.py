@@ -21,7 +21,7 @@ PRELOADED = [
     "submission.finetuning.run",
     "submission.delivery.packaging",
     "torch.utils.tensorboard",
-    "evaluation.data.simulated",
+    "evaluation.data.simulated.rendering",
 ]
 
 Task = Callable[[Path], None]

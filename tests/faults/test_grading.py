@@ -41,16 +41,16 @@ def write_archive(folder: Path, seed: int) -> None:
 
 
 def render(folder: Path, colors: tuple[int, ...] = (0, 1, 2, 3)) -> None:
-    from evaluation.data import simulated
+    from evaluation.data.simulated import rendering
 
     chosen = (colors, *(tuple(range(size)) for size in SIZES[1:]))
-    simulated.SELECTIONS["mini"] = chosen
+    rendering.SELECTIONS["mini"] = chosen
     command("evaluation.data", ["render", NAME, "--data-root", folder / "data"])
 
 
 def unpack(folder: Path, seed: int | None = None) -> None:
     """Verifies a published set, and unpacks it first where that has not been done."""
-    from evaluation.data import mpi3d
+    from evaluation.data.sets import mpi3d
 
     mpi3d.LAYOUTS[COUNT] = SIZES
     if seed is not None:
@@ -61,9 +61,9 @@ def unpack(folder: Path, seed: int | None = None) -> None:
 def grade(folder: Path, seed: int = 0) -> None:
     """Grades two representations beside an untrained one; what is not a time is kept apart."""
     from evaluation import ledger
-    from evaluation.data import simulated
+    from evaluation.data.simulated import rendering
 
-    simulated.SELECTIONS["mini"] = tuple(tuple(range(size)) for size in SIZES)
+    rendering.SELECTIONS["mini"] = tuple(tuple(range(size)) for size in SIZES)
     ledger._LEDGER = folder / "ledger"
     where = ["--dataset", NAME, "--data-root", folder / "data", "--output", folder / "graded"]
     what = ["--representation", folder / "one", folder / "other"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from evaluation.common import devices
 from evaluation.common.errors import KitError
 from evaluation.common.files import readable_size
-from evaluation.common.images import IMAGE_SHAPE
+from evaluation.common.images import CHALLENGE
 from evaluation.representation import contract, finding
 from evaluation.representation.resources import processes
 from evaluation.representation.running import RunningRepresentation
@@ -73,7 +73,7 @@ def problems(root: Path, costs: list[Cost]) -> Iterator[KitError]:
 
 def probes(number: int) -> NDArray[np.uint8]:
     """Images (number, 64, 64, 3): a black one, a white one, and uniform noise."""
-    images = np.random.RandomState(0).randint(256, size=(number, *IMAGE_SHAPE), dtype=np.uint8)
+    images = np.random.RandomState(0).randint(256, size=(number, *CHALLENGE.shape), dtype=np.uint8)
     images[0], images[1] = 0, 255
     return images
 

@@ -10,12 +10,16 @@ import pytest
 from numpy.typing import NDArray
 
 from evaluation.common.errors import BAD_INPUT, KitError
-from evaluation.data import mpi3d, records, simulated, stored, verifying
 from evaluation.data.__main__ import main
-from evaluation.data.blocks import BLOCK, IMAGE_BYTES, StoredImages
-from evaluation.data.looks import LOOKS
+from evaluation.data.sets import mpi3d
+from evaluation.data.simulated import rendering
+from evaluation.data.simulated.looks import LOOKS
+from evaluation.data.storage import records, stored, verifying
+from evaluation.data.storage.blocks import StoredImages
 
 COUNT = 144
+BLOCK = 16
+IMAGE_BYTES = 64 * 64 * 3
 MADE_FROM = {"seed": 0}
 Damage = Callable[[Path], None]
 
@@ -38,7 +42,7 @@ def made(images: NDArray[np.uint8], tmp_path: Path) -> Callable[[], StoredImages
     def fill(target: NDArray[np.uint8]) -> None:
         target[:] = images
 
-    return lambda: stored.open_made("toy", tmp_path, MADE_FROM, COUNT, fill)[0]
+    return lambda: stored.open_made("toy", tmp_path, MADE_FROM, images.shape, fill)[0]
 
 
 @pytest.fixture
@@ -146,7 +150,7 @@ def test_times_do_not_matter(
     assert path.stat().st_ino == inode
 
 
-@pytest.mark.parametrize("key", ["made_from", "file", "offset", "count", "digests", "digest"])
+@pytest.mark.parametrize("key", ["made_from", "file", "array", "digests", "digest"])
 def test_a_changed_record_is_no_record(
     made: Callable[[], StoredImages], images: NDArray[np.uint8], tmp_path: Path, key: str
 ) -> None:
@@ -228,8 +232,8 @@ def test_verify_finds_damage_in_what_was_rendered(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few = (*((0,),) * 5, tuple(range(12)), tuple(range(12)))
-    monkeypatch.setitem(simulated.SELECTIONS, "mini", few)
-    grid = simulated.open_simulated("mpi3d_sim_toy_mini", tmp_path)
+    monkeypatch.setitem(rendering.SELECTIONS, "mini", few)
+    grid = rendering.open_simulated("mpi3d_sim_toy_mini", tmp_path)
     verifying.verify("mpi3d_sim_toy_mini", tmp_path)
     path = tmp_path / "mpi3d_sim_toy_mini" / "mpi3d_sim_toy_mini.npy"
     images = np.asarray(grid.images)
@@ -237,7 +241,7 @@ def test_verify_finds_damage_in_what_was_rendered(
     with pytest.raises(KitError, match=r"images 96 to 111 .*render mpi3d_sim_toy_mini"):
         verifying.verify("mpi3d_sim_toy_mini", tmp_path)
     assert "Rendering" not in capsys.readouterr().err
-    again = simulated.open_simulated("mpi3d_sim_toy_mini", tmp_path)
+    again = rendering.open_simulated("mpi3d_sim_toy_mini", tmp_path)
     np.testing.assert_array_equal(again.images, images)
     verifying.verify("mpi3d_sim_toy_mini", tmp_path)
 
@@ -248,7 +252,7 @@ def test_the_names_of_simulated_sets_are_those_of_the_registry() -> None:
     names = {
         f"mpi3d_sim_{look}" + f"_{selection}" * bool(selection)
         for look in LOOKS
-        for selection in simulated.SELECTIONS
+        for selection in rendering.SELECTIONS
     }
     assert names == {name for name, dataset in DATASETS.items() if dataset.rendered}
 
@@ -287,6 +291,6 @@ def test_a_last_block_may_be_short(tmp_path: Path) -> None:
     def fill(target: NDArray[np.uint8]) -> None:
         target[:] = content
 
-    opened, _ = stored.open_made("set", tmp_path, {}, BLOCK + 1, fill)
+    opened, _ = stored.open_made("set", tmp_path, {}, content.shape, fill)
     assert opened.num_blocks == 2
     np.testing.assert_array_equal(opened, content)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evaluation.data.ground_truth import ImageGrid, IndexGrid
-from evaluation.data.mpi3d import LAYOUTS, write_npz
+from evaluation.data.sets.mpi3d import LAYOUTS, write_npz
 
 FULL = LAYOUTS[1_036_800]
 

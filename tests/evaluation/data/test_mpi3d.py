@@ -9,8 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError
-from evaluation.data import mpi3d, open_dataset
-from evaluation.data.blocks import StoredImages
+from evaluation.data import open_dataset
+from evaluation.data.sets import mpi3d
+from evaluation.data.sets.refusals import Origin
+from evaluation.data.storage.blocks import StoredImages
 
 SMALL = 144
 SIZES = (2, 2, 2, 3, 3, 2, 1)
@@ -50,13 +52,13 @@ def fingerprint(npz: Path) -> str:
     [(1_036_800, (6, 6, 2, 3, 3, 40, 40)), (460_800, (4, 4, 2, 3, 3, 40, 40))],
 )
 def test_sizes_follow_from_the_number_of_images(count: int, sizes: tuple[int, ...]) -> None:
-    assert mpi3d.layout_of(count, Path("file")) == sizes
+    assert mpi3d.layout_of(count, Path("file"), Origin("mpi3d_toy", "uint8")) == sizes
     assert np.prod(sizes) == count
 
 
 def test_another_number_of_images_is_refused_with_the_layouts_known() -> None:
     with pytest.raises(KitError, match=r"460,801 images.*1,036,800 \(6 .*460,800 \(4 ") as caught:
-        mpi3d.layout_of(460_801, Path("file"))
+        mpi3d.layout_of(460_801, Path("file"), Origin("mpi3d_toy", "uint8"))
     assert caught.value.code == "DATA-LAYOUT"
 
 
@@ -160,10 +162,11 @@ def _refused(npz: Path) -> KitError:
     return caught.value
 
 
-def test_a_missing_file_is_asked_for_by_its_place_and_source(npz: Path) -> None:
+def test_a_missing_file_is_asked_for_by_its_place(npz: Path) -> None:
     error = _refused(npz)
     assert error.code == "DATA-MISSING"
-    assert "https://huggingface.co/datasets/waleedgondal/mpi3d" in error.remedy
+    assert str(npz) in error.problem
+    assert "python -m evaluation.data download mpi3d_toy" in error.remedy
 
 
 @pytest.mark.parametrize(
@@ -243,7 +246,7 @@ def test_a_cut_npy_file_is_refused(npz: Path, images: NDArray[np.uint8]) -> None
 
 @pytest.mark.parametrize("name", ["mpi3d", "mpi3d_sim_toy_micro", "", "../mpi3d_toy"])
 def test_unknown_names_are_refused_with_those_known(name: str, tmp_path: Path) -> None:
-    with pytest.raises(KitError, match="mpi3d_real_complex, mpi3d_sim_toy") as caught:
+    with pytest.raises(KitError, match="mpi3d_real_complex, dsprites_full") as caught:
         open_dataset(name, tmp_path)
     assert caught.value.code == "DATA-NAME"
 

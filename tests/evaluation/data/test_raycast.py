@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evaluation.data import raycast
-from evaluation.data.looks import Look
+from evaluation.data.simulated import raycast
+from evaluation.data.simulated.looks import Look
 
 # The camera, written down again: distance to the point it looks at, focal length in pixels.
 DISTANCE, FOCAL = 4.6, 122.0

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evaluation.data import open_dataset, simulated
+from evaluation.data import open_dataset
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.data.looks import BACKGROUND_COLORS, LOOKS, OBJECT_COLORS, compose
-from evaluation.data.mpi3d import FACTOR_NAMES, LAYOUTS
+from evaluation.data.sets.mpi3d import FACTOR_NAMES, LAYOUTS
+from evaluation.data.simulated import rendering
+from evaluation.data.simulated.looks import BACKGROUND_COLORS, LOOKS, OBJECT_COLORS, compose
 
 
 @pytest.fixture(params=["toy", "realistic", "real"])
@@ -31,10 +32,10 @@ def rendered_by_itself(look_name: str, factors: tuple[int, ...], noisy: bool) ->
     """One image of the full set, sharing nothing with any other."""
     look = LOOKS[look_name]
     color, shape, size, camera, background, horizontal, vertical = factors
-    number = np.array([[np.ravel_multi_index(factors, simulated.FULL_SIZES)]])
+    number = np.array([[np.ravel_multi_index(factors, rendering.FULL_SIZES)]])
     image = np.empty((1, 1, 64, 64, 3), np.uint8)
     compose(
-        simulated.light_maps(look, shape, size, camera, horizontal, vertical),
+        rendering.light_maps(look, shape, size, camera, horizontal, vertical),
         np.array([list(OBJECT_COLORS.values())[color]], np.float32),
         np.array([list(BACKGROUND_COLORS.values())[background]], np.float32),
         look.noise if noisy else 0.0,
@@ -47,19 +48,19 @@ def rendered_by_itself(look_name: str, factors: tuple[int, ...], noisy: bool) ->
 def full_factors(dataset: ImageGrid, number: int) -> tuple[int, ...]:
     """The factors in the full set of an image of a mini."""
     row = dataset.factors_of(np.array([number]))[0]
-    chosen = zip(simulated.SELECTIONS["mini"], row, strict=True)
+    chosen = zip(rendering.SELECTIONS["mini"], row, strict=True)
     return tuple(values[value] for values, value in chosen)
 
 
 def test_layouts_are_those_of_mpi3d() -> None:
-    full = tuple(len(values) for values in simulated.SELECTIONS[""])
+    full = tuple(len(values) for values in rendering.SELECTIONS[""])
     assert full == LAYOUTS[1_036_800]
-    era = tuple(len(values) for values in simulated.SELECTIONS["4x4"])
+    era = tuple(len(values) for values in rendering.SELECTIONS["4x4"])
     assert era == LAYOUTS[460_800]
 
 
 def test_values_are_named_as_mpi3d_names_them() -> None:
-    names = simulated.VALUE_NAMES
+    names = rendering.VALUE_NAMES
     assert tuple(names) == FACTOR_NAMES
     assert names["object_color"] == ("white", "green", "red", "blue", "brown", "olive")
     assert names["object_shape"] == (
@@ -137,7 +138,7 @@ def test_neighbours_among_the_forty_values_of_an_axis_differ(axis: str) -> None:
     where = FACTOR_NAMES.index(axis)
     draws = np.random.RandomState(1)
     for _ in range(150):
-        factors = np.array([draws.randint(size) for size in simulated.FULL_SIZES])
+        factors = np.array([draws.randint(size) for size in rendering.FULL_SIZES])
         factors[where] = draws.randint(39)
         neighbour = factors.copy()
         neighbour[where] += 1

@@ -15,16 +15,19 @@ import pytest
 from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError
-from evaluation.data import open_dataset, stored
+from evaluation.data import open_dataset
 from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.storage import stored
 
 NAME = "mpi3d_sim_real_mini"
+SHAPE = (3, 64, 64, 3)
 RENDER = [sys.executable, "-m", "evaluation.data", "render", NAME, "--data-root"]
 # Opens a published set that has the layout of the mini, and says what it found.
 OPEN = """
 import sys
 from pathlib import Path
-from evaluation.data import mpi3d, open_dataset
+from evaluation.data import open_dataset
+from evaluation.data.sets import mpi3d
 from evaluation.common.errors import run_command
 
 mpi3d.LAYOUTS[10_368] = (4, 4, 2, 3, 3, 6, 6)
@@ -166,7 +169,9 @@ def test_a_changed_renderer_renders_anew(tmp_path: Path) -> None:
         return lambda images: images.fill(value)
 
     for version in (1, 2):
-        images, _ = stored.open_made("set", tmp_path, {"version": version}, 3, fill_with(version))
+        images, _ = stored.open_made(
+            "set", tmp_path, {"version": version}, SHAPE, fill_with(version)
+        )
         assert (np.asarray(images) == version).all()
-    images, _ = stored.open_made("set", tmp_path, {"version": 2}, 3, fill_with(9))
+    images, _ = stored.open_made("set", tmp_path, {"version": 2}, SHAPE, fill_with(9))
     assert (np.asarray(images) == 2).all()

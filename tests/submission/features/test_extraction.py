@@ -20,7 +20,8 @@ from evaluation.common.devices import Placement
 from evaluation.common.environment import REPOSITORY
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.data.stored import open_given
+from evaluation.data.storage.blocks import ArrayInFile
+from evaluation.data.storage.stored import open_given
 from submission.features import inference
 from submission.features.aggregation import (
     AggregatedFeatureExtractor,
@@ -30,7 +31,7 @@ from submission.features.aggregation import (
     RMACTransform,
 )
 from submission.features.backbones import Backbone, build_network
-from submission.features.extraction import extract, select_images
+from submission.features.extraction import extract, require_colour, select_images
 from submission.features.inference import extraction_placement
 from submission.features.whitening import fit_whitening
 
@@ -92,6 +93,27 @@ def test_the_table_holds_the_features_of_each_image(
     assert table.dtype == np.float32
     assert isinstance(table, np.memmap) == cached
     np.testing.assert_allclose(table, plainly(whole, grid, indices), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [24, 64, 128])
+def test_images_of_any_size_and_type_have_features(backbone: Backbone, side: int) -> None:
+    images = np.random.RandomState(0).randint(256, size=(12, side, side, 3)).astype(np.uint8)
+    as_bytes = ImageGrid("bytes", images, (12,), ("number",), "0")
+    as_floats = ImageGrid("floats", images / np.float32(255), (12,), ("number",), "1")
+    options = {"features_dir": None, "placement": CPU}
+    table = extract(as_bytes, np.arange(12), backbone, MaximumTransform(), **options)
+    again = extract(as_floats, np.arange(12), backbone, MaximumTransform(), **options)
+    np.testing.assert_array_equal(table, again)
+    whole = nn.Sequential(backbone, MaximumTransform())
+    expected = plainly(whole, as_bytes, np.arange(12))
+    np.testing.assert_allclose(table, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_images_without_colour_are_refused_in_one_line() -> None:
+    grey = ImageGrid("grey", np.zeros((4, 96, 32, 1), np.uint8), (4,), ("number",), "0")
+    with pytest.raises(KitError, match=r"grey are 96x32x1, and .* take 3 channels") as refused:
+        require_colour(grey)
+    assert refused.value.code == "FEATURES-CHANNELS"
 
 
 def test_learned_aggregation_and_bfloat16(grid: ImageGrid, backbone: Backbone) -> None:
@@ -249,7 +271,9 @@ def test_memory_does_not_grow_with_the_dataset(
     count = 25_000
     path = tmp_path / "images.npy"
     mapped = np.lib.format.open_memmap(path, "w+", np.uint8, (count, 64, 64, 3))
-    images, _ = open_given("many", tmp_path, path, mapped.offset, count)
+    images, _ = open_given(
+        "many", tmp_path, path, ArrayInFile(mapped.offset, mapped.shape, "uint8")
+    )
     grid = ImageGrid("many", images, (count,), ("number",), "fingerprint")
     backbone = Backbone("VGG11", network, (8, 8), stage=1).eval()
     before = resident_bytes()

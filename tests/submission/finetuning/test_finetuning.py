@@ -17,7 +17,8 @@ from torch.nn import functional
 from evaluation.common.devices import Placement
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.data.stored import open_given
+from evaluation.data.storage.blocks import ArrayInFile
+from evaluation.data.storage.stored import open_given
 from submission import config
 from submission.features.aggregation import AggregatedFeatureExtractor
 from submission.features.backbones import Backbone, build_network
@@ -186,7 +187,9 @@ def test_memory_does_not_grow_with_the_dataset(
     shape = (25_000, 64, 64, 3)
     path = tmp_path / "images.npy"
     mapped = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-    images, _ = open_given("many", tmp_path, path, mapped.offset, len(mapped))
+    images, _ = open_given(
+        "many", tmp_path, path, ArrayInFile(mapped.offset, mapped.shape, "uint8")
+    )
     grid = ImageGrid("many", images, (500, 50), ("left", "right"), "many")
     backbone = Backbone("VGG11", network, (4, 4), stage=1)
     extractor = AggregatedFeatureExtractor(backbone, [8], [1], [1], [0])

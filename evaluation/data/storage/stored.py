@@ -4,6 +4,7 @@ Neither is read whole once it has a record: each block is compared with its dige
 it is first read, see `blocks`. What the kit made and finds damaged it makes again.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,19 +15,16 @@ from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError
 from evaluation.common.files import free_bytes, locked, readable_size, reserve, whole_file
-from evaluation.common.images import IMAGE_SHAPE
 from evaluation.common.npy import header_of
 from evaluation.common.terminal import console, progress
-from evaluation.data.blocks import (
-    CHUNK,
-    IMAGE_BYTES,
+from evaluation.data.storage.blocks import (
+    ArrayInFile,
     Digests,
     StoredImages,
     changing,
     digests_of,
-    images_of,
 )
-from evaluation.data.records import (
+from evaluation.data.storage.records import (
     FileState,
     Record,
     folders,
@@ -35,12 +33,17 @@ from evaluation.data.records import (
     write_record,
 )
 
-Fill = Callable[[NDArray[np.uint8]], None]
-"""Writes all of the images it is given, uint8 (count, 64, 64, 3)."""
+Fill = Callable[[NDArray], None]
+"""Writes all of the images it is given, (N, height, width, channels)."""
 
 
 def open_made(
-    name: str, root: Path, made_from: dict[str, Any], count: int, fill: Fill
+    name: str,
+    root: Path,
+    made_from: dict[str, Any],
+    shape: tuple[int, int, int, int],
+    fill: Fill,
+    dtype: str = "uint8",
 ) -> tuple[StoredImages, str]:
     """Opens `<name>.npy`, making it first unless there is one made from the same.
 
@@ -50,8 +53,9 @@ def open_made(
         name: Name of the dataset.
         root: Folder of one folder a dataset.
         made_from: What the images depend on, as JSON has it.
-        count: Number of images.
+        shape: Of all images: (N, height, width, channels).
         fill: Makes them.
+        dtype: "uint8" or "float32".
 
     Returns:
         The images and the SHA-256 of their bytes.
@@ -59,28 +63,30 @@ def open_made(
     Raises:
         KitError: nothing can be written, or the disk has no room.
     """
-    found = next(_made(name, root, made_from, count), None)
+    header = header_of(shape, dtype)
+    array = ArrayInFile(len(header), shape, dtype)
+    found = next(_made(name, root, made_from, array), None)
     if found is None:
         with locked(place_to_write(name, root), name):
-            found = next(_made(name, root, made_from, count), None)
+            found = next(_made(name, root, made_from, array), None)
             if found is None:
-                found = _make(name, root, made_from, count, fill)
+                found = _make(name, root, made_from, array, fill)
     path, digests = found
 
     def mend(block: int) -> Path:
         with locked(place_to_write(name, root), name):
-            for other, known in _made(name, root, made_from, count):
+            for other, known in _made(name, root, made_from, array):
                 if known == digests and opened(other).is_good(block):
                     return other  # as another process has made it meanwhile
-            damaged = f"{images_of(block, block, count)} in {path} are damaged"
+            damaged = f"{array.images_of(block, block)} in {path} are damaged"
             console.print(f"{damaged}; making all of {name} again", markup=False)
-            anew, digests_anew = _make(name, root, made_from, count, fill)
+            anew, digests_anew = _make(name, root, made_from, array, fill)
         if digests_anew != digests:
             raise changing(anew)
         return anew
 
     def opened(path: Path) -> StoredImages:
-        return StoredImages(path, len(_header(count)), count, digests.blocks, mend)
+        return StoredImages(path, array, digests.blocks, mend)
 
     return opened(path), digests.sha256
 
@@ -89,9 +95,8 @@ def open_given(
     name: str,
     root: Path,
     path: Path,
-    offset: int,
-    count: int,
-    chunks: Iterable[NDArray[np.uint8]] | None = None,
+    array: ArrayInFile,
+    chunks: Iterable[NDArray] | None = None,
 ) -> tuple[StoredImages, str]:
     """Opens images in a file that was given to the kit, reading them once for their digests.
 
@@ -99,8 +104,7 @@ def open_given(
         name: Name of the dataset.
         root: Folder of one folder a dataset.
         path: The file.
-        offset: Where in it the images begin.
-        count: Number of images.
+        array: Where in it the images lie.
         chunks: The images in order, from a reader that compares them with a checksum in the file.
             None where the file has none: its content may not change then.
 
@@ -111,11 +115,10 @@ def open_given(
         KitError: the file cannot be read, or is not what it was when it was read first.
     """
     state = FileState.of(path)
-    place = (path.name, offset, count)
     known = [
         record
         for record in records(name, root)
-        if record.made_from is None and (record.file.name, record.offset, record.count) == place
+        if record.made_from is None and (record.file.name, record.array) == (path.name, array)
     ]
 
     def refuse(which: str) -> KitError:
@@ -128,17 +131,17 @@ def open_given(
         )
 
     def mend(block: int) -> Path:
-        raise refuse(images_of(block, block, count))
+        raise refuse(array.images_of(block, block))
 
     unchanged = [record.digests for record in known if record.file == state]
     if unchanged:
         digests = unchanged[0]
     else:
-        digests = _read(name, chunks or _chunks(path, offset, count), count)
+        digests = _read(name, chunks or _chunks(path, array), array)
         if chunks is None and any(record.digests != digests for record in known):
             raise refuse("images")
-        write_record(name, root, Record(None, state, offset, count, digests))
-    return StoredImages(path, offset, count, digests.blocks, mend), digests.sha256
+        write_record(name, root, Record(None, state, array, digests))
+    return StoredImages(path, array, digests.blocks, mend), digests.sha256
 
 
 def recorded(name: str, root: Path) -> list[StoredImages]:
@@ -148,7 +151,7 @@ def recorded(name: str, root: Path) -> list[StoredImages]:
         raise NotImplementedError
 
     return [
-        StoredImages(path, record.offset, record.count, record.digests.blocks, let_be)
+        StoredImages(path, record.array, record.digests.blocks, let_be)
         for record in records(name, root)
         for folder in folders(name, root)
         if (path := folder / record.file.name).is_file()
@@ -156,61 +159,61 @@ def recorded(name: str, root: Path) -> list[StoredImages]:
 
 
 def _made(
-    name: str, root: Path, made_from: dict[str, Any], count: int
+    name: str, root: Path, made_from: dict[str, Any], array: ArrayInFile
 ) -> Iterator[tuple[Path, Digests]]:
     """Files that were made from the same, and are whole as far as size and header tell."""
-    known = [record for record in records(name, root) if record.made_from == made_from]
-    header = _header(count)
+    known = [
+        record
+        for record in records(name, root)
+        if (record.made_from, record.array) == (made_from, array)
+    ]
+    header = header_of(array.shape, array.dtype)
     for folder in folders(name, root):
         path = folder / f"{name}.npy"
         if not (known and path.is_file()):
             continue
         with path.open("rb") as stream:
             begins_well = stream.read(len(header)) == header
-        if begins_well and path.stat().st_size == len(header) + count * IMAGE_BYTES:
+        if begins_well and path.stat().st_size == array.offset + array.nbytes:
             yield from ((path, record.digests) for record in known)
 
 
 def _make(
-    name: str, root: Path, made_from: dict[str, Any], count: int, fill: Fill
+    name: str, root: Path, made_from: dict[str, Any], array: ArrayInFile, fill: Fill
 ) -> tuple[Path, Digests]:
     """Makes the file, under the lock of its folder, and its record."""
     path = place_to_write(name, root) / f"{name}.npy"
     if path.exists():
-        console.print(f"{path} is damaged, or made by another version", markup=False)
-    header = _header(count)
-    size = len(header) + count * IMAGE_BYTES
+        console.print(f"{path} is damaged, or made from something else", markup=False)
+    size = array.offset + array.nbytes
     with fresh_file(path, size) as temporary:
-        temporary.write_bytes(header)
+        temporary.write_bytes(header_of(array.shape, array.dtype))
         reserve(temporary, size)
-        fill(np.memmap(temporary, np.uint8, "r+", len(header), (count, *IMAGE_SHAPE)))
-    digests = _read(name, _chunks(path, len(header), count), count)
-    record = Record(made_from, FileState.of(path), len(header), count, digests)
-    write_record(name, root, record)
+        fill(np.memmap(temporary, array.dtype, "r+", array.offset, array.shape))
+    digests = _read(name, _chunks(path, array), array)
+    write_record(name, root, Record(made_from, FileState.of(path), array, digests))
     return path, digests
 
 
-def _header(count: int) -> bytes:
-    return header_of((count, *IMAGE_SHAPE), np.uint8)
+def _read(name: str, chunks: Iterable[NDArray], array: ArrayInFile) -> Digests:
+    with progress(f"Reading {name}", array.shape[0]) as advance:
 
-
-def _read(name: str, chunks: Iterable[NDArray[np.uint8]], count: int) -> Digests:
-    with progress(f"Reading {name}", count) as advance:
-
-        def watched() -> Iterator[NDArray[np.uint8]]:
+        def watched() -> Iterator[NDArray]:
             for chunk in chunks:
                 yield chunk
                 advance(len(chunk))
 
-        return digests_of(watched())
+        return digests_of(watched(), array.block)
 
 
-def _chunks(path: Path, offset: int, count: int) -> Iterator[NDArray[np.uint8]]:
+def _chunks(path: Path, array: ArrayInFile) -> Iterator[NDArray]:
+    numbers_an_image = math.prod(array.shape[1:])
     with path.open("rb") as stream:
-        stream.seek(offset)
-        for start in range(0, count, CHUNK):
-            images = np.fromfile(stream, np.uint8, min(CHUNK, count - start) * IMAGE_BYTES)
-            yield images.reshape(-1, *IMAGE_SHAPE)
+        stream.seek(array.offset)
+        for start in array.starts():
+            count = min(array.chunk, array.shape[0] - start)
+            images = np.fromfile(stream, array.dtype, count * numbers_an_image)
+            yield images.reshape(-1, *array.shape[1:])
 
 
 @contextmanager

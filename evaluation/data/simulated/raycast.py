@@ -15,15 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import njit
-from evaluation.common.images import IMAGE_SHAPE
-from evaluation.data.looks import Look
+from evaluation.data.simulated.looks import Look
 
 Vector = tuple[float, float, float]
 Frame = tuple[Vector, Vector, Vector]  # three axes of unit length
 Hit = tuple[float, Vector]  # distance in lengths of the ray's direction, and the unit normal
 Solid = tuple[float, float, float, float]
 
-SIZE = IMAGE_SHAPE[0]
+SIZE = 64
 """Height and width of an image in pixels."""
 
 CONE, CUBE, CYLINDER, HEXAGONAL, PYRAMID, SPHERE = range(6)

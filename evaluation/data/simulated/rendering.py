@@ -17,11 +17,18 @@ from numpy.typing import NDArray
 
 from evaluation.common.files import sha256_of
 from evaluation.common.terminal import progress
-from evaluation.data import raycast
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.data.looks import BACKGROUND_COLORS, LOOKS, OBJECT_COLORS, Look, compose, soften
-from evaluation.data.mpi3d import FACTOR_NAMES
-from evaluation.data.stored import open_made
+from evaluation.data.sets.mpi3d import FACTOR_NAMES
+from evaluation.data.simulated import raycast
+from evaluation.data.simulated.looks import (
+    BACKGROUND_COLORS,
+    LOOKS,
+    OBJECT_COLORS,
+    Look,
+    compose,
+    soften,
+)
+from evaluation.data.storage.stored import open_made
 
 SHAPES = ("cone", "cube", "cylinder", "hexagonal", "pyramid", "sphere")  # as raycast numbers them
 SIZES = {"small": 0.19, "large": 0.3}
@@ -71,7 +78,7 @@ def open_simulated(name: str, root: Path) -> ImageGrid:
         "values": [list(values) for values in selection],
         "renderer": {
             source: sha256_of(Path(__file__).with_name(source))
-            for source in ("simulated.py", "raycast.py", "looks.py")
+            for source in ("rendering.py", "raycast.py", "looks.py")
         },
     }
 
@@ -79,8 +86,13 @@ def open_simulated(name: str, root: Path) -> ImageGrid:
         grid = images.reshape(*sizes, *images.shape[1:])
         _render(name, LOOKS[look], selection, grid)
 
-    images, fingerprint = open_made(name, root, made_from, math.prod(sizes), fill)
-    return ImageGrid(name, images, sizes, FACTOR_NAMES, fingerprint)
+    shape = (math.prod(sizes), raycast.SIZE, raycast.SIZE, 3)
+    images, fingerprint = open_made(name, root, made_from, shape, fill)
+    value_names = [
+        [VALUE_NAMES[factor][value] for value in values]
+        for factor, values in zip(FACTOR_NAMES, selection, strict=True)
+    ]
+    return ImageGrid(name, images, sizes, FACTOR_NAMES, fingerprint, value_names=value_names)
 
 
 def light_maps(

@@ -5,9 +5,9 @@ from pathlib import Path
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import console, progress
 from evaluation.data import find_dataset
-from evaluation.data.blocks import BLOCK, StoredImages, images_of
-from evaluation.data.records import folders
-from evaluation.data.stored import recorded
+from evaluation.data.storage.blocks import StoredImages
+from evaluation.data.storage.records import folders
+from evaluation.data.storage.stored import recorded
 
 _SHOWN = 4
 """Most stretches of damaged images that a line names."""
@@ -25,7 +25,7 @@ def verify(name: str, root: Path) -> None:
     if dataset.rendered:
         files = recorded(name, root)
     else:
-        images = dataset.open(root).images
+        images = dataset.open(name, root).images
         files = [images] if isinstance(images, StoredImages) else []
     if not files:
         beside, outputs = folders(name, root)
@@ -52,6 +52,7 @@ def verify(name: str, root: Path) -> None:
 def _damaged(images: StoredImages) -> str:
     """The images of all blocks that are damaged, in words; empty if there are none."""
     stretches: list[tuple[int, int]] = []
+    size = images.array.block
     with progress(f"Verifying {images.path.name}", len(images)) as advance:
         for block in range(images.num_blocks):
             if not images.is_good(block):
@@ -59,8 +60,8 @@ def _damaged(images: StoredImages) -> str:
                     stretches[-1] = (stretches[-1][0], block)
                 else:
                     stretches.append((block, block))
-            advance(min(BLOCK, len(images) - block * BLOCK))
-    shown = [images_of(*stretch, len(images)) for stretch in stretches[:_SHOWN]]
+            advance(min(size, len(images) - block * size))
+    shown = [images.array.images_of(*stretch) for stretch in stretches[:_SHOWN]]
     if len(stretches) > _SHOWN:
         shown.append(f"{len(stretches) - _SHOWN} more stretches")
     return ", ".join(shown)

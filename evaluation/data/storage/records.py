@@ -15,7 +15,7 @@ from typing import Any
 from evaluation.common.environment import output_path
 from evaluation.common.errors import KitError
 from evaluation.common.files import write_json
-from evaluation.data.blocks import Digests
+from evaluation.data.storage.blocks import ArrayInFile, Digests
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,13 @@ class Record:
     Args:
         made_from: What the images depend on, as JSON has it; None where they were given to the kit.
         file: The file when it was last read whole.
-        offset: Where in it the images begin.
-        count: Number of images.
+        array: Where in it the images lie.
         digests: Of the images.
     """
 
     made_from: dict[str, Any] | None
     file: FileState
-    offset: int
-    count: int
+    array: ArrayInFile
     digests: Digests
 
 
@@ -95,6 +93,7 @@ def records(name: str, root: Path) -> list[Record]:
 def write_record(name: str, root: Path, record: Record) -> None:
     """Writes a record; where nothing can be written, the images are read whole each time."""
     content: dict[str, Any] = asdict(record)
+    content["array"] = record.array._asdict()
     content["digests"] = {
         "sha256": record.digests.sha256,
         "blocks": record.digests.blocks.hex(),
@@ -105,12 +104,11 @@ def write_record(name: str, root: Path, record: Record) -> None:
 
 
 def _from_json(content: dict[str, Any]) -> Record:
-    digests = content["digests"]
+    array, digests = content["array"], content["digests"]
     return Record(
         content["made_from"],
         FileState(**content["file"]),
-        content["offset"],
-        content["count"],
+        ArrayInFile(array["offset"], tuple(array["shape"]), array["dtype"]),
         Digests(digests["sha256"], bytes.fromhex(digests["blocks"])),
     )
 

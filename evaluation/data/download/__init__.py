@@ -1,0 +1,1 @@
+"""Files of the field's datasets, fetched from where they are published."""

@@ -1,0 +1,137 @@
+"""All files of a dataset, each fetched once, whole or not at all.
+
+A file grows in `<root>/.download/<its name>/`, and is moved to its place when it is whole and has
+its digest. Then the dataset is opened, which reads every file to its end: a file that was fetched
+and is not what it should be is removed again.
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from evaluation.common.errors import KitError
+from evaluation.common.files import free_bytes, locked, readable_size
+from evaluation.common.terminal import console, progress
+from evaluation.data.dataset import Dataset, FileByHand, HubFile, RemoteFile, WebFile
+from evaluation.data.download import hub, web
+
+_UNFIT = ("DATA-DAMAGED", "DATA-KEY", "DATA-SHAPE", "DATA-LAYOUT")
+
+
+def download(dataset: Dataset, root: Path, revision: str | None = None) -> None:
+    """Fetches the files of a dataset that are not there, and opens it.
+
+    Args:
+        revision: Branch, tag or commit of the Hub's repository, if not its newest.
+
+    Raises:
+        KitError: the kit renders the set, no program can fetch it, the disk has no room, a server
+            refuses, or what it gives is not the file.
+    """
+    if dataset.rendered:
+        raise KitError(
+            "DOWNLOAD-RENDERED",
+            f"{dataset.name} is rendered by the kit, and published nowhere",
+            f"Run python -m evaluation.data render {dataset.name}",
+        )
+    try:
+        opened = dataset.open(dataset.name, root)
+    except KitError as refusal:
+        if refusal.code != "DATA-MISSING":
+            raise
+    else:
+        console.print(f"{dataset.name}: {len(opened):,} images are here already", markup=False)
+        return
+    missing = [file for file in dataset.files if not is_there(file, root)]
+    by_hand = [file for file in missing if isinstance(file, FileByHand)]
+    if by_hand:
+        places = " and ".join(str(root / file.path) for file in by_hand)
+        raise KitError(
+            "DOWNLOAD-BY-HAND",
+            f"No program can fetch {dataset.name}: {by_hand[0].reason}",
+            f"Get it from {by_hand[0].page} and put {places}",
+        )
+    fetched = [root / file.path for file in missing if _fetch(file, root, revision)]
+    try:
+        opened = dataset.open(dataset.name, root)
+    except KitError as refusal:
+        if refusal.code not in _UNFIT or not fetched:
+            raise
+        for path in fetched:
+            path.unlink()
+        raise KitError(
+            "DOWNLOAD-UNFIT",
+            f"what was fetched is not {dataset.name}, and was removed: {refusal.problem}",
+            f"Try again later, or look at {dataset.home}",
+        ) from refusal
+    console.print(f"{dataset.name}: {len(opened):,} images are ready", markup=False)
+
+
+def is_there(file: RemoteFile, root: Path) -> bool:
+    """Whether a file, or what a person has made of it, is in its place."""
+    path = root / file.path.partition(" ")[0]
+    return path.exists() or (path.suffix == ".gz" and path.with_suffix("").exists())
+
+
+def _fetch(file: RemoteFile, root: Path, revision: str | None) -> bool:
+    """Fetches a file; whether this process did, and no other one meanwhile."""
+    target = root / file.path
+    folder = root / ".download" / target.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, target.name):
+        if target.exists():
+            return False
+        if isinstance(file, HubFile):
+            found = hub.ask(file, revision)
+            _require_room(folder, file.path, found.bytes or file.bytes)
+            part, digest = hub.fetch(file, folder, found), file.digest or found.digest
+        else:
+            assert isinstance(file, WebFile)
+            _require_room(folder, file.path, file.bytes)
+            part, digest = web.fetch(file, folder), file.digest
+        if digest is not None:
+            _require_digest(part, digest, file)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.replace(target)
+        _remove_leftovers(folder)
+    console.print(f"Fetched {target} ({readable_size(target.stat().st_size)})", markup=False)
+    return True
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """What libraries keep beside a file that they fetch; the lock stays, others may wait for it."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != ".lock":
+            path.unlink()
+
+
+def _require_room(folder: Path, name: str, size: int) -> None:
+    """Refuses a file of that size, less what is there of it already, where the disk is too full."""
+    room, done = free_bytes(folder), sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+    if size - done > room:
+        raise KitError(
+            "DATA-DISK-FULL",
+            f"{name} has {readable_size(size)} and the disk of {folder} has {readable_size(room)}"
+            " free",
+            "Free some space, or name a folder on another disk with --data-root",
+        )
+
+
+def _require_digest(path: Path, digest: str, file: RemoteFile) -> None:
+    """Compares a file with "md5:…" or "sha256:…", and removes it where they differ."""
+    kind, _, wanted = digest.partition(":")
+    found = hashlib.new(kind, usedforsecurity=False)
+    size = path.stat().st_size
+    with path.open("rb") as stream, progress(f"Checking {path.name}", size) as advance:
+        while block := stream.read(1 << 22):
+            found.update(block)
+            advance(len(block))
+    if found.hexdigest() != wanted:
+        path.unlink()
+        raise KitError(
+            "DOWNLOAD-DIGEST",
+            f"{file.path} came with the {kind} {found.hexdigest()}; it must have {wanted}",
+            "Try again later: the server, or something on the way, gives another file",
+        )

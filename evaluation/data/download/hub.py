@@ -1,0 +1,105 @@
+"""A file of the Hugging Face Hub, through its own library.
+
+The library goes on where it was cut off, and follows HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from evaluation.common.errors import KitError, require
+from evaluation.common.terminal import console
+from evaluation.data.dataset import HubFile
+
+_SHA256_LENGTH = 64
+
+
+class Found(NamedTuple):
+    """What the Hub has.
+
+    Args:
+        commit: The commit of the repository.
+        bytes: Size of the file, where it says so.
+        digest: "sha256:…", where it says so.
+    """
+
+    commit: str | None
+    bytes: int | None
+    digest: str | None
+
+
+def ask(file: HubFile, revision: str | None) -> Found:
+    """What the Hub has of a file.
+
+    Args:
+        revision: Branch, tag or commit; None takes the newest.
+
+    Raises:
+        KitError: the Hub is not reached, refuses, or is not to be asked.
+    """
+    require("huggingface_hub")
+    import huggingface_hub
+
+    name = Path(file.path).name
+    with _refusing(file, revision):
+        url = huggingface_hub.hf_hub_url(
+            file.repository, name, repo_type="dataset", revision=revision
+        )
+        found = huggingface_hub.get_hf_file_metadata(url)
+    console.print(f"{name} of {file.repository} at commit {found.commit_hash}", markup=False)
+    # What lies in Git LFS is tagged by its digest.
+    tagged = found.etag is not None and len(found.etag) == _SHA256_LENGTH
+    return Found(found.commit_hash, found.size, f"sha256:{found.etag}" if tagged else None)
+
+
+def fetch(file: HubFile, folder: Path, found: Found) -> Path:
+    """Fetches what was found, whatever is published meanwhile, into a folder of this process's own.
+
+    Raises:
+        KitError: as `ask`.
+    """
+    import huggingface_hub
+
+    with _refusing(file, found.commit):
+        path = huggingface_hub.hf_hub_download(
+            file.repository,
+            Path(file.path).name,
+            repo_type="dataset",
+            revision=found.commit,
+            local_dir=folder,
+        )
+    return Path(path)
+
+
+@contextmanager
+def _refusing(file: HubFile, revision: str | None) -> Iterator[None]:
+    from huggingface_hub import errors
+
+    name = Path(file.path).name
+    try:
+        yield
+    except errors.OfflineModeIsEnabled as error:
+        raise KitError(
+            "DOWNLOAD-OFFLINE",
+            f"{name} is not here, and HF_HUB_OFFLINE forbids to fetch it",
+            f"Unset HF_HUB_OFFLINE, or put the file below the data root as {file.path}",
+        ) from error
+    except (errors.HfHubHTTPError, errors.EntryNotFoundError, errors.FileMetadataError) as error:
+        raise KitError(
+            "DOWNLOAD-REFUSED",
+            f"the Hub refuses {name} of {file.repository} at {revision or 'its newest commit'}"
+            f" ({_first_line(error)})",
+            "Check --revision and HF_ENDPOINT",
+        ) from error
+    except (OSError, ValueError, RuntimeError, errors.HTTPError) as error:
+        raise KitError(
+            "DOWNLOAD-LOST",
+            f"{name} of {file.repository} was not fetched ({_first_line(error)})",
+            "Try again later: it goes on where it was",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,282 @@
+"""Images in a file, each block of them compared with its digest when it is first read.
+
+Nothing is mapped: a file that is cut short while it is open gives an error where a memory map would
+end the process. What was read of a small set is kept in memory, of a large one it takes none.
+"""
+
+import hashlib
+import math
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.common.errors import KitError
+
+_BLOCK_BYTES = 192 * 1024
+"""Little more than Linux reads ahead for one image."""
+
+_BLOCKS_A_CHUNK = 64
+
+_KEPT_BYTES = 256 << 20
+"""Most bytes of a set that is kept in memory once it was read."""
+
+_DIGEST_BYTES = 16
+"""Of SHA-256, which processors compute faster than anything else in `hashlib`."""
+
+Mend = Callable[[int], Path]
+"""Given a block that is not what its digest says, gives a file in which it is, or raises."""
+
+
+class ArrayInFile(NamedTuple):
+    """Images in a file, one after another in the order of memory.
+
+    Args:
+        offset: Where in the file the first begins.
+        shape: Of all of them: (N, height, width, channels).
+        dtype: Name of their type, "uint8" or "float32".
+    """
+
+    offset: int
+    shape: tuple[int, int, int, int]
+    dtype: str
+
+    @property
+    def image_bytes(self) -> int:
+        return math.prod(self.shape[1:]) * np.dtype(self.dtype).itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.shape[0] * self.image_bytes
+
+    @property
+    def block(self) -> int:
+        """Images that share a digest."""
+        return max(1, _BLOCK_BYTES // self.image_bytes)
+
+    @property
+    def chunk(self) -> int:
+        """Images, whole blocks of them, that a pass over all of them reads at once: 12 MB."""
+        return self.block * _BLOCKS_A_CHUNK
+
+    def images_of(self, first: int, last: int) -> str:
+        """The numbers of the images in the blocks from first to last, in words."""
+        end = min((last + 1) * self.block, self.shape[0]) - 1
+        return f"images {first * self.block} to {end}"
+
+    def starts(self) -> range:
+        """The number of the first image of each chunk."""
+        return range(0, self.shape[0], self.chunk)
+
+
+class Digests(NamedTuple):
+    """What a file of images holds.
+
+    Args:
+        sha256: Of all images, hexadecimal.
+        blocks: One digest after another, `_DIGEST_BYTES` each.
+    """
+
+    sha256: str
+    blocks: bytes
+
+
+def digests_of(chunks: Iterable[NDArray], block: int) -> Digests:
+    """The digests of images in chunks (n, height, width, channels), of whole blocks but the last.
+
+    Args:
+        block: Images a block.
+    """
+    whole = hashlib.sha256()
+    blocks = []
+    for chunk in chunks:
+        whole.update(chunk.data)
+        blocks += [_digest(chunk[start : start + block]) for start in range(0, len(chunk), block)]
+    return Digests(whole.hexdigest(), b"".join(blocks))
+
+
+class StoredImages:
+    """Images (N, height, width, channels) in a file, indexed like an array along the first axis.
+
+    After a change of the file that its status tells, every block is compared anew. A change that
+    leaves size and times as they are is found by the next process only.
+
+    Args:
+        path: The file.
+        array: Where in it the images lie.
+        digests: The `Digests.blocks` of what they must be.
+        mend: What to do about a block that is not.
+    """
+
+    def __init__(self, path: Path, array: ArrayInFile, digests: bytes, mend: Mend) -> None:
+        self.array = array
+        self.shape = array.shape
+        self.dtype = np.dtype(array.dtype)
+        self.nbytes = array.nbytes
+        self._digests = digests
+        self._mend = mend
+        self._mending = threading.Lock()
+        self._files: list[IO[bytes]] = []
+        self._good = np.zeros(-(-len(self) // array.block), dtype=bool)
+        # Pages of `empty` that nobody writes to take no memory.
+        self._kept = self._empty(len(self)) if self.nbytes <= _KEPT_BYTES else None
+        self._open(path)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> NDArray:
+        """Image (height, width, channels) of a number; images of numbers, a mask or a slice.
+
+        Raises:
+            IndexError: there is no such image.
+            KitError: the file cannot be read, or is damaged and cannot be mended.
+        """
+        numbers = self._numbers(rows)
+        return self._read(numbers) if numbers.ndim else self._read(numbers[np.newaxis])[0]
+
+    def floats(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Images (n, height, width, channels) of the numbers (n,), bytes divided by 255.
+
+        Raises:
+            IndexError, KitError: as indexing does.
+        """
+        from evaluation.data.storage.gathering import to_floats
+
+        if self.dtype != np.uint8:
+            return self[numbers]
+        numbers = self._numbers(numbers)
+        images, rows = self._kept, numbers
+        if images is None or not self._is_good(numbers).all():
+            images, rows = self._read(numbers), np.arange(len(numbers))
+        floats = np.empty((len(numbers), *self.shape[1:]), np.float32)
+        to_floats(images.reshape(len(images), -1), rows, floats.reshape(len(floats), -1))
+        return floats
+
+    def _numbers(self, rows: Any) -> NDArray[np.int64]:
+        """What is asked for as numbers from 0 on."""
+        if isinstance(rows, slice):
+            return np.arange(*rows.indices(len(self)))
+        numbers = np.asarray(rows)
+        if numbers.dtype == bool:
+            numbers = np.flatnonzero(numbers)
+        numbers = numbers.astype(np.int64, copy=False)
+        if numbers.size and numbers.min() < 0:
+            numbers = np.where(numbers < 0, numbers + len(self), numbers)
+        if numbers.size and not 0 <= numbers.min() <= numbers.max() < len(self):
+            raise IndexError(f"{rows} reaches beyond {len(self)} images")
+        return numbers
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+    def chunks(self) -> Iterator[NDArray]:
+        """All images in order, `ArrayInFile.chunk` at a time."""
+        for start in self.array.starts():
+            yield self[start : start + self.array.chunk]
+
+    def check(self) -> None:
+        """Compares every block that has not been compared yet, and mends what is damaged."""
+        for block in np.flatnonzero(~self._good):
+            self._good_block(int(block))
+
+    def is_good(self, block: int) -> bool:
+        """Whether the file holds, at this moment, what the block's digest says."""
+        start = block * self.array.block
+        content = self._empty(min(self.array.block, len(self) - start))
+        return self._fill(content, start) and self._matches(block, content)
+
+    @property
+    def num_blocks(self) -> int:
+        return len(self._good)
+
+    def _empty(self, count: int) -> NDArray:
+        return np.empty((count, *self.shape[1:]), self.dtype)
+
+    def _open(self, path: Path) -> None:
+        self.path = path
+        # Those before stay open, for other threads may be reading from them.
+        self._files.append(path.open("rb", buffering=0))
+        self._status = self._current_status()
+        self._good[:] = False
+
+    def _current_status(self) -> tuple[int, int, int]:
+        status = os.fstat(self._files[-1].fileno())
+        return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+    def _is_good(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether images (n,) were compared with their digests since the file last changed."""
+        if (status := self._current_status()) != self._status:
+            self._status = status
+            self._good[:] = False
+        return self._good[numbers // self.array.block]
+
+    def _read(self, numbers: NDArray[np.int64]) -> NDArray:
+        blocks = numbers // self.array.block
+        done = self._is_good(numbers)
+        if self._kept is not None and done.all():
+            return self._kept[numbers]
+        images = self._empty(len(numbers))
+        if done.any():
+            from evaluation.data.storage.gathering import gather
+
+            content = images.view(np.uint8).reshape(len(images), -1)
+            gather(self._files[-1].fileno(), self.array.offset, numbers, content, done)
+        if done.all():
+            return images
+        missing = np.flatnonzero(~done)
+        missing = missing[np.argsort(blocks[missing], kind="stable")]
+        for rows in np.split(missing, np.flatnonzero(np.diff(blocks[missing])) + 1):
+            if len(rows):
+                block = int(blocks[rows[0]])
+                first = block * self.array.block
+                images[rows] = self._good_block(block)[numbers[rows] - first]
+        return images
+
+    def _good_block(self, block: int) -> NDArray:
+        """All images of a block, after they were compared with their digest."""
+        start = block * self.array.block
+        content = self._empty(min(self.array.block, len(self) - start))
+        if not (self._fill(content, start) and self._matches(block, content)):
+            with self._mending:
+                if not self.is_good(block):
+                    self._open(self._mend(block))
+                if not (self._fill(content, start) and self._matches(block, content)):
+                    raise changing(self.path)
+        if self._kept is not None:
+            self._kept[start : start + len(content)] = content
+        self._good[block] = True
+        return content
+
+    def _matches(self, block: int, images: NDArray) -> bool:
+        place = block * _DIGEST_BYTES
+        return _digest(images) == self._digests[place : place + _DIGEST_BYTES]
+
+    def _fill(self, images: NDArray, number: int) -> bool:
+        """Reads images from `number` on; False where the file ends before."""
+        place = self.array.offset + number * self.array.image_bytes
+        try:
+            return os.preadv(self._files[-1].fileno(), [images.data], place) == images.nbytes
+        except OSError as error:
+            raise KitError(
+                "DATA-UNREADABLE",
+                f"{self.path} cannot be read ({error})",
+                "Check its permissions and disk",
+            ) from error
+
+
+def changing(path: Path) -> KitError:
+    """The refusal of a file that is written to by somebody else while it is read."""
+    return KitError(
+        "DATA-CHANGED",
+        f"{path} changes while it is read",
+        "End what writes to it, and start again",
+    )
+
+
+def _digest(images: NDArray) -> bytes:
+    return hashlib.sha256(images.data).digest()[:_DIGEST_BYTES]
