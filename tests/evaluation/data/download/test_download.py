@@ -32,7 +32,7 @@ PATH = DATASETS[NAME].files[0].path
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     cut_all(monkeypatch)
-    monkeypatch.setattr(web, "TRIES", 2)
+    monkeypatch.setattr(web, "TRIES", 3)
     monkeypatch.setattr(web, "_SLACK", 1000)
     monkeypatch.setenv("AICROWD_OUTPUT_PATH", str(tmp_path / "outputs"))
 
