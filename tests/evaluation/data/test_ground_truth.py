@@ -50,6 +50,7 @@ def test_bytes_become_the_float32_nearest_to_the_double_quotient() -> None:
 @pytest.fixture(scope="module")
 def reference(mini: ImageGrid, tmp_path_factory: pytest.TempPathFactory) -> object:
     """disentanglement_lib's MPI3D, reading our images by its own code, its sizes set to ours."""
+    pytest.importorskip("disentanglement_lib", reason="pip install disentanglement-lib")
     sys.modules["gin.tf"] = gin
     from disentanglement_lib.data.ground_truth import mpi3d, util
 

@@ -68,6 +68,7 @@ SETS: list[tuple[str, Write, Theirs]] = [
 def test_observations_and_draws_are_those_of_disentanglement_lib(
     name: str, write: Write, theirs: Theirs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("disentanglement_lib", reason="pip install disentanglement-lib")
     write(tmp_path)
     data = open_dataset(name, tmp_path)
     reference = theirs(name, tmp_path, monkeypatch)
