@@ -10,6 +10,7 @@ import re
 import zipfile
 
 _NOT_NEEDED = (".debug_pkl", "/.data/serialization_id")
+_NUMBER = re.compile(rb"\.___torch_mangle_\d+")
 _CONSTANTS = re.compile(rb"(?:^  \w+ : Final\[.*\n)+", re.MULTILINE)
 
 
@@ -29,6 +30,26 @@ def canonical(archive: bytes) -> bytes:
             # ZipInfo's own time is that of 1980.
             rewritten.writestr(zipfile.ZipInfo(name), content)
     return target.getvalue()
+
+
+def same_module(archive: bytes, other: bytes) -> bool:
+    """Whether two archives differ in nothing but the numbers that classes of one name have."""
+    return archive == other or _unnumbered(archive) == _unnumbered(other)
+
+
+def _unnumbered(archive: bytes) -> list[tuple[bytes, bytes]] | None:
+    """The names and contents of an archive's members, in order; None where it is none."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as members:
+            return sorted(
+                (
+                    _NUMBER.sub(b"", name.replace("/", ".").encode()),
+                    _NUMBER.sub(b"", members.read(name)),
+                )
+                for name in members.namelist()
+            )
+    except zipfile.BadZipFile:
+        return None
 
 
 def _in_order(constants: re.Match[bytes]) -> bytes:

@@ -21,7 +21,7 @@ from evaluation.common.files import readable_size, sha256_of, whole_file
 from evaluation.common.images import CHALLENGE
 from evaluation.common.terminal import console
 from evaluation.representation.finding import refuse_others
-from submission.canonical_torchscript import canonical
+from submission.canonical_torchscript import canonical, same_module
 
 _BATCH_SIZES = (1, 2, 7)
 _TOLERANCE = 1e-4
@@ -35,7 +35,7 @@ def export(
 
     It is written in evaluation mode: scripted if TorchScript understands its code, else traced.
     What was written is loaded again and compared with `module` at several batch sizes. The same
-    module gives the same bytes everywhere, and a file that holds them already is left as it is.
+    module gives the same bytes everywhere, and a file that holds it already is left as it is.
 
     Args:
         module: The representation.
@@ -56,7 +56,7 @@ def export(
     _refuse_pinned_devices(compiled)
     # By way of a buffer: saving to a path writes the temporary name into the file.
     content = canonical(compiled.save_to_buffer())
-    if path.is_file() and path.read_bytes() == content:
+    if path.is_file() and same_module(path.read_bytes(), content):
         console.print(f"Reusing {path}", markup=False)
         return
     with whole_file(path) as temporary:

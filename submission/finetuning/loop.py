@@ -25,6 +25,8 @@ from submission.runtime import checkpoints, distributed
 from submission.runtime.curves import recording
 from submission.runtime.optimizers import OptimizerName, make_optimizer
 
+CHECKPOINT = "checkpoint.pt"
+
 
 @gin.configurable("train")
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def tune(
     """
     # As the original: an epoch is repeated to the bit on a GPU as well.
     torch.backends.cudnn.deterministic = True
-    path = folder / "checkpoint.pt"
+    path = folder / CHECKPOINT
     state = checkpoints.load(path, made_from)
     rows: list[dict[str, float]] = [] if state is None else state["rows"]
 

@@ -31,8 +31,8 @@ from submission.features.extractors import (
 )
 from submission.finetuning.classifier import FactorClassifier
 from submission.finetuning.labelled import LabelledImages
-from submission.finetuning.loop import FineTuning, tune
-from submission.runtime import checkpoints, distributed
+from submission.finetuning.loop import CHECKPOINT, FineTuning, tune
+from submission.runtime import checkpoints, curves, distributed
 from submission.runtime.precision import PROBE_ROWS, settled
 from submission.settings import Main
 
@@ -83,10 +83,14 @@ def finetune(experiment: str, placement: Placement) -> None:
         "torch": str(torch.__version__),
     }
     path = checkpoint_path(extractor)
+    folder = output_path() / experiment / "finetuning"
     if _is_made_from(path, made_from):
         console.print(f"Reusing {path}", markup=False)
+        if (folder / CHECKPOINT).exists():
+            with distributed.only_group(folder):
+                state = checkpoints.load(folder / CHECKPOINT, made_from)
+                curves.restore(folder, [] if state is None else state["rows"])
         return
-    folder = output_path() / experiment / "finetuning"
     folder.mkdir(parents=True, exist_ok=True)
     with distributed.only_group(folder):
         if distributed.is_main():

@@ -54,14 +54,15 @@ def test_outputs_are_those_of_the_module(
                 part.running_mean.uniform_(-0.1, 0.1)
                 part.running_var.uniform_(0.5, 2)
         script = torch.jit.trace(module, images) if traced else torch.jit.script(module)
-        fast, rough = torch.jit.freeze(script), torch.jit.freeze(script)
+        fast = torch.jit.freeze(script)
         pack_convolutions(fast, torch.float32)
-        pack_convolutions(rough, torch.bfloat16)
         assert nodes(fast, PACKED) == sum(isinstance(layer, nn.Conv2d) for layer in layers)
         for batch in (images, images[:1], images.contiguous()):
             torch.testing.assert_close(fast(batch), module(batch), rtol=1e-5, atol=1e-6)
-        difference = (rough(images).float() - module(images)).abs().max()
-    assert 0 < difference < 0.02
+        if torch.ops.mkldnn._is_mkldnn_bf16_supported():  # else packing in bf16 is never tried
+            rough = torch.jit.freeze(script)
+            pack_convolutions(rough, torch.bfloat16)
+            assert 0 < (rough(images).float() - module(images)).abs().max() < 0.02
 
 
 def test_a_relu_of_an_output_that_is_used_elsewhere_stays(images: Tensor) -> None:

@@ -251,8 +251,9 @@ def test_whitening_equals_scikit_learns_on_all_regions(
         whole[: len(whole) // 2],
         bytes(len(whole)),
         whole[:5000] + bytes(byte ^ 0xFF for byte in whole[5000:5004]) + whole[5004:],
-        whole.replace(b"random", b"other!"),
+        whole.replace("fingerprint".encode("utf-32-le"), "another one".encode("utf-32-le")),
     ):
+        assert damaged != whole
         path.write_bytes(damaged)
         again = fit_whitening(grid, np.arange(50), backbone, transform, **arguments)
         assert f"{path} is damaged: fitting it again" in capsys.readouterr().out
@@ -333,7 +334,9 @@ def test_a_killed_extraction_goes_on_and_two_processes_do_as_one(
 
     killed = start(many_images, tmp_path / "killed")
     deadline = time.monotonic() + 120
-    while not any(any(marks.read_bytes()) for marks in (tmp_path / "killed").glob("*/.*.done")):
+    # Digests of batches follow the number of rows in each, eight bytes.
+    digests = (tmp_path / "killed").glob
+    while not any(any(each.read_bytes()[8:]) for each in digests("*/features.digests")):
         assert time.monotonic() < deadline and killed.poll() is None
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
