@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.codes import CodeTable
+from evaluation.codes.table import CodeTable
 
 
 class NoiseTable(CodeTable):

@@ -11,11 +11,11 @@ import numpy as np
 
 from evaluation import report
 from evaluation.baselines import NoiseTable, spread
-from evaluation.codes import Draws
+from evaluation.codes.encoding import Codes
+from evaluation.codes.table import Draws
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import console
 from evaluation.data.ground_truth import ImageGrid, IndexGrid
-from evaluation.encoding import Codes
 from evaluation.origin import source_digest, versions
 from evaluation.representation.finding import Found, by_name
 from evaluation.rules import FAST, Rules

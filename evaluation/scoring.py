@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.random import RandomState
 
-from evaluation.codes import CodeTable
+from evaluation.codes.table import CodeTable
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import progress
 from evaluation.data.ground_truth import IndexGrid

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from evaluation.code_store import digest_of_codes, read_codes
-from evaluation.codes import CodeTable, Draws
+from evaluation.codes.encoding import Codes, encode
+from evaluation.codes.store import digest_of_codes, read_codes
+from evaluation.codes.table import CodeTable, Draws
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
-from evaluation.encoding import Codes, encode
 from evaluation.representation.finding import Found
 from evaluation.representation.staging import digest_of
 from evaluation.rules import RUNS_ANYTHING, Rules

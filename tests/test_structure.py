@@ -158,4 +158,4 @@ def test_files_and_folders_stay_readable() -> None:
     assert lengths[len(lengths) * 9 // 10] <= 230
     for folder in {path.parent for path in MODULES.values()}:
         members = [member for member in folder.iterdir() if member.name != "__pycache__"]
-        assert len(members) <= 22, folder
+        assert len(members) <= 18, folder

@@ -24,11 +24,7 @@ from submission.config import save_config
 from submission.features.aggregation import AggregatedFeatureExtractor
 from submission.features.backbones import Backbone
 from submission.features.extraction import digest_of, require_colour
-from submission.features.extractors import (
-    checkpoint_path,
-    get_feature_extractor,
-    weights_record,
-)
+from submission.features.extractors import checkpoint_path, get_feature_extractor, weights_record
 from submission.finetuning.classifier import FactorClassifier
 from submission.finetuning.labelled import LabelledImages
 from submission.finetuning.loop import CHECKPOINT, FineTuning, tune

@@ -17,13 +17,7 @@ from evaluation.common.errors import KitError
 from evaluation.common.files import free_bytes, locked, readable_size, reserve, whole_file
 from evaluation.common.npy import header_of
 from evaluation.common.terminal import console, progress
-from evaluation.data.storage.blocks import (
-    ArrayInFile,
-    Digests,
-    StoredImages,
-    changing,
-    digests_of,
-)
+from evaluation.data.storage.blocks import ArrayInFile, Digests, StoredImages, changing, digests_of
 from evaluation.data.storage.records import (
     FileState,
     Record,

@@ -8,13 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import njit
-from evaluation.metrics.boosting.buffers import (
-    INNER_NODES,
-    LEARNING_RATE,
-    Targets,
-    Trees,
-    Workshop,
-)
+from evaluation.metrics.boosting.buffers import INNER_NODES, LEARNING_RATE, Targets, Trees, Workshop
 from evaluation.metrics.boosting.columns import Columns
 from evaluation.metrics.boosting.cuts import Cut, best_cut
 from evaluation.metrics.boosting.histograms import fill, subtract

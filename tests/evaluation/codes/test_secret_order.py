@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evaluation import encoding, secret_order
-from evaluation.codes import Draws
+from evaluation.codes import encoding, secret_order
+from evaluation.codes.table import Draws
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid, IndexGrid
 from evaluation.grading import grade

@@ -11,8 +11,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from evaluation.code_files import open_table
-from evaluation.code_store import digest_of_codes, read_codes
+from evaluation.codes.files import open_table
+from evaluation.codes.store import digest_of_codes, read_codes
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
 

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.code_store import CodeStore
-from evaluation.codes import CodeTable, Draws
+from evaluation.codes.secret_order import generator_for
+from evaluation.codes.store import CodeStore
+from evaluation.codes.table import CodeTable, Draws
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import console, progress
 from evaluation.data.ground_truth import ImageGrid
@@ -26,7 +27,6 @@ from evaluation.representation.fast_form import use_fastest_form
 from evaluation.representation.finding import Found
 from evaluation.representation.running import RunningRepresentation, Use
 from evaluation.rules import Rules
-from evaluation.secret_order import generator_for
 
 RECHECKED_ROWS = 4_603
 """As many find one bad row in a thousand with a probability of 99 %: .999 ** 4603 is .01."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation import ledger
-from evaluation.code_files import open_table, read_table, unreadable
+from evaluation.codes.files import open_table, read_table, unreadable
 from evaluation.common.errors import KitError
 from evaluation.common.files import sha256_of, whole_file
 from evaluation.data.ground_truth import ImageGrid
@@ -24,7 +24,7 @@ def read_codes(path: Path, data: ImageGrid, most_dims: int = Limits.dims) -> NDA
     """The codes (n, dims) in a file, one row for each image in the dataset's order.
 
     Raises:
-        KitError: it cannot be read as a table, see `code_files`, or is not one finite row an image.
+        KitError: it cannot be read as a table, see `files`, or is not one finite row an image.
     """
     table = open_table(path, most_dims)
     if table.shape[0] != len(data):

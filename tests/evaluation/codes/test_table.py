@@ -8,8 +8,8 @@ import pytest
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from evaluation.code_store import CodeStore, read_codes
-from evaluation.codes import CodeTable, Draws
+from evaluation.codes.store import CodeStore, read_codes
+from evaluation.codes.table import CodeTable, Draws
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid, IndexGrid
 from evaluation.metrics import METRICS
