@@ -128,7 +128,8 @@ case ${1:-} in
     .venv/bin/ruff check .
     .venv/bin/ruff format --check .
     .venv/bin/mypy
-    .venv/bin/pytest "$@"
+    # Files are shared out whole, since the tests of a file share what they have made.
+    .venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"
     ;;
   setup) setup test ;;
   --docker)

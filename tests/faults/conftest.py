@@ -1,4 +1,4 @@
-"""What the fault campaigns share: a small disk, and the counts at the end."""
+"""What the fault campaigns share: a small disk."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.harness import COUNTS, Disk
+from tests.faults.harness import Disk
 
 
 @pytest.fixture(scope="session")
@@ -21,10 +21,3 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
         pytest.skip("NO MOUNT HERE: a full disk is not tried")
     yield Disk(folder)
     subprocess.run(["umount", str(folder)], check=True)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if COUNTS:
-        terminalreporter.section("faults")
-        for name, count in sorted(COUNTS.items()):
-            terminalreporter.write_line(f"{count:4} {name}")
