@@ -146,13 +146,15 @@ def grade(
 def grade_untrained(found: Found, data: ImageGrid, rules: Rules, store: Path) -> Untrained:
     """Scores an untrained encoder, whose codes are kept in the file `store`.
 
+    No sample of it is encoded again: its scores win nothing, and whoever grades has chosen it.
+
     Raises:
         KitError: it cannot be graded.
     """
     console.print(f"Grading the untrained {found.path} on {data.name}", markup=False)
     subject = open_subject(found, rules)
     draws = Draws(IndexGrid.of(data), rules.metrics, rules.all_seeds)
-    codes = subject.codes_of(data, draws, store)
+    codes = subject.codes_of(data, draws, store, recheck=False)
     evaluations = evaluate_seeds(rules, FAST, draws.grid, codes.table)
     return Untrained(evaluations, subject.sha256)
 

@@ -23,11 +23,12 @@ class Subject(Protocol):
     @property
     def sha256(self) -> str: ...
 
-    def codes_of(self, data: ImageGrid, draws: Draws, store: Path) -> Codes:
+    def codes_of(self, data: ImageGrid, draws: Draws, store: Path, recheck: bool = True) -> Codes:
         """The codes of all images that `draws` will ask for.
 
         Args:
             store: The file that keeps codes which took time, for a later run.
+            recheck: Whether a sample is encoded again; see `codes.encoding`.
 
         Raises:
             KitError: there are none that can be graded.
@@ -42,7 +43,13 @@ class Given:
     sha256: str
     rules: Rules
 
-    def codes_of(self, data: ImageGrid, draws: Draws, store: Path) -> Codes:  # noqa: ARG002
+    def codes_of(
+        self,
+        data: ImageGrid,
+        draws: Draws,  # noqa: ARG002
+        store: Path,  # noqa: ARG002
+        recheck: bool = True,  # noqa: ARG002
+    ) -> Codes:
         return Codes(CodeTable.given(read_codes(self.found.path, data, self.rules.limits.dims)))
 
 
@@ -54,8 +61,8 @@ class Encoder:
     sha256: str
     rules: Rules
 
-    def codes_of(self, data: ImageGrid, draws: Draws, store: Path) -> Codes:
-        return encode(self.found, self.sha256, self.rules, data, draws, store)
+    def codes_of(self, data: ImageGrid, draws: Draws, store: Path, recheck: bool = True) -> Codes:
+        return encode(self.found, self.sha256, self.rules, data, draws, store, recheck)
 
 
 def open_subject(found: Found, rules: Rules) -> Subject:

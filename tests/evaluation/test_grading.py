@@ -354,7 +354,8 @@ def test_how_a_representation_ran_is_in_the_scores(
     assert written["isolation"]["complete"] == (written["isolation"]["missing"] == [])
     assert written["used"]["memory_bytes"] > 1 << 20
     assert written["used"]["cpu_seconds"] > 0 and written["used"]["processes"] >= 1
-    assert written["recheck"]["rows"] == 4603
+    # Of 10,000 draws from 10,368 images some 6,400 differ.
+    assert 3000 < written["recheck"]["rows"] < 3200
 
 
 @pytest.mark.parametrize("missing", [[], ["the network is open"]])

@@ -1,5 +1,6 @@
 """Representations that keep state are refused, and knowing an order tells them nothing."""
 
+import math
 import multiprocessing
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import hypergeom
 
 from evaluation.codes import encoding, secret_order
+from evaluation.codes.encoding import rows_to_recheck
 from evaluation.codes.table import Draws
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid, IndexGrid
@@ -211,7 +214,15 @@ for row, image in enumerate(images):
 def test_a_function_of_the_image_is_graded(name: str, small: ImageGrid, tmp_path: Path) -> None:
     report = graded(HONEST[name], small, tmp_path)
     assert report.violations == []
-    assert report.recheck.rows == len(small)  # type: ignore[union-attr]
+    assert report.recheck.rows == rows_to_recheck(len(small))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 1000, 1001, 6454, 20_000, 1_036_800])
+def test_the_sample_finds_one_bad_row_in_a_thousand(rows: int) -> None:
+    """With 99 %, and hardly more of them than that takes."""
+    bad, enough = math.ceil(rows / 1000), rows_to_recheck(rows)
+    assert hypergeom(rows, bad, enough).pmf(0) <= 0.01 + 1e-9
+    assert enough < 100 or hypergeom(rows, bad, int(0.98 * enough)).pmf(0) > 0.01
 
 
 def test_a_code_that_jumps_by_rounding_is_looked_at_again(small: ImageGrid, tmp_path: Path) -> None:
