@@ -10,7 +10,7 @@ from evaluation.codes.table import CodeTable, Draws
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
 from evaluation.representation.finding import Found
-from evaluation.representation.staging import digest_of
+from evaluation.representation.reading import digest_of
 from evaluation.rules import RUNS_ANYTHING, Rules
 
 
