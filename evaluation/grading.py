@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from evaluation import report
-from evaluation.baselines import NoiseTable, spread
 from evaluation.codes.encoding import Codes
 from evaluation.codes.table import Draws
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import console
 from evaluation.data.ground_truth import ImageGrid, IndexGrid
+from evaluation.metrics.baselines import Noise, spread
 from evaluation.origin import source_digest, versions
 from evaluation.representation.finding import Found, by_name
 from evaluation.rules import FAST, Rules
@@ -165,7 +165,7 @@ def _grade_noise(
 ) -> list[Evaluation]:
     """What noise scores with each seed, once for all representations of as many dims."""
     grid = IndexGrid(sizes, hidden)
-    return evaluate_seeds(rules, FAST, grid, NoiseTable(len(grid), dim, rules.seed))
+    return evaluate_seeds(rules, FAST, grid, Noise(len(grid), dim, rules.seed))
 
 
 def _report(
