@@ -19,6 +19,8 @@ import pytest
         "metrics.modularity_explicitness",
         "metrics.mutual_information",
         "metrics.sap_score",
+        "report.code_order",
+        "report.walks",
     ],
 )
 def test_examples(module: str) -> None:
