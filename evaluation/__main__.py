@@ -2,6 +2,7 @@
 
 import argparse
 import tempfile
+import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,6 +89,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where scores.json is written",
     )
+    add("--no-page", action="store_true", help="leave no report.html beside scores.json")
+    add("--compared-with", type=Path, metavar="RUN", help="a graded run, shown on the page beside")
+    add("--open", action="store_true", help="show the page in a browser at the end")
     limits.add_arguments(made)
     return made
 
@@ -100,7 +104,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     _require_seeds(arguments.seed, arguments.seeds)
 
     from evaluation.data import open_dataset
-    from evaluation.grading import grade_all
+    from evaluation.grading import Pages, grade_all
+    from evaluation.report.page import NAME
+    from evaluation.report.runs import read_run
     from evaluation.representation.finding import all_given_codes, find_all, only
 
     founds, refused = (
@@ -119,9 +125,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         allowed_kinds=arguments.allow_kinds,
         limits=limits_from(arguments, limits.Limits),
     )
+    other = read_run(arguments.compared_with) if arguments.compared_with else None
+    pages = None if arguments.no_page else Pages(compared_with=other)
     data = open_dataset(arguments.dataset, arguments.data_root)
     _make_folder(arguments.output)
-    outcome = grade_all(founds, refused, data, rules, arguments.output, baseline)
+    outcome = grade_all(founds, refused, data, rules, arguments.output, baseline, pages)
+    shown = arguments.output / NAME
+    if arguments.open and shown.is_file():
+        webbrowser.open(shown.resolve().as_uri())
     if outcome.refused:
         return BAD_INPUT
     return 0 if all(report.equal for report in outcome.reports.values()) else NOT_EQUAL

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from evaluation import report
 from evaluation.codes.encoding import Codes
 from evaluation.codes.table import Draws
 from evaluation.common.errors import KitError
@@ -17,6 +17,7 @@ from evaluation.common.terminal import console
 from evaluation.data.ground_truth import ImageGrid, IndexGrid
 from evaluation.metrics.baselines import Noise, spread
 from evaluation.origin import source_digest, versions
+from evaluation.report import page, printed
 from evaluation.representation.finding import Found, by_name
 from evaluation.rules import FAST, Rules
 from evaluation.scores import (
@@ -46,6 +47,13 @@ class Untrained:
 
 
 @dataclass(frozen=True)
+class Pages:
+    """That each grading leaves a page, and the run that it shows beside the graded one."""
+
+    compared_with: Report | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The reports of all that was graded, by name, and the refusals of the others."""
 
@@ -60,6 +68,7 @@ def grade_all(
     rules: Rules,
     folder: Path,
     baseline: Found | None = None,
+    pages: Pages | None = None,
 ) -> Outcome:
     """Grades what was found, shows the scores, and prints a line for each refusal.
 
@@ -69,10 +78,14 @@ def grade_all(
     Args:
         unfound: Why other things that the user named were not found.
         baseline: An untrained encoder, to be shown beside each.
+        pages: What to show on the pages beside the scores; none is left if None.
 
     Raises:
         KitError: the baseline cannot be graded.
     """
+    if pages is not None and not page.can_be_made():
+        console.print("The page of the scores is left out: it needs the kit's extra 'page'")
+        pages = None
     untrained = None
     if baseline is not None:
         untrained = grade_untrained(baseline, data, rules, folder / "untrained_codes.npz")
@@ -84,23 +97,25 @@ def grade_all(
         for name, found in named.items():
             own = folder if alone else folder / name
             try:
-                reports[name] = grade(found, data, rules, own, untrained)
+                reports[name] = grade(found, data, rules, own, untrained, pages)
             except KitError as error:
                 refused.append(error)
     finally:  # a bug or an interrupt loses none of the others' scores
         if not alone:
             summary = Summary(
                 scores={name: graded.scores for name, graded in reports.items()},
-                baselines=report.baselines_of(reports),
+                baselines=printed.baselines_of(reports),
                 refused=[str(refusal) for refusal in refused],
             )
             write(folder / "all_scores.json", summary)
-            report.print_all(reports)
+            printed.print_all(reports)
         for refusal in refused:
             print(refusal, file=sys.stderr)
     if alone:
         for graded in reports.values():
-            report.print_report(graded)
+            printed.print_report(graded)
+            if pages is not None:
+                console.print(f"What the codes know: {folder / page.NAME}", markup=False)
     return Outcome(reports, refused)
 
 
@@ -110,14 +125,17 @@ def grade(
     rules: Rules,
     folder: Path,
     untrained: Untrained | None = None,
+    pages: Pages | None = None,
 ) -> Report:
     """Grades a representation or a table of codes into `scores.json`, whose content it returns.
 
-    Scores that are there, made from the same, are returned as they are.
+    Scores that are there, made from the same, are returned as they are. A page, `report.html`, is
+    written beside them.
 
     Args:
         folder: Where `scores.json` is written; codes are kept there too, for a later run.
         untrained: An untrained encoder's scores, to be shown beside it.
+        pages: What to show on the page; none is written if None.
 
     Raises:
         KitError: it cannot be graded.
@@ -135,12 +153,31 @@ def grade(
     known = reusable(path, made_from)
     if known is not None:
         console.print(f"Reused {path}, which was made from the same", markup=False)
+        if pages is not None and not page.is_current(
+            folder / page.NAME, known, pages.compared_with
+        ):
+            content = subject.known_codes(data, folder / "codes.npz")
+            if content is not None:
+                _leave_page(known, data, content, folder, pages)
         return known
     draws = Draws(IndexGrid.of(data), rules.metrics, rules.all_seeds)
     codes = subject.codes_of(data, draws, folder / "codes.npz")
     made = _report(subject, codes, data, rules, untrained, made_from)
     write(path, made)
+    if pages is not None:
+        _leave_page(made, data, codes.table.content, folder, pages)
     return made
+
+
+def _leave_page(
+    report: Report,
+    data: ImageGrid,
+    content: tuple[NDArray[np.int64], NDArray],
+    folder: Path,
+    pages: Pages,
+) -> None:
+    material = page.Material.sampled(report, data, content, folder, pages.compared_with)
+    page.write_page(folder / page.NAME, material)
 
 
 def grade_untrained(found: Found, data: ImageGrid, rules: Rules, store: Path) -> Untrained:

@@ -4,14 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from evaluation.codes.encoding import Codes, encode
-from evaluation.codes.store import digest_of_codes, read_codes
+from evaluation.codes.store import digest_of_codes, kept_codes, read_codes
 from evaluation.codes.table import CodeTable, Draws
 from evaluation.common.errors import KitError
-from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.ground_truth import ImageGrid, IndexGrid
 from evaluation.representation.finding import Found
 from evaluation.representation.staging import digest_of
 from evaluation.rules import RUNS_ANYTHING, Rules
+
+Content = tuple[NDArray[np.int64], NDArray]
 
 
 class Subject(Protocol):
@@ -34,6 +39,9 @@ class Subject(Protocol):
             KitError: there are none that can be graded.
         """
 
+    def known_codes(self, data: ImageGrid, store: Path) -> Content | None:
+        """Numbers (n,) of images and their codes (n, d) that need no encoding, if there are any."""
+
 
 @dataclass(frozen=True)
 class Given:
@@ -52,6 +60,9 @@ class Given:
     ) -> Codes:
         return Codes(CodeTable.given(read_codes(self.found.path, data, self.rules.limits.dims)))
 
+    def known_codes(self, data: ImageGrid, store: Path) -> Content | None:
+        return self.codes_of(data, Draws(IndexGrid.of(data), (), ()), store).table.content
+
 
 @dataclass(frozen=True)
 class Encoder:
@@ -63,6 +74,9 @@ class Encoder:
 
     def codes_of(self, data: ImageGrid, draws: Draws, store: Path, recheck: bool = True) -> Codes:
         return encode(self.found, self.sha256, self.rules, data, draws, store, recheck)
+
+    def known_codes(self, data: ImageGrid, store: Path) -> Content | None:
+        return kept_codes(store, self.sha256, data.fingerprint)
 
 
 def open_subject(found: Found, rules: Rules) -> Subject:

@@ -117,3 +117,23 @@ class CodeStore:
             )
             ledger.enter(temporary)
         self.kept_at = time.monotonic()
+
+
+def kept_codes(
+    path: Path, representation: str, fingerprint: str
+) -> tuple[NDArray[np.int64], NDArray] | None:
+    """Numbers (n,) and codes (n, d) that the grader kept in a file, to be looked at again.
+
+    Args:
+        representation: The hash of what gave them.
+        fingerprint: That of the dataset.
+    """
+    if not ledger.has(path):
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            made_from = json.loads(str(stored["made_from"]))
+            same = (made_from["representation"], made_from["data"]) == (representation, fingerprint)
+            return (stored["indices"], stored["codes"]) if same else None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None

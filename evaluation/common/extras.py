@@ -10,6 +10,8 @@ EXTRA_OF = {
     "gin": "gin",
     "h5py": "data",
     "huggingface_hub": "data",
+    "jinja2": "page",
+    "matplotlib": "page",
     "redis": "aicrowd",
     "requests": "data",
     "tensorboard": "train",

@@ -26,6 +26,8 @@ import pytest
         "metrics.sap_score",
         "metrics.tables.scoring",
         "metrics.tables.tokens",
+        "report.code_order",
+        "report.walks",
     ],
 )
 def test_examples(module: str) -> None:

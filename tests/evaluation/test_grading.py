@@ -58,7 +58,16 @@ def perfect(mini: ImageGrid, tmp_path: Path) -> Path:
 @pytest.fixture
 def run(mini: ImageGrid, data_root: Path) -> Run:
     def main(*argv: object) -> int:
-        flags = ["--dataset", mini.name, "--data-root", data_root, "--device", "cpu", *argv]
+        flags = [
+            "--dataset",
+            mini.name,
+            "--data-root",
+            data_root,
+            "--device",
+            "cpu",
+            "--no-page",
+            *argv,
+        ]
         return command.main([str(flag) for flag in flags])
 
     return main
