@@ -10,6 +10,7 @@ EXTRA_OF = {
     "gin": "gin",
     "h5py": "data",
     "huggingface_hub": "data",
+    "pyarrow": "tables",
     "redis": "aicrowd",
     "requests": "data",
     "tensorboard": "train",
