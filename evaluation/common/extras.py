@@ -10,6 +10,7 @@ EXTRA_OF = {
     "gin": "gin",
     "h5py": "data",
     "huggingface_hub": "data",
+    "lightning": "lightning",
     "pyarrow": "tables",
     "redis": "aicrowd",
     "requests": "data",
