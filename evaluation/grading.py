@@ -1,7 +1,7 @@
 """The main path: subjects, their codes, the metrics on them, and the scores that are written."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -14,8 +14,11 @@ from evaluation.codes.encoding import Codes
 from evaluation.codes.table import Draws
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import console
-from evaluation.data.ground_truth import ImageGrid, IndexGrid
+from evaluation.data.factor_table import NUM_BINS, Gradable, Numbered
+from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.own.dataset import OwnData
 from evaluation.metrics.baselines import Noise, spread
+from evaluation.metrics.tables.applicability import left_out
 from evaluation.origin import source_digest, versions
 from evaluation.report import page, printed
 from evaluation.representation.finding import Found, by_name
@@ -24,10 +27,12 @@ from evaluation.scores import (
     Graded,
     Isolation,
     MadeFrom,
+    OwnRows,
     Rechecked,
     Report,
     Spread,
     Summary,
+    Tokens,
     Used,
     Violation,
     plain,
@@ -64,7 +69,7 @@ class Outcome:
 def grade_all(
     founds: Sequence[Found],
     unfound: Sequence[KitError],
-    data: ImageGrid,
+    data: Gradable,
     rules: Rules,
     folder: Path,
     baseline: Found | None = None,
@@ -85,6 +90,9 @@ def grade_all(
     """
     if pages is not None and not page.can_be_made():
         console.print("The page of the scores is left out: it needs the kit's extra 'page'")
+        pages = None
+    if pages is not None and not isinstance(data, ImageGrid):
+        console.print("The page of the scores is left out: it is made for datasets of the kit")
         pages = None
     untrained = None
     if baseline is not None:
@@ -121,7 +129,7 @@ def grade_all(
 
 def grade(
     found: Found,
-    data: ImageGrid,
+    data: Gradable,
     rules: Rules,
     folder: Path,
     untrained: Untrained | None = None,
@@ -153,18 +161,20 @@ def grade(
     known = reusable(path, made_from)
     if known is not None:
         console.print(f"Reused {path}, which was made from the same", markup=False)
-        if pages is not None and not page.is_current(
-            folder / page.NAME, known, pages.compared_with
-        ):
-            content = subject.known_codes(data, folder / "codes.npz")
-            if content is not None:
-                _leave_page(known, data, content, folder, pages)
+        shown = folder / page.NAME
+        if pages is None or page.is_current(shown, known, pages.compared_with):
+            return known
+        content = subject.known_codes(data, folder / "codes.npz")
+        if content is not None and isinstance(data, ImageGrid):
+            _leave_page(known, data, content, folder, pages)
         return known
-    draws = Draws(IndexGrid.of(data), rules.metrics, rules.all_seeds)
+    reasons = left_out(data.numbered, rules.metrics)
+    rules = allowed(rules, reasons)
+    draws = Draws(data.numbered, rules.metrics, rules.all_seeds)
     codes = subject.codes_of(data, draws, folder / "codes.npz")
-    made = _report(subject, codes, data, rules, untrained, made_from)
+    made = _report(subject, codes, data, rules, untrained, made_from, reasons)
     write(path, made)
-    if pages is not None:
+    if pages is not None and isinstance(data, ImageGrid):
         _leave_page(made, data, codes.table.content, folder, pages)
     return made
 
@@ -180,7 +190,7 @@ def _leave_page(
     page.write_page(folder / page.NAME, material)
 
 
-def grade_untrained(found: Found, data: ImageGrid, rules: Rules, store: Path) -> Untrained:
+def grade_untrained(found: Found, data: Gradable, rules: Rules, store: Path) -> Untrained:
     """Scores an untrained encoder, whose codes are kept in the file `store`.
 
     No sample of it is encoded again: its scores win nothing, and whoever grades has chosen it.
@@ -190,32 +200,48 @@ def grade_untrained(found: Found, data: ImageGrid, rules: Rules, store: Path) ->
     """
     console.print(f"Grading the untrained {found.path} on {data.name}", markup=False)
     subject = open_subject(found, rules)
-    draws = Draws(IndexGrid.of(data), rules.metrics, rules.all_seeds)
+    rules = allowed(rules, left_out(data.numbered, rules.metrics))
+    draws = Draws(data.numbered, rules.metrics, rules.all_seeds)
     codes = subject.codes_of(data, draws, store, recheck=False)
-    evaluations = evaluate_seeds(rules, FAST, draws.grid, codes.table)
+    evaluations = evaluate_seeds(rules, FAST, draws.data, codes.table)
     return Untrained(evaluations, subject.sha256)
 
 
+def allowed(rules: Rules, left_out: Mapping[str, str]) -> Rules:
+    """The rules without the metrics that the rows do not allow, of which there are the reasons.
+
+    Raises:
+        KitError: none of the metrics is left.
+    """
+    kept = rules.without(left_out)
+    if not kept.metrics:
+        name, reason = next(iter(left_out.items()))
+        raise KitError(
+            "METRIC-ROWS",
+            f"these rows allow no {name}: {reason}",
+            "Choose other metrics, or give more rows",
+        )
+    return kept
+
+
 @cache
-def _grade_noise(
-    rules: Rules, sizes: tuple[int, ...], hidden: tuple[int, ...], dim: int
-) -> list[Evaluation]:
+def _grade_noise(rules: Rules, data: Numbered, dim: int) -> list[Evaluation]:
     """What noise scores with each seed, once for all representations of as many dims."""
-    grid = IndexGrid(sizes, hidden)
-    return evaluate_seeds(rules, FAST, grid, Noise(len(grid), dim, rules.seed))
+    return evaluate_seeds(rules, FAST, data, Noise(len(data), dim, rules.seed))
 
 
 def _report(
     subject: Subject,
     codes: Codes,
-    data: ImageGrid,
+    data: Gradable,
     rules: Rules,
     untrained: Untrained | None,
     made_from: MadeFrom,
+    reasons: Mapping[str, str],
 ) -> Report:
-    grid, table = IndexGrid.of(data), codes.table
-    evaluations = evaluate_seeds(rules, rules.implementation, grid, table)
-    baselines = {"noise": _grade_noise(rules, grid.all_sizes, grid.hidden, table.dim)}
+    numbered, table = data.numbered, codes.table
+    evaluations = evaluate_seeds(rules, rules.implementation, numbered, table)
+    baselines = {"noise": _grade_noise(rules, numbered, table.dim)}
     if untrained is not None:
         baselines["untrained"] = untrained.evaluations
     graded = evaluations[0]
@@ -223,9 +249,19 @@ def _report(
     if rules.seeds > 1:
         optional["seeds"] = _spreads(rules, evaluations, baselines)
     if rules.verify:
-        optional["verification"] = verify(graded, grid, table, rules)
+        optional["verification"] = verify(graded, numbered, table, rules)
     if codes.run is not None:
         optional |= _behaviour(codes)
+    if isinstance(data, OwnData):
+        optional["own_data"] = OwnRows(
+            rows=len(data),
+            full_grid=data.full_grid,
+            factors={column.name: column.kind for column in data.columns},
+            bins=NUM_BINS,
+            left_out=dict(reasons),
+        )
+    if codes.token_shares:
+        optional["tokens"] = Tokens(number=table.dim, shares=list(codes.token_shares))
     return Report(
         scores=plain(graded.scores),
         details=plain(graded.results),

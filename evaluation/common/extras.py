@@ -12,6 +12,8 @@ EXTRA_OF = {
     "huggingface_hub": "data",
     "jinja2": "page",
     "matplotlib": "page",
+    "lightning": "lightning",
+    "pyarrow": "tables",
     "redis": "aicrowd",
     "requests": "data",
     "tensorboard": "train",

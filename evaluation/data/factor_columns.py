@@ -58,7 +58,7 @@ def read_columns(factors: Any, kinds: Mapping[str, Kind] | None = None) -> list[
         shape discrete [1 0 1] ('ball', 'cube')
         size discrete [0 1 0] ('1', '2')
     """
-    named = _by_name(factors)
+    named = by_name(factors)
     kinds = dict(kinds or {})
     unknown = [name for name in kinds if name not in named]
     if unknown:
@@ -80,7 +80,12 @@ def as_one_kind(columns: Sequence[FactorColumn]) -> list[FactorColumn]:
     ]
 
 
-def _by_name(factors: Any) -> dict[str, NDArray]:
+def by_name(factors: Any) -> dict[str, NDArray]:
+    """The columns of a table (n, k) by name, as they are: see `read_columns`.
+
+    Raises:
+        ValueError: no such table.
+    """
     if isinstance(factors, Mapping):
         named = {str(name): as_array(column) for name, column in factors.items()}
     elif hasattr(factors, "columns") and hasattr(factors, "shape"):  # of pandas, polars or the like

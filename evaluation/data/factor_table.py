@@ -6,11 +6,13 @@ The observation of a row is its number, so that codes are looked up and each row
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
+from evaluation.common.images import ImageFormat
 from evaluation.data.factor_columns import FactorColumn, as_one_kind
 from evaluation.data.ground_truth import IndexGrid
 
@@ -37,6 +39,9 @@ class GridOfRows(IndexGrid):
     def __init__(self, sizes: Sequence[int], row_of: NDArray[np.int64]) -> None:
         super().__init__(sizes)
         self._row_of = row_of
+
+    __eq__ = object.__eq__  # two are the same draws only if their rows are in the same order
+    __hash__ = object.__hash__
 
     def observations_at(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         return self._row_of[indices]
@@ -134,6 +139,29 @@ class FactorTable:
 
 Numbered = IndexGrid | FactorTable
 """A dataset whose observations are numbers, by which codes are looked up."""
+
+
+class Gradable(Protocol):
+    """What the grader asks of a dataset: images by number, and the numbers as metrics take them."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def factor_sizes(self) -> tuple[int, ...]: ...
+
+    @property
+    def numbered(self) -> Numbered: ...
+
+    @property
+    def image_format(self) -> ImageFormat: ...
+
+    def __len__(self) -> int: ...
+
+    def images_at(self, indices: NDArray[np.int64]) -> NDArray: ...
 
 
 def open_table(

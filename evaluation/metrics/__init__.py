@@ -24,6 +24,7 @@ from evaluation.metrics.tables.functions import (
     modularity_explicitness,
     sap,
 )
+from evaluation.metrics.tables.running import RunningScores
 from evaluation.metrics.tables.scoring import TableScores, score
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "EXTRA",
     "METRICS",
     "Metric",
+    "RunningScores",
     "TableScores",
     "beta_vae",
     "dci",

@@ -24,6 +24,7 @@ import pytest
         "metrics.mutual_information",
         "metrics.regression",
         "metrics.sap_score",
+        "metrics.tables.running",
         "metrics.tables.scoring",
         "metrics.tables.tokens",
         "report.code_order",

@@ -15,10 +15,7 @@ from evaluation.metrics.arrays import checked_codes
 from evaluation.metrics.registry import METRICS
 from evaluation.metrics.sampling import Representation
 from evaluation.metrics.tables.applicability import as_taken
-from evaluation.metrics.tables.tokens import Components, fit_components
-
-ROWS_FITTED = 10_000
-"""Rows that the components of tokens are fitted on: as many as a metric draws to learn from."""
+from evaluation.metrics.tables.tokens import Components, one_number_a_token
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ def open_arrays(
         codes: Real numbers.
         factors: As `factor_columns.read_columns` takes them.
         kinds: What some of the factors are, where that is not to be found out.
-        seed: Decides on which rows the components of tokens are fitted, of more than ROWS_FITTED.
+        seed: Decides on which rows the components of tokens are fitted, of many.
 
     Raises:
         ValueError: shapes that do not fit, or values that are missing or not finite.
@@ -78,12 +75,3 @@ def open_arrays(
     data = open_table(columns, told=kinds or ())
     array, components = one_number_a_token(array, seed)
     return CodesAndFactors(array, data, columns, components)
-
-
-def one_number_a_token(codes: NDArray, seed: int) -> tuple[NDArray, Components | None]:
-    """Codes (n, d), of (n, tokens, width) by the components of at most ROWS_FITTED random rows."""
-    if codes.ndim == 2:
-        return codes, None
-    rows = np.sort(RandomState(seed).permutation(len(codes))[:ROWS_FITTED])
-    components = fit_components(codes[rows])
-    return components.reduce(codes), components

@@ -70,7 +70,7 @@ def score(
     from evaluation.metrics.tables.applicability import left_out
     from evaluation.metrics.tables.opening import open_arrays
 
-    wanted = _names(metrics)
+    wanted = names_of(metrics)
     if seeds < 1:
         raise ValueError(f"The number of seeds is {seeds}; it must be 1 or more.")
     given = open_arrays(codes, factors, kinds, seed)
@@ -101,7 +101,12 @@ def score(
     )
 
 
-def _names(metrics: Sequence[str] | str | None) -> list[str]:
+def names_of(metrics: Sequence[str] | str | None) -> list[str]:
+    """The names that are meant: the challenge's five if None, every one of "all".
+
+    Raises:
+        ValueError: there is no metric of a name, or none is named.
+    """
     if metrics is None:
         return [metric.name for metric in CHALLENGE]
     if metrics == "all":

@@ -7,7 +7,11 @@ its first principal component.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.random import RandomState
 from numpy.typing import NDArray
+
+ROWS_FITTED = 10_000
+"""Most rows that components are fitted on: as many as a metric draws to learn from."""
 
 
 class Components(NamedTuple):
@@ -50,3 +54,12 @@ def fit_components(codes: NDArray) -> Components:
         if variances.sum() > 0:
             shares[token] = variances[-1] / variances.sum()
     return Components(means, directions, shares)
+
+
+def one_number_a_token(codes: NDArray, seed: int) -> tuple[NDArray, Components | None]:
+    """Codes (n, d), of (n, tokens, width) by the components of at most ROWS_FITTED random rows."""
+    if codes.ndim == 2:
+        return codes, None
+    rows = np.sort(RandomState(seed).permutation(len(codes))[:ROWS_FITTED])
+    components = fit_components(codes[rows])
+    return components.reduce(codes), components
