@@ -5,7 +5,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 usage() {
   cat <<'EOF'
-usage: ./local_eval.sh                   train submission/configs/quick.gin, export it, grade it
+usage: ./local_eval.sh [--open]          train submission/configs/quick.gin, export it, grade it;
+                                         --open shows the page of the scores in a browser
        ./local_eval.sh test [ARG...]     lint, type-check and test (arguments go to pytest)
        ./local_eval.sh setup             make or renew .venv, nothing else
        ./local_eval.sh --docker [ARG...] build the image, run it as the evaluator would, grade
@@ -113,13 +114,13 @@ main_job() {
     --representation "$experiment/representation" \
     --baseline "$experiment/representation-untrained" \
     --dataset "$AICROWD_DATASET_NAME" \
-    --output "$experiment"
+    --output "$experiment" "$@"
 }
 
 case ${1:-} in
-  "")
+  "" | --open)
     setup
-    main_job
+    main_job "$@"
     ;;
   test)
     shift

@@ -21,7 +21,7 @@ from evaluation.codes.store import CodeStore
 from evaluation.codes.table import CodeTable, Draws
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import console, progress
-from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.factor_table import Gradable
 from evaluation.origin import versions
 from evaluation.representation import contract
 from evaluation.representation.fast_form import use_fastest_form
@@ -62,11 +62,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Codes:
-    """Codes of a dataset's images, the seconds that encoding took, and how they were made."""
+    """Codes of a dataset's images, the seconds that encoding took, and how they were made.
+
+    `token_shares` are those of the variance of each token that its number keeps, if codes had any.
+    """
 
     table: CodeTable
     seconds: float = 0.0
     run: Run | None = None
+    token_shares: tuple[float, ...] = ()
 
 
 def rows_to_recheck(rows: int) -> int:
@@ -83,7 +87,7 @@ def encode(
     found: Found,
     sha256: str,
     rules: Rules,
-    data: ImageGrid,
+    data: Gradable,
     draws: Draws,
     path: Path,
     recheck: bool = True,
@@ -146,7 +150,7 @@ def encode(
 
 @contextmanager
 def _running(
-    found: Found, sha256: str, rules: Rules, data: ImageGrid, spent: Use | None = None
+    found: Found, sha256: str, rules: Rules, data: Gradable, spent: Use | None = None
 ) -> Iterator[RunningRepresentation]:
     """The representation in a fresh worker, if it still has its hash.
 
@@ -166,7 +170,7 @@ def _running(
         yield representation
 
 
-def _origin(representation: RunningRepresentation, sha256: str, data: ImageGrid) -> dict[str, Any]:
+def _origin(representation: RunningRepresentation, sha256: str, data: Gradable) -> dict[str, Any]:
     """What codes depend on. Codes made with less isolation do not serve where there is more."""
     return {
         "representation": sha256,
@@ -192,7 +196,7 @@ def _recalled(store: CodeStore, rows: int) -> tuple[CodeTable, NDArray[np.bool_]
 
 def _changed(
     representation: RunningRepresentation,
-    data: ImageGrid,
+    data: Gradable,
     rows: NDArray[np.int64],
     codes: NDArray,
     generator: np.random.Generator,
@@ -209,7 +213,7 @@ def _changed(
 
 def _in_batches(
     representation: RunningRepresentation,
-    data: ImageGrid,
+    data: Gradable,
     rows: NDArray[np.int64],
     sizes: list[int],
     doing: str,

@@ -50,10 +50,11 @@ def open_table(path: Path, most_dims: int) -> TableFile:
         table = _open_torch(path) if path.suffix in _TORCH else _open_numpy(path)
     except _DAMAGE as error:
         raise unreadable(path, error) from None
-    if len(table.shape) != 2 or 0 in table.shape:
+    if len(table.shape) not in (2, 3) or 0 in table.shape:
         raise KitError(
             "CODES-SHAPE",
-            f"{path} holds an array of shape {table.shape}, and must hold (images, dims)",
+            f"{path} holds an array of shape {table.shape}, and must hold (images, dims), or"
+            " (images, tokens, width)",
             "Give one row of codes for each image, in the dataset's order",
         )
     if table.shape[1] > most_dims:
@@ -72,7 +73,7 @@ def open_table(path: Path, most_dims: int) -> TableFile:
 
 
 def read_table(path: Path, table: TableFile) -> NDArray:
-    """The table (images, dims) as floats, or as whole numbers made floats, in native byte order.
+    """The table (images, dims), or (images, tokens, width), as floats of native byte order.
 
     Raises:
         KitError: the content cannot be read.

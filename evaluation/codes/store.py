@@ -15,13 +15,13 @@ from evaluation import ledger
 from evaluation.codes.files import open_table, read_table, unreadable
 from evaluation.common.errors import KitError
 from evaluation.common.files import sha256_of, whole_file
-from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.factor_table import Gradable
 from evaluation.representation.finite import first_nonfinite_row
 from evaluation.representation.limits import Limits
 
 
-def read_codes(path: Path, data: ImageGrid, most_dims: int = Limits.dims) -> NDArray:
-    """The codes (n, dims) in a file, one row for each image in the dataset's order.
+def read_codes(path: Path, data: Gradable, most_dims: int = Limits.dims) -> NDArray:
+    """The codes (n, dims), or (n, tokens, width), in a file, a row an image in the dataset's order.
 
     Raises:
         KitError: it cannot be read as a table, see `files`, or is not one finite row an image.
@@ -34,7 +34,7 @@ def read_codes(path: Path, data: ImageGrid, most_dims: int = Limits.dims) -> NDA
             "Give one row of codes for each image, in the dataset's order",
         )
     codes = read_table(path, table)
-    row = first_nonfinite_row(codes)
+    row = first_nonfinite_row(codes.reshape(len(codes), -1))
     if row is not None:
         raise KitError(
             "CODES-NONFINITE",
@@ -117,3 +117,23 @@ class CodeStore:
             )
             ledger.enter(temporary)
         self.kept_at = time.monotonic()
+
+
+def kept_codes(
+    path: Path, representation: str, fingerprint: str
+) -> tuple[NDArray[np.int64], NDArray] | None:
+    """Numbers (n,) and codes (n, d) that the grader kept in a file, to be looked at again.
+
+    Args:
+        representation: The hash of what gave them.
+        fingerprint: That of the dataset.
+    """
+    if not ledger.has(path):
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            made_from = json.loads(str(stored["made_from"]))
+            same = (made_from["representation"], made_from["data"]) == (representation, fingerprint)
+            return (stored["indices"], stored["codes"]) if same else None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from evaluation.data.ground_truth import IndexGrid
+from evaluation.data.factor_table import Numbered
 from evaluation.metrics import METRICS
 
 
@@ -74,13 +74,13 @@ class Draws:
     """What metrics will draw from a grid: it depends on their seeds, and little on the codes.
 
     Args:
-        grid: The factors.
+        data: The factors.
         metrics: Names in `metrics.METRICS`.
         seeds: Each metric runs once with each of them.
     """
 
-    def __init__(self, grid: IndexGrid, metrics: Sequence[str], seeds: Sequence[int]) -> None:
-        self.grid = grid
+    def __init__(self, data: Numbered, metrics: Sequence[str], seeds: Sequence[int]) -> None:
+        self.data = data
         self._runs = [(METRICS[name].load_sampler(), seed) for name in metrics for seed in seeds]
 
     def prefill(self, table: CodeTable, fill: Callable[[NDArray[np.int64]], None]) -> None:
@@ -94,11 +94,11 @@ class Draws:
         """
         runs = self._runs
         while runs:
-            wanted = np.zeros(len(self.grid), dtype=bool)
+            wanted = np.zeros(len(self.data), dtype=bool)
             again = []
             for draw, seed in runs:
                 asked = _Asked(table)
-                draw(self.grid, asked, RandomState(seed))
+                draw(self.data, asked, RandomState(seed))
                 if asked.missing:
                     wanted[np.concatenate(asked.missing)] = True
                     again.append((draw, seed))

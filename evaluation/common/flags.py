@@ -16,6 +16,28 @@ def positive(text: str) -> int:
     return number
 
 
+def listed(text: str) -> list[str]:
+    """Names between commas, as argparse's `type`."""
+    return [name.strip() for name in text.split(",")]
+
+
+def factor_kinds(text: str) -> dict[str, str]:
+    """Pairs of a factor and its kind, as argparse's `type`."""
+    kinds = dict(pair.rpartition("=")[::2] for pair in listed(text))
+    for name, kind in kinds.items():
+        if not name or kind not in ("discrete", "continuous"):
+            raise argparse.ArgumentTypeError(f"{text!r} is not of the form A=discrete,B=continuous")
+    return kinds
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """Height and width, as argparse's `type`."""
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form 64x64")
+    return int(height), int(width)
+
+
 def add_limits(parser: argparse.ArgumentParser, kind: type, helps: Mapping[str, str]) -> None:
     """Adds a flag `--max-FIELD` for each field of the dataclass `kind`, with its default.
 

@@ -156,6 +156,14 @@ class IndexGrid(FactorGrid):
         """The same factors, with numbers for observations."""
         return cls(grid.all_sizes, grid.hidden)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, IndexGrid):
+            return NotImplemented
+        return (self.all_sizes, self.hidden) == (other.all_sizes, other.hidden)
+
+    def __hash__(self) -> int:
+        return hash((self.all_sizes, self.hidden))
+
     @property
     def observation_shape(self) -> list[int]:
         return []
@@ -210,6 +218,11 @@ class ImageGrid(FactorGrid):
         numbers = [[str(value) for value in range(size)] for size in self.factor_sizes]
         self.value_names = [list(names) for names in value_names or numbers]
         self.notes = tuple(notes)
+
+    @property
+    def numbered(self) -> IndexGrid:
+        """The same factors, with numbers for observations."""
+        return IndexGrid.of(self)
 
     @property
     def image_format(self) -> ImageFormat:

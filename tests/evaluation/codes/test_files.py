@@ -124,7 +124,7 @@ def test_a_file_of_torch_runs_nothing(tmp_path: Path) -> None:
         ("CODES-DTYPE", np.full((24, 3), None)),
         ("CODES-SHAPE", np.array(3.0)),
         ("CODES-SHAPE", np.zeros(24)),
-        ("CODES-SHAPE", np.zeros((24, 3, 1))),
+        ("CODES-SHAPE", np.zeros((24, 3, 1, 1))),
         ("CODES-SHAPE", np.zeros((24, 0))),
         ("CODES-SHAPE", np.zeros((0, 3))),
         ("CODES-SHAPE", np.zeros((23, 3))),

@@ -36,7 +36,7 @@ def grade(
         """Exit status, and the lines on standard error."""
         argv = ["--representation", str(experiment), "--output", str(experiment), *flags]
         argv += ["--dataset", mini.name, "--data-root", str(data_root), "--metrics", "mig"]
-        argv += ["--device", "cpu"]
+        argv += ["--device", "cpu", "--no-page"]
         with pytest.raises(SystemExit) as end:
             run_command(lambda _: command.main(argv))
         return int(end.value.code or 0), capsys.readouterr().err.splitlines()
