@@ -14,7 +14,7 @@ from evaluation.common.errors import KitError
 from evaluation.data.factor_table import Gradable
 from evaluation.metrics.tables.tokens import one_number_a_token
 from evaluation.representation.finding import Found
-from evaluation.representation.staging import digest_of
+from evaluation.representation.reading import digest_of
 from evaluation.rules import RUNS_ANYTHING, Rules
 
 Content = tuple[NDArray[np.int64], NDArray]

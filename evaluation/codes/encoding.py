@@ -134,6 +134,9 @@ def encode(
         generator = generator_for("again", sha256, data.fingerprint)
         sample = generator.permutation(unchecked)[: rows_to_recheck(len(unchecked))]
         with _running(found, sha256, rules, data, spent=used) as representation:
+            further = [one for one in representation.missing_isolation if one not in missing]
+            _tell_isolation(further, rules.strict)
+            missing = missing + further
             representation.form = form
             start = time.monotonic()
             changed = list(_changed(representation, data, sample, table(sample), generator))

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import stat
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -60,12 +61,13 @@ def key_in(folder: Path) -> bytes:
 
 
 def _read(path: Path) -> bytes | None:
-    """The key, unless it is absent, damaged, or was readable for others."""
+    """The key, unless it is absent, damaged, another user's, or was readable for others."""
     try:
-        private = path.stat().st_mode & 0o077 == 0
-        key = path.read_bytes()
+        status = path.lstat()
+        key = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
     except FileNotFoundError:
         return None
+    private = status.st_mode & 0o077 == 0 and status.st_uid == os.geteuid()
     return key if private and len(key) == _KEY_BYTES else None
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -53,9 +53,14 @@ def _locked_temporary(path: Path) -> tuple[int, Path]:
 def _sweep(path: Path) -> None:
     """Removes the temporary files of `path` that no living process holds a lock on."""
     for leftover in path.parent.glob(f".{glob.escape(path.stem)}.????????{path.suffix}"):
-        with suppress(OSError), leftover.open("rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            leftover.unlink()
+        with suppress(OSError):
+            # Somebody may have put a pipe there, which who opens it waits for.
+            held = os.open(leftover, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                leftover.unlink()
+            finally:
+                os.close(held)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -67,15 +72,22 @@ def write_json(path: Path, content: Any) -> None:
 
 def sha256_of(path: Path) -> str:
     """The hexadecimal SHA-256 of a file, or of a folder's file names and contents in order."""
-    digest = hashlib.sha256()
     if path.is_dir():
-        for member in sorted(p for p in path.rglob("*") if p.is_file()):
-            digest.update(os.fsencode(member.relative_to(path)))
-            digest.update(f"\0{sha256_of(member)}\n".encode())
-        return digest.hexdigest()
+        files = (member for member in path.rglob("*") if member.is_file())
+        return sha256_of_members({file.relative_to(path): sha256_of(file) for file in files})
+    digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(1 << 22):
             digest.update(block)
+    return digest.hexdigest()
+
+
+def sha256_of_members(digests: Mapping[Path, str]) -> str:
+    """The hash of a folder, from those of its files by their names below it."""
+    digest = hashlib.sha256()
+    for name in sorted(digests):
+        digest.update(os.fsencode(name))
+        digest.update(f"\0{digests[name]}\n".encode())
     return digest.hexdigest()
 
 
