@@ -76,10 +76,10 @@ def open_made(
                     return other  # another process has made the file again meanwhile
             damaged = f"{array.images_of(block, block)} in {path} are damaged"
             console.print(f"{damaged}; making all of {name} again", markup=False)
-            anew, digests_anew = _make(name, root, made_from, array, fill)
-        if digests_anew != digests:
-            raise changing(anew)
-        return anew
+            made_again, new_digests = _make(name, root, made_from, array, fill)
+        if new_digests != digests:
+            raise changing(made_again)
+        return made_again
 
     def opened(path: Path) -> StoredImages:
         return StoredImages(path, array, digests.blocks, mend)
