@@ -20,6 +20,7 @@ import pytest
         "metrics.mutual_information",
         "metrics.sap_score",
         "report.code_order",
+        "report.leaderboard",
         "report.walks",
     ],
 )
