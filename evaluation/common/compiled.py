@@ -1,9 +1,9 @@
-"""numba, with its machine code kept on disk for as long as it fits the sources.
+"""numba's compiler, with a cache on disk that notices every change of the sources.
 
-numba's own cache sees changes in the file of a function only. Constants that come from another
-module are compiled in all the same, and stay as they were. Here code is kept in a folder named by
-the digest of all sources that a function's module imports from its own package, and by that of the
-processor. `evaluation.metrics.compile` fills these folders during installation.
+numba's own cache notices only changes in the file of the function itself. But constants from other
+modules are compiled in too, and would keep their old values. Here the folder of the cache is named
+by the digest of all sources that the function's module imports from its own package, and by that of
+the processor. `evaluation.metrics.compile` fills these folders during installation.
 """
 
 import hashlib
@@ -27,43 +27,43 @@ from evaluation.common.sources import digest_of_imports
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _OPTIONS: Any = {"nogil": True, "error_model": "numpy"}
-"""Other threads run meanwhile. Division by zero gives what NumPy gives: a check would keep loops
-scalar."""
+"""Other threads can run while a function runs. Division by zero gives infinity or NaN, as in NumPy:
+numba's check for zero would prevent vector instructions."""
 
 _PREFIX = "compiled-"
 _SECONDS_KEPT = 24 * 3600
-"""How long code of other sources is kept: a process that runs now may have begun with them."""
+"""How long code of older sources is kept: a process that still runs may have started with them."""
 
 _compiled: list[Any] = []
-"""What `njit` returned in this process."""
+"""All that `njit` has returned in this process."""
 
 
 def njit(function: _Function) -> _Function:
-    """Compiles on first call, and keeps the result on disk."""
+    """Compiles a function at its first call, and keeps the machine code on disk."""
     compiled: Any = numba.njit(**_OPTIONS)(function)
-    compiled._cache = _Cache(function)  # as `cache=True` does, with another place to keep code
+    compiled._cache = _Cache(function)  # as `cache=True` does, but with our own folder
     _compiled.append(compiled)
     return cast(_Function, compiled)
 
 
 def subroutine(function: _Function) -> _Function:
-    """Is compiled into the functions that `njit` compiles; called from Python, it stays Python.
+    """Marks a function that only compiled functions call: it is compiled as part of them.
 
-    Compiling takes less time so: no code is made that turns Python's objects into numbers and
-    arrays, and none is kept on disk but the callers'.
+    This saves compile time, as numba makes no version that Python can call, and writes only the
+    callers to disk. Python code that calls it runs the Python function.
     """
     return extending.register_jitable(**_OPTIONS)(function)
 
 
 def not_kept() -> list[str]:
-    """Which functions, of those that `njit` was called with so far, have no code on disk."""
+    """Names of the functions decorated with `njit` so far that have no machine code on disk."""
     return [
         function.__name__ for function in _compiled if not function._cache._cache_file._load_index()
     ]
 
 
 class _Locator(_CacheLocator):
-    """Says where the code of a function is kept."""
+    """Tells numba in which folder the code of a function is kept."""
 
     def __init__(self, function: Callable[..., Any], file: str) -> None:
         self._py_file = file  # numba names it in warnings
@@ -96,16 +96,16 @@ class _Cache(FunctionCache):
     _impl_class = _Impl
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        # Where nothing can be written any more, it is compiled again.
+        # If the folder is not writable, the next process compiles the function again.
         with suppress(OSError):
             super().save_overload(sig, data)
 
 
 @cache
 def _folder_for(file: Path, sources: str) -> Path:
-    """The folder of code made from these sources for this processor.
+    """The folder of the code made from these sources for this processor.
 
-    It lies beside the file, where that can be written to or already holds it, as in an image.
+    It is beside the file if that place is writable, or if the folder came with an image.
     """
     name = f"{_PREFIX}{sources[:16]}-{_processor()}"
     beside = file.parent / "__pycache__"
@@ -118,7 +118,7 @@ def _folder_for(file: Path, sources: str) -> Path:
     for place in places:
         with suppress(OSError):
             place.mkdir(mode=0o777 if place == beside else 0o700, parents=True, exist_ok=True)
-            # What is kept is run: nobody else may have put it there.
+            # The process runs the code in this folder, so no other user may own it.
             if place != beside and place.stat().st_uid != os.getuid():
                 continue
             _make_folder(place / name)
@@ -128,13 +128,13 @@ def _folder_for(file: Path, sources: str) -> Path:
 
 @cache
 def _processor() -> str:
-    """A digest of what machine code depends on: an image may run on others than it was built on."""
+    """A digest of the processor's kind: an image may run on another kind than it was built on."""
     target = cpu_target.target_context.codegen().magic_tuple()
     return hashlib.sha256(repr(target).encode()).hexdigest()[:8]
 
 
 def _make_folder(folder: Path) -> None:
-    """Makes the folder or marks it as used, and removes those that nobody has used for long."""
+    """Makes the folder, or marks it as used, and removes folders unused for `_SECONDS_KEPT`."""
     folder.mkdir(exist_ok=True)
     tempfile.TemporaryFile(dir=folder).close()
     os.utime(folder)

@@ -1,6 +1,8 @@
-"""Compiles during installation what numba would else compile in the first grading.
+"""Compiles all numba functions during installation, so that the first grading need not do it.
 
-python -m evaluation.metrics.compile
+    python -m evaluation.metrics.compile
+
+A second call finds the machine code on disk, says nothing and does nothing.
 """
 
 import sys
@@ -21,14 +23,14 @@ from evaluation.metrics.sampling import draw_integers
 def main() -> int:
     if not not_kept():
         return 0
-    print("Compiling metrics, renderer and reader of images, once (half a minute of one core).")
+    print("Compiling the metrics and the renderer, once (about half a minute).", flush=True)
     _metrics()
     _images()
     return 0
 
 
 def _metrics() -> None:
-    """All that compiled functions of the metrics are called with: types, not numbers, count."""
+    """Calls the metrics' functions with the types of real gradings; the values do not matter."""
     random_state = RandomState(0)
     factors = draw_integers(random_state, [3, 2], [1, 1], 32)
     codes = random_state.normal(size=(32, 2))
@@ -36,12 +38,12 @@ def _metrics() -> None:
 
 
 def _images() -> None:
-    """Renders four images and reads them again."""
+    """Renders four images, writes them to a file and reads them again."""
     look = LOOKS["real"]  # the only one that is softened
     maps = light_maps(look, 0, 0, 0, 0, 0)
     colors = np.zeros((2, 3), np.float32)
     grid = np.empty((2, 2, 2, raycast.SIZE, raycast.SIZE, 3), np.uint8)
-    images = grid[:, :, 0]  # as in a set whose last factor is no colour
+    images = grid[:, :, 0]  # not contiguous, as in `rendering`
     compose(maps, colors, colors, look.noise, np.zeros((2, 2), np.int64), images)
     with TemporaryFile() as file:
         file.write(images.tobytes())

@@ -1,4 +1,4 @@
-"""What installation compiles is all that a first job needs."""
+"""Installation compiles everything that a first job needs."""
 
 import os
 import subprocess
