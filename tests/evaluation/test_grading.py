@@ -104,8 +104,8 @@ def test_the_table_gives_the_scores_that_batches_of_images_give(
     draws = EveryImage(IndexGrid.of(mini), [name], [0])
     subject = open_subject(find(experiment)[0], Rules(metrics=(name,)))
     table = subject.codes_of(mini, draws, tmp_path / "codes.npz").table
-    from_table = theirs(draws.grid, table, RandomState(0), **SMALL[name])
-    ours = metrics.METRICS[name].load()(draws.grid, table, RandomState(0), **SMALL[name])
+    from_table = theirs(draws.data, table, RandomState(0), **SMALL[name])
+    ours = metrics.METRICS[name].load()(draws.data, table, RandomState(0), **SMALL[name])
     from_images = theirs(mini, represent, RandomState(0), **SMALL[name])
 
     key = metrics.METRICS[name].score_key
