@@ -1,6 +1,7 @@
 """`python -m evaluation`: grades representations, or a table of codes."""
 
 import argparse
+import sys
 import tempfile
 import webbrowser
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from evaluation.rules import FAST, REFERENCE, RUNS_ANYTHING, Rules
 if TYPE_CHECKING:  # which takes a command's whole start to import
     from evaluation.data.factor_table import Gradable
 
+VERBS = ("compare", "leaderboard")
+
 
 class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
@@ -26,7 +29,8 @@ class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m evaluation",
-        description="Grades representations as the challenge did.",
+        description="Grades representations as the challenge did. `python -m evaluation compare` "
+        "and `leaderboard` show what was graded.",
         formatter_class=_Defaults,
     )
     subject = made.add_mutually_exclusive_group(required=True)
@@ -126,7 +130,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if words and words[0] in VERBS:
+        from evaluation.report import verbs
+
+        return verbs.main(words)
+    arguments = parser().parse_args(words)
     metrics = _metrics(arguments.metrics, arguments.config)
     if arguments.implementation == REFERENCE or arguments.verify:
         _require_references(metrics, every=arguments.implementation == REFERENCE)

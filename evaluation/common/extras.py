@@ -1,4 +1,4 @@
-"""The packages that only some features need, by the extra of the wheel that brings them."""
+"""The packages that only some features need, and the extra of the wheel that installs each."""
 
 KIT = "disentanglement-submission-kit"
 
@@ -21,4 +21,4 @@ EXTRA_OF = {
     "torch": "torch",
     "torchvision": "train",
 }
-"""The smallest extra by the name of the module that is imported."""
+"""Name of the imported module -> the smallest extra that installs its package."""

@@ -1,4 +1,4 @@
-"""Kinds of command-line flags that both houses use."""
+"""Kinds of command-line flags that both packages use."""
 
 import argparse
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ Limits = TypeVar("Limits")
 
 
 def positive(text: str) -> int:
-    """A whole number from 1, as argparse's `type`."""
+    """Reads a whole number of at least 1; for argparse's `type`."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not a positive number")
@@ -42,7 +42,7 @@ def add_limits(parser: argparse.ArgumentParser, kind: type, helps: Mapping[str, 
     """Adds a flag `--max-FIELD` for each field of the dataclass `kind`, with its default.
 
     Args:
-        helps: What each field limits, by its name.
+        helps: Field name -> the help text of its flag.
     """
     group = parser.add_argument_group("limits", kind.__doc__)
     of_kind: Any = kind

@@ -1,6 +1,7 @@
 """Runs on disk: folders with a `scores.json`, read as what others may have written."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -34,3 +35,40 @@ def read_run(path: Path) -> Report:
             f"{file} does not hold scores as this kit writes them: {error}",
             "Grade the representation again",
         ) from None
+
+
+def find_runs(folder: Path) -> dict[str, Report]:
+    """All runs below a folder, from the earliest graded to the latest, by their paths in it.
+
+    Raises:
+        KitError: there are none, or one cannot be read.
+    """
+    if not folder.is_dir():
+        raise KitError("RUN-MISSING", f"{folder} is not a folder", "Name a folder of runs")
+    files = sorted(folder.rglob("scores.json"), key=lambda file: (file.stat().st_mtime_ns, file))
+    if not files:
+        raise KitError(
+            "RUN-MISSING", f"{folder} holds no scores.json", "Grade a representation into it first"
+        )
+    return {file.parent.relative_to(folder).as_posix(): read_run(file) for file in files}
+
+
+def named_runs(paths: Sequence[Path]) -> dict[str, Report]:
+    """The runs at these paths, in their order; a path may be a folder of several.
+
+    They are named by the shortest ends of their paths that tell them apart.
+
+    Raises:
+        KitError: there are none at a path, or one cannot be read.
+    """
+    folders: list[Path] = []
+    for path in paths:
+        if path.is_dir() and not (path / "scores.json").is_file():
+            folders += [path / name for name in sorted(find_runs(path))]
+        else:
+            folders.append(path if path.is_dir() else path.parent)
+    whole = list(dict.fromkeys(folder.absolute() for folder in folders))
+    length = 1
+    while len({folder.parts[-length:] for folder in whole}) < len(whole):
+        length += 1
+    return {"/".join(folder.parts[-length:]): read_run(folder) for folder in whole}

@@ -28,6 +28,7 @@ import pytest
         "metrics.tables.scoring",
         "metrics.tables.tokens",
         "report.code_order",
+        "report.leaderboard",
         "report.walks",
     ],
 )

