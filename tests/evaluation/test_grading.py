@@ -315,6 +315,15 @@ def test_bad_input(run: Run, perfect: Path, tmp_path: Path, code: str, flags: li
     assert not (tmp_path / "scores.json").exists()
 
 
+@pytest.mark.parametrize("name", ["scores.json", "codes.npz", "report.html"])
+def test_a_folder_in_the_way_is_told_at_once(
+    run: Run, perfect: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (tmp_path / "output" / name).mkdir(parents=True)
+    assert run("--codes", perfect, "--output", tmp_path / "output") == 2
+    assert capsys.readouterr().err.startswith("error[OUTPUT-OCCUPIED]: ")
+
+
 def test_a_table_that_is_not_there(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
