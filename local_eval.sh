@@ -98,6 +98,7 @@ setup() {
   fi
   require requirements.txt
   if [[ ${1:-} == test ]]; then require tests/requirements.txt; fi
+  .venv/bin/python -m evaluation.metrics.compile
   exec 9>&-
 }
 
