@@ -1,6 +1,5 @@
 """The main path: subjects, their codes, the metrics on them, and the scores that are written."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from evaluation.baselines import NoiseTable, spread
 from evaluation.codes.encoding import Codes
 from evaluation.codes.table import Draws
-from evaluation.common.errors import KitError
+from evaluation.common.errors import KitError, tell
 from evaluation.common.terminal import console
 from evaluation.data.ground_truth import ImageGrid, IndexGrid
 from evaluation.origin import source_digest, versions
@@ -110,7 +109,7 @@ def grade_all(
             write(folder / "all_scores.json", summary)
             printed.print_all(reports)
         for refusal in refused:
-            print(refusal, file=sys.stderr)
+            tell(refusal)
     if alone:
         for graded in reports.values():
             printed.print_report(graded)
