@@ -6,14 +6,18 @@ import tempfile
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evaluation.common import devices, environment
 from evaluation.common.errors import BAD_INPUT, NOT_EQUAL, KitError, require, run_command
-from evaluation.common.flags import limits_from, positive
+from evaluation.common.flags import factor_kinds, image_size, limits_from, listed, positive
 from evaluation.common.terminal import silent
 from evaluation.metrics import CHALLENGE, METRICS
 from evaluation.representation import limits
-from evaluation.rules import REFERENCE, RUNS_ANYTHING, Rules
+from evaluation.rules import FAST, REFERENCE, RUNS_ANYTHING, Rules
+
+if TYPE_CHECKING:  # which takes a command's whole start to import
+    from evaluation.data.factor_table import Gradable
 
 VERBS = ("compare", "leaderboard")
 
@@ -46,7 +50,32 @@ def parser() -> argparse.ArgumentParser:
         help="tables of codes, one row an image: .npy, .npz or .pt",
     )
     add = made.add_argument
-    add("--dataset", default=environment.dataset_name(), metavar="NAME", help="data to grade on")
+    add(
+        "--dataset",
+        default=environment.dataset_name(),
+        metavar="NAME|PATH",
+        help="data to grade on; of your own, a folder of images with a table, .npz or .h5",
+    )
+    add(
+        "--factors",
+        type=Path,
+        metavar="FILE",
+        help="factors of your own data, a row a point: .csv, .parquet, .npy or .npz",
+    )
+    add("--factor-columns", type=listed, metavar="A,B", help="columns of the table to score by")
+    add(
+        "--factor-kinds",
+        type=factor_kinds,
+        default={},
+        metavar="A=discrete,B=continuous",
+        help="what factors are, where it is not to be found out",
+    )
+    add(
+        "--image-size",
+        type=image_size,
+        metavar="HxW",
+        help="height and width that the images of a folder are resized to",
+    )
     add(
         "--data-root",
         type=Path,
@@ -56,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add(
         "--metrics",
-        type=lambda text: [name.strip() for name in text.split(",")],
+        type=listed,
         metavar="A,B",
         help=f"all, or some of {', '.join(METRICS)} (default: the challenge's five)",
     )
@@ -116,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _require_references(metrics, every=arguments.implementation == REFERENCE)
     _require_seeds(arguments.seed, arguments.seeds)
 
-    from evaluation.data import open_dataset
+    from evaluation.data.opening import open_data
     from evaluation.grading import Pages, grade_all
     from evaluation.report.page import NAME
     from evaluation.report.runs import read_run
@@ -140,7 +169,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     other = read_run(arguments.compared_with) if arguments.compared_with else None
     pages = None if arguments.no_page else Pages(compared_with=other)
-    data = open_dataset(arguments.dataset, arguments.data_root)
+    data = open_data(
+        arguments.dataset,
+        arguments.data_root,
+        arguments.factors,
+        arguments.factor_columns,
+        arguments.factor_kinds,
+        arguments.image_size,
+    )
+    _require_grid(data, rules)
     _make_folder(arguments.output)
     with silent(arguments.quiet or arguments.json):
         outcome = grade_all(founds, refused, data, rules, arguments.output, baseline, pages)
@@ -155,6 +192,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if outcome.refused:
         return BAD_INPUT
     return 0 if all(report.equal for report in outcome.reports.values()) else NOT_EQUAL
+
+
+def _require_grid(data: "Gradable", rules: Rules) -> None:
+    from evaluation.data.factor_table import FactorTable
+
+    if isinstance(data.numbered, FactorTable) and (rules.verify or rules.implementation != FAST):
+        raise KitError(
+            "REFERENCE-ROWS",
+            f"the rows of {data.name} are no full grid, and disentanglement_lib draws from grids",
+            "Choose the engine fast, without --verify",
+        )
 
 
 def _kinds(text: str) -> tuple[str, ...]:

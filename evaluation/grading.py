@@ -1,6 +1,6 @@
 """The main path: subjects, their codes, the metrics on them, and the scores that are written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.baselines import NoiseTable, spread
 from evaluation.codes.encoding import Codes
 from evaluation.codes.table import Draws
 from evaluation.common.errors import KitError, tell
 from evaluation.common.terminal import console
-from evaluation.data.ground_truth import ImageGrid, IndexGrid
+from evaluation.data.factor_table import NUM_BINS, Gradable, Numbered
+from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.own.dataset import OwnData
+from evaluation.metrics.baselines import Noise, spread
+from evaluation.metrics.tables.applicability import left_out
 from evaluation.origin import source_digest, versions
 from evaluation.report import page, printed
 from evaluation.representation.finding import Found, by_name
@@ -23,10 +26,12 @@ from evaluation.scores import (
     Graded,
     Isolation,
     MadeFrom,
+    OwnRows,
     Rechecked,
     Report,
     Spread,
     Summary,
+    Tokens,
     Used,
     Violation,
     plain,
@@ -35,6 +40,11 @@ from evaluation.scores import (
 )
 from evaluation.scoring import Evaluation, evaluate_seeds, verify
 from evaluation.subjects import Subject, open_subject
+
+_SCORES = "scores.json"
+_CODES = "codes.npz"
+_SUMMARY = "all_scores.json"
+_UNTRAINED_CODES = "untrained_codes.npz"
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class Outcome:
 def grade_all(
     founds: Sequence[Found],
     unfound: Sequence[KitError],
-    data: ImageGrid,
+    data: Gradable,
     rules: Rules,
     folder: Path,
     baseline: Found | None = None,
@@ -85,10 +95,13 @@ def grade_all(
     if pages is not None and not page.can_be_made():
         console.print("The page of the scores is left out: it needs the kit's extra 'page'")
         pages = None
+    if pages is not None and not isinstance(data, ImageGrid):
+        console.print("The page of the scores is left out: it is made for datasets of the kit")
+        pages = None
     untrained = None
     if baseline is not None:
-        untrained = grade_untrained(baseline, data, rules, folder / "untrained_codes.npz")
-    named = by_name(founds)
+        untrained = grade_untrained(baseline, data, rules, folder / _UNTRAINED_CODES)
+    named = by_name(founds, taken=(_SUMMARY, _UNTRAINED_CODES))
     alone = len(named) + len(unfound) == 1
     reports: dict[str, Report] = {}
     refused = list(unfound)
@@ -106,7 +119,7 @@ def grade_all(
                 baselines=printed.baselines_of(reports),
                 refused=[str(refusal) for refusal in refused],
             )
-            write(folder / "all_scores.json", summary)
+            write(folder / _SUMMARY, summary)
             printed.print_all(reports)
         for refusal in refused:
             tell(refusal)
@@ -120,7 +133,7 @@ def grade_all(
 
 def grade(
     found: Found,
-    data: ImageGrid,
+    data: Gradable,
     rules: Rules,
     folder: Path,
     untrained: Untrained | None = None,
@@ -140,8 +153,9 @@ def grade(
         KitError: it cannot be graded.
     """
     console.print(f"Grading {found.path} on {data.name}", markup=False)
+    _require_room(folder, _SCORES, _CODES)
     subject = open_subject(found, rules)
-    path = folder / "scores.json"
+    path = folder / _SCORES
     made_from = MadeFrom(
         representation=subject.sha256,
         untrained=None if untrained is None else untrained.sha256,
@@ -152,18 +166,20 @@ def grade(
     known = reusable(path, made_from)
     if known is not None:
         console.print(f"Reused {path}, which was made from the same", markup=False)
-        if pages is not None and not page.is_current(
-            folder / page.NAME, known, pages.compared_with
-        ):
-            content = subject.known_codes(data, folder / "codes.npz")
-            if content is not None:
-                _leave_page(known, data, content, folder, pages)
+        shown = folder / page.NAME
+        if pages is None or page.is_current(shown, known, pages.compared_with):
+            return known
+        content = subject.known_codes(data, folder / _CODES)
+        if content is not None and isinstance(data, ImageGrid):
+            _leave_page(known, data, content, folder, pages)
         return known
-    draws = Draws(IndexGrid.of(data), rules.metrics, rules.all_seeds)
-    codes = subject.codes_of(data, draws, folder / "codes.npz")
-    made = _report(subject, codes, data, rules, untrained, made_from)
+    reasons = left_out(data.numbered, rules.metrics)
+    rules = allowed(rules, reasons)
+    draws = Draws(data.numbered, rules.metrics, rules.all_seeds)
+    codes = subject.codes_of(data, draws, folder / _CODES)
+    made = _report(subject, codes, data, rules, untrained, made_from, reasons)
     write(path, made)
-    if pages is not None:
+    if pages is not None and isinstance(data, ImageGrid):
         _leave_page(made, data, codes.table.content, folder, pages)
     return made
 
@@ -179,7 +195,7 @@ def _leave_page(
     page.write_page(folder / page.NAME, material)
 
 
-def grade_untrained(found: Found, data: ImageGrid, rules: Rules, store: Path) -> Untrained:
+def grade_untrained(found: Found, data: Gradable, rules: Rules, store: Path) -> Untrained:
     """Scores an untrained encoder, whose codes are kept in the file `store`.
 
     No sample of it is encoded again: its scores win nothing, and whoever grades has chosen it.
@@ -188,33 +204,69 @@ def grade_untrained(found: Found, data: ImageGrid, rules: Rules, store: Path) ->
         KitError: it cannot be graded.
     """
     console.print(f"Grading the untrained {found.path} on {data.name}", markup=False)
+    _require_room(store.parent, store.name)
     subject = open_subject(found, rules)
-    draws = Draws(IndexGrid.of(data), rules.metrics, rules.all_seeds)
+    rules = allowed(rules, left_out(data.numbered, rules.metrics))
+    draws = Draws(data.numbered, rules.metrics, rules.all_seeds)
     codes = subject.codes_of(data, draws, store, recheck=False)
-    evaluations = evaluate_seeds(rules, FAST, draws.grid, codes.table)
+    evaluations = evaluate_seeds(rules, FAST, draws.data, codes.table)
     return Untrained(evaluations, subject.sha256)
 
 
+def allowed(rules: Rules, left_out: Mapping[str, str]) -> Rules:
+    """The rules without the metrics that the rows do not allow, of which there are the reasons.
+
+    Raises:
+        KitError: none of the metrics is left.
+    """
+    kept = rules.without(left_out)
+    if not kept.metrics:
+        name, reason = next(iter(left_out.items()))
+        raise KitError(
+            "METRIC-ROWS",
+            f"these rows allow no {name}: {reason}",
+            "Choose other metrics, or give more rows",
+        )
+    return kept
+
+
+def _require_room(folder: Path, *names: str) -> None:
+    """Refuses a place where no file of these names can be written, before anything is computed.
+
+    Raises:
+        KitError: a folder is called so, or the folder itself can only be a file.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        occupied = [folder / name for name in names if (folder / name).is_dir()]
+    except (FileExistsError, NotADirectoryError):
+        occupied = [folder]
+    if occupied:
+        raise KitError(
+            "OUTPUT-OCCUPIED",
+            f"{occupied[0]} is in the way of what is to be written there",
+            "Move it away, or give another folder, by --output",
+        )
+
+
 @cache
-def _grade_noise(
-    rules: Rules, sizes: tuple[int, ...], hidden: tuple[int, ...], dim: int
-) -> list[Evaluation]:
+def _grade_noise(rules: Rules, data: Numbered, dim: int) -> list[Evaluation]:
     """What noise scores with each seed, once for all representations of as many dims."""
-    grid = IndexGrid(sizes, hidden)
-    return evaluate_seeds(rules, FAST, grid, NoiseTable(len(grid), dim, rules.seed))
+    return evaluate_seeds(rules, FAST, data, Noise(len(data), dim, rules.seed))
 
 
 def _report(
     subject: Subject,
     codes: Codes,
-    data: ImageGrid,
+    data: Gradable,
     rules: Rules,
     untrained: Untrained | None,
     made_from: MadeFrom,
+    reasons: Mapping[str, str],
 ) -> Report:
-    grid, table = IndexGrid.of(data), codes.table
-    evaluations = evaluate_seeds(rules, rules.implementation, grid, table)
-    baselines = {"noise": _grade_noise(rules, grid.all_sizes, grid.hidden, table.dim)}
+    numbered, table = data.numbered, codes.table
+    evaluations = evaluate_seeds(rules, rules.implementation, numbered, table)
+    baselines = {"noise": _grade_noise(rules, numbered, table.dim)}
     if untrained is not None:
         baselines["untrained"] = untrained.evaluations
     graded = evaluations[0]
@@ -222,9 +274,19 @@ def _report(
     if rules.seeds > 1:
         optional["seeds"] = _spreads(rules, evaluations, baselines)
     if rules.verify:
-        optional["verification"] = verify(graded, grid, table, rules)
+        optional["verification"] = verify(graded, numbered, table, rules)
     if codes.run is not None:
         optional |= _behaviour(codes)
+    if isinstance(data, OwnData):
+        optional["own_data"] = OwnRows(
+            rows=len(data),
+            full_grid=data.full_grid,
+            factors={column.name: column.kind for column in data.columns},
+            bins=NUM_BINS,
+            left_out=dict(reasons),
+        )
+    if codes.token_shares:
+        optional["tokens"] = Tokens(number=table.dim, shares=list(codes.token_shares))
     return Report(
         scores=plain(graded.scores),
         details=plain(graded.results),

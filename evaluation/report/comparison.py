@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from msgspec import UnsetType
 
-from evaluation.baselines import spread
+from evaluation.metrics.baselines import spread
 from evaluation.scores import Report
 
 

@@ -12,7 +12,7 @@ from evaluation import __main__ as command
 from evaluation.common.errors import KitError, run_command
 from evaluation.data.ground_truth import ImageGrid
 from evaluation.representation.limits import Limits
-from evaluation.representation.staging import digest_of
+from evaluation.representation.reading import digest_of
 from tests.evaluation.representation.bad_submissions import BAD
 
 Grade = Callable[..., tuple[int, list[str]]]
