@@ -18,8 +18,7 @@ class Main:
     """What fine-tuning and training take from `main`; either leaves alone what it does not use.
 
     Args:
-        # A single row has no variance for batch norm, so a batch has two at least.
-    dataset_name: Dataset or datasets with labels that the extractor is fine-tuned on. The
+        dataset_name: Dataset or datasets with labels that the extractor is fine-tuned on. The
             set without labels is `$AICROWD_DATASET_NAME`.
         dataset_size: How many images of each dataset are used; 0 means all.
         batch_size: Batch size of fine-tuning.
