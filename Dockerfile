@@ -1,6 +1,6 @@
 # The submission's image: `docker build .`, then `docker run --gpus all` as local_eval.sh --docker does.
-# It builds on any Debian or Ubuntu whose python3 is 3.10 to 3.13. torch's wheels bring CUDA's
-# libraries themselves, so of NVIDIA's images the smallest serves; its CUDA is that of the wheels.
+# It builds on any Debian or Ubuntu whose python3 is 3.10 to 3.13. torch's wheels contain CUDA's
+# libraries, so NVIDIA's smallest image is enough; it has the same version of CUDA as the wheels.
 ARG BASE_IMAGE=nvidia/cuda:13.0.2-base-ubuntu24.04
 
 # ---- base: the system and the packages; rebuilt only when requirements.txt changes --------------
@@ -15,7 +15,7 @@ RUN apt-get update \
 ENV PATH=/opt/venv/bin:$PATH
 COPY requirements.txt /opt/requirements.txt
 RUN --mount=type=cache,target=/root/.cache/pip pip install --requirement /opt/requirements.txt
-# Nothing but /tmp and /SHARED is writable in a hardened run, so caches go to /tmp.
+# When the evaluator runs the image, only /tmp and /SHARED are writable, so caches go to /tmp.
 ENV AICROWD_OUTPUT_PATH=/SHARED \
     DISENTANGLEMENT_LIB_DATA=/DATASET \
     MPLCONFIGDIR=/tmp/matplotlib \
@@ -24,7 +24,7 @@ ENV AICROWD_OUTPUT_PATH=/SHARED \
     NVIDIA_VISIBLE_DEVICES=all \
     PYTHONUNBUFFERED=1
 WORKDIR /home/aicrowd
-# A batch job: its exit status says how it went, and nothing asks it for health in between.
+# This is a batch job that ends with an exit status, so nobody needs a health check.
 HEALTHCHECK NONE
 
 # ---- test: the tests inside the image: docker build --target test --tag kit-test . ---------------
@@ -44,10 +44,10 @@ FROM base AS runtime
 COPY aicrowd.json run.sh ./
 COPY evaluation evaluation
 COPY submission submission
-# Compares the bundled encoder with its manifest; says how to make one where there is none.
+# Compares the bundled encoder with its manifest. Without a bundle, the build stops with a message.
 RUN python -m submission bundle && python -m compileall -q evaluation submission
 USER 1001
-# A command and no entry point: the evaluator names run.sh itself, and then it must not come twice.
+# No entry point: the evaluator itself adds run.sh to the command, and an entry point would run it twice.
 ENTRYPOINT []
 CMD ["/home/aicrowd/run.sh"]
 ARG BASE_IMAGE

@@ -5,15 +5,16 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 usage() {
   cat <<'EOF'
-usage: ./local_eval.sh                   train submission/configs/quick.gin, export it, grade it
+usage: ./local_eval.sh [--open]          train submission/configs/quick.gin, export it, grade it;
+                                         --open shows the page of the scores in a browser
        ./local_eval.sh test [ARG...]     lint, type-check and test (arguments go to pytest)
-       ./local_eval.sh setup             make or renew .venv, nothing else
+       ./local_eval.sh setup             only make or update .venv
        ./local_eval.sh docs [--build]    build the site strictly, and serve it on 127.0.0.1:8000
                                          (--build: only build it, into scratch/site)
-       ./local_eval.sh --docker [ARG...] build the image, run it as the evaluator would, grade
+       ./local_eval.sh --docker [ARG...] build the image, run it as the evaluator does, and grade
                                          what it exports (--docker --help lists the options)
 
-Everything lands under scratch/. A second run reuses what is still valid.
+All results are written to scratch/. A second run reuses results that are still valid.
 EOF
 }
 
@@ -32,7 +33,7 @@ find_python() {
     fi
   done
   die SETUP-PYTHON "no Python 3.10 to 3.13 found on PATH (looked for python3 and python3.10 to \
-python3.13). Install one of them, or install uv, which brings its own."
+python3.13). Install one of them, or install uv, which can install Python itself."
 }
 
 make_venv() {
@@ -46,7 +47,8 @@ make_venv() {
 Install its venv module (on Debian and Ubuntu: the package python3-venv)."
 }
 
-# On a terminal both show their progress; in a log pip says a line a package, and uv its sums.
+# On a terminal pip and uv show their progress. In a log, pip prints a line for each package, and uv
+# prints a summary.
 install_requirements() {
   if command -v uv >/dev/null; then
     uv pip install --python .venv/bin/python -r "$1"
@@ -58,8 +60,8 @@ install_requirements() {
   fi
 }
 
-# The programs that tests run and that no wheel brings. Without them tests are skipped, each with
-# the command that brings what it needs.
+# Installs programs that tests run and that no wheel contains. Without a program its tests are
+# skipped, with a message that names the command to install it.
 require_programs() {
   local packages
   read -ra packages < <(.venv/bin/python -m tests.real_parts)
@@ -71,26 +73,26 @@ require_programs() {
       return
     fi
   fi
-  echo "Some tests will be skipped. What they need: as root, apt-get install ${packages[*]}" >&2
+  echo "Some tests will be skipped. To run them, as root: apt-get install ${packages[*]}" >&2
 }
 
-# A list of requirements counts as installed once its copy lies in .venv, and not before: an
-# installation that was killed, or whose list has changed since, is done again.
+# Installs a list of requirements, unless .venv holds a copy of it. The copy is made after the
+# installation, so a killed installation, or one of an older list, is repeated.
 require() {
   local list=$1 installed=.venv/installed-${1//\//-}
   if cmp --silent "$list" "$installed"; then return; fi
-  echo "Installing $list into .venv (some 6 GB the first time, most of it CUDA libraries)."
+  echo "Installing $list into .venv (about 6 GB the first time, most of it CUDA libraries)."
   install_requirements "$list" || die SETUP-INSTALL "$list could not be installed into .venv. \
-The lines above say why; run the same command again to go on."
+The lines above say why. Correct the cause and run the same command again."
   cp "$list" "$installed"
 }
 
 setup() {
-  # Two of these at once would install over each other.
+  # The lock stops a second setup from changing .venv at the same time.
   exec 9>.venv.lock
   if command -v flock >/dev/null; then flock 9; fi
   local needed=sys
-  # What makes .venv without uv puts pip there last, and may have been killed before.
+  # `python -m venv` installs pip last. If pip is missing, it was killed, and .venv is made again.
   command -v uv >/dev/null || needed=sys,pip
   if ! .venv/bin/python -c \
     "import $needed; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))" 2>/dev/null; then
@@ -115,13 +117,13 @@ main_job() {
     --representation "$experiment/representation" \
     --baseline "$experiment/representation-untrained" \
     --dataset "$AICROWD_DATASET_NAME" \
-    --output "$experiment"
+    --output "$experiment" "$@"
 }
 
 case ${1:-} in
-  "")
+  "" | --open)
     setup
-    main_job
+    main_job "$@"
     ;;
   test)
     shift
@@ -130,7 +132,7 @@ case ${1:-} in
     .venv/bin/ruff check .
     .venv/bin/ruff format --check .
     .venv/bin/mypy
-    # Files are shared out whole, since the tests of a file share what they have made.
+    # loadfile: the tests of a file share fixtures, so one process gets the whole file.
     .venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"
     ;;
   setup) setup test ;;
@@ -153,6 +155,6 @@ case ${1:-} in
   -h | --help) usage ;;
   *)
     usage >&2
-    die USAGE "unknown argument '$1'. Use one of those above."
+    die USAGE "unknown argument '$1'. Use one of the commands above."
     ;;
 esac

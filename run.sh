@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # AIcrowd's entry point.
 #
-#   ./run.sh                     hand over the bundled encoder; where none is bundled, train
-#                                submission/configs/quick.gin and hand over what it exports
+#   ./run.sh                     submit the bundled encoder; if there is none, train
+#                                submission/configs/quick.gin and submit the result
 #   ./run.sh CONFIG EXPERIMENT [FLAG...]
 #                                train CONFIG, export to $AICROWD_OUTPUT_PATH/EXPERIMENT, and grade;
 #                                flags are those of `python -m submission train`, such as
-#                                --precision bf16; folders that they name are absolute
+#                                --precision bf16; paths in flags must be absolute
 #
-# Whatever AICROWD_* and DISENTANGLEMENT_LIB_DATA are set to from outside is what counts. A failure
-# tells the evaluator, and ends with the failure's own status.
+# The environment variables AICROWD_* and DISENTANGLEMENT_LIB_DATA are used if they are set. After a
+# failure the evaluator gets an event, and run.sh ends with the status of the failed step.
 set -euo pipefail
 
 if (($# == 1)); then
@@ -27,7 +27,7 @@ python=python3
 if [[ -x .venv/bin/python ]]; then python=.venv/bin/python; fi
 
 child=
-# A step runs in the background and is waited for, so that bash acts on a signal at once.
+# Runs a step in the background and waits for it: then bash handles a signal at once.
 step() {
   local status=0
   "$python" -m "$@" &

@@ -1,4 +1,4 @@
-"""Fails unless the main job's scores are whole and the trained encoder beats the untrained one."""
+"""Fails unless the main job has all scores and the trained encoder beats the untrained one."""
 
 import json
 import math
@@ -15,4 +15,4 @@ for metric in CHALLENGE:
 for metric in ("factor_vae_metric", "dci"):
     if scores[metric] <= untrained[metric]:
         sys.exit(f"{metric}: trained {scores[metric]} does not beat untrained {untrained[metric]}")
-print("scores are whole, and the trained encoder beats the untrained one")
+print("all scores are there, and the trained encoder beats the untrained one")

@@ -1,4 +1,4 @@
 """What the challenge owns: data, representations, metrics, the grader and its report.
 
-Nothing here imports `submission`; a submission is known only as an exported file.
+Nothing here imports `submission`. This package sees a submission only as an exported file.
 """

@@ -1,16 +1,24 @@
 """`python -m evaluation`: grades representations, or a table of codes."""
 
 import argparse
+import sys
 import tempfile
+import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evaluation.common import devices, environment
 from evaluation.common.errors import BAD_INPUT, NOT_EQUAL, KitError, require, run_command
-from evaluation.common.flags import limits_from, positive
+from evaluation.common.flags import factor_kinds, image_size, limits_from, listed, positive
 from evaluation.metrics import CHALLENGE, METRICS
 from evaluation.representation import limits
-from evaluation.rules import REFERENCE, RUNS_ANYTHING, Rules
+from evaluation.rules import FAST, REFERENCE, RUNS_ANYTHING, Rules
+
+if TYPE_CHECKING:  # which takes a command's whole start to import
+    from evaluation.data.factor_table import Gradable
+
+VERBS = ("compare", "leaderboard")
 
 
 class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
@@ -21,7 +29,8 @@ class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m evaluation",
-        description="Grades representations as the challenge did.",
+        description="Grades representations as the challenge did. `python -m evaluation compare` "
+        "and `leaderboard` show what was graded.",
         formatter_class=_Defaults,
     )
     subject = made.add_mutually_exclusive_group(required=True)
@@ -40,7 +49,32 @@ def parser() -> argparse.ArgumentParser:
         help="tables of codes, one row an image: .npy, .npz or .pt",
     )
     add = made.add_argument
-    add("--dataset", default=environment.dataset_name(), metavar="NAME", help="data to grade on")
+    add(
+        "--dataset",
+        default=environment.dataset_name(),
+        metavar="NAME|PATH",
+        help="data to grade on; of your own, a folder of images with a table, .npz or .h5",
+    )
+    add(
+        "--factors",
+        type=Path,
+        metavar="FILE",
+        help="factors of your own data, a row a point: .csv, .parquet, .npy or .npz",
+    )
+    add("--factor-columns", type=listed, metavar="A,B", help="columns of the table to score by")
+    add(
+        "--factor-kinds",
+        type=factor_kinds,
+        default={},
+        metavar="A=discrete,B=continuous",
+        help="what factors are, where it is not to be found out",
+    )
+    add(
+        "--image-size",
+        type=image_size,
+        metavar="HxW",
+        help="height and width that the images of a folder are resized to",
+    )
     add(
         "--data-root",
         type=Path,
@@ -50,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add(
         "--metrics",
-        type=lambda text: [name.strip() for name in text.split(",")],
+        type=listed,
         metavar="A,B",
         help=f"all, or some of {', '.join(METRICS)} (default: the challenge's five)",
     )
@@ -88,19 +122,29 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where scores.json is written",
     )
+    add("--no-page", action="store_true", help="leave no report.html beside scores.json")
+    add("--compared-with", type=Path, metavar="RUN", help="a graded run, shown on the page beside")
+    add("--open", action="store_true", help="show the page in a browser at the end")
     limits.add_arguments(made)
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if words and words[0] in VERBS:
+        from evaluation.report import verbs
+
+        return verbs.main(words)
+    arguments = parser().parse_args(words)
     metrics = _metrics(arguments.metrics, arguments.config)
     if arguments.implementation == REFERENCE or arguments.verify:
         _require_references(metrics, every=arguments.implementation == REFERENCE)
     _require_seeds(arguments.seed, arguments.seeds)
 
-    from evaluation.data import open_dataset
-    from evaluation.grading import grade_all
+    from evaluation.data.opening import open_data
+    from evaluation.grading import Pages, grade_all
+    from evaluation.report.page import NAME
+    from evaluation.report.runs import read_run
     from evaluation.representation.finding import all_given_codes, find_all, only
 
     founds, refused = (
@@ -119,12 +163,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         allowed_kinds=arguments.allow_kinds,
         limits=limits_from(arguments, limits.Limits),
     )
-    data = open_dataset(arguments.dataset, arguments.data_root)
+    other = read_run(arguments.compared_with) if arguments.compared_with else None
+    pages = None if arguments.no_page else Pages(compared_with=other)
+    data = open_data(
+        arguments.dataset,
+        arguments.data_root,
+        arguments.factors,
+        arguments.factor_columns,
+        arguments.factor_kinds,
+        arguments.image_size,
+    )
+    _require_grid(data, rules)
     _make_folder(arguments.output)
-    outcome = grade_all(founds, refused, data, rules, arguments.output, baseline)
+    outcome = grade_all(founds, refused, data, rules, arguments.output, baseline, pages)
+    shown = arguments.output / NAME
+    if arguments.open and shown.is_file():
+        webbrowser.open(shown.resolve().as_uri())
     if outcome.refused:
         return BAD_INPUT
     return 0 if all(report.equal for report in outcome.reports.values()) else NOT_EQUAL
+
+
+def _require_grid(data: "Gradable", rules: Rules) -> None:
+    from evaluation.data.factor_table import FactorTable
+
+    if isinstance(data.numbered, FactorTable) and (rules.verify or rules.implementation != FAST):
+        raise KitError(
+            "REFERENCE-ROWS",
+            f"the rows of {data.name} are no full grid, and disentanglement_lib draws from grids",
+            "Choose the engine fast, without --verify",
+        )
 
 
 def _kinds(text: str) -> tuple[str, ...]:

@@ -1,32 +1,38 @@
 """The main path: subjects, their codes, the metrics on them, and the scores that are written."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from evaluation import report
-from evaluation.baselines import NoiseTable, spread
 from evaluation.codes.encoding import Codes
 from evaluation.codes.table import Draws
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import console
-from evaluation.data.ground_truth import ImageGrid, IndexGrid
+from evaluation.data.factor_table import NUM_BINS, Gradable, Numbered
+from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.own.dataset import OwnData
+from evaluation.metrics.baselines import Noise, spread
+from evaluation.metrics.tables.applicability import left_out
 from evaluation.origin import source_digest, versions
+from evaluation.report import page, printed
 from evaluation.representation.finding import Found, by_name
 from evaluation.rules import FAST, Rules
 from evaluation.scores import (
     Graded,
     Isolation,
     MadeFrom,
+    OwnRows,
     Rechecked,
     Report,
     Spread,
     Summary,
+    Tokens,
     Used,
     Violation,
     plain,
@@ -36,6 +42,11 @@ from evaluation.scores import (
 from evaluation.scoring import Evaluation, evaluate_seeds, verify
 from evaluation.subjects import Subject, open_subject
 
+_SCORES = "scores.json"
+_CODES = "codes.npz"
+_SUMMARY = "all_scores.json"
+_UNTRAINED_CODES = "untrained_codes.npz"
+
 
 @dataclass(frozen=True)
 class Untrained:
@@ -43,6 +54,13 @@ class Untrained:
 
     evaluations: list[Evaluation]
     sha256: str
+
+
+@dataclass(frozen=True)
+class Pages:
+    """That each grading leaves a page, and the run that it shows beside the graded one."""
+
+    compared_with: Report | None = None
 
 
 @dataclass(frozen=True)
@@ -56,10 +74,11 @@ class Outcome:
 def grade_all(
     founds: Sequence[Found],
     unfound: Sequence[KitError],
-    data: ImageGrid,
+    data: Gradable,
     rules: Rules,
     folder: Path,
     baseline: Found | None = None,
+    pages: Pages | None = None,
 ) -> Outcome:
     """Grades what was found, shows the scores, and prints a line for each refusal.
 
@@ -69,14 +88,21 @@ def grade_all(
     Args:
         unfound: Why other things that the user named were not found.
         baseline: An untrained encoder, to be shown beside each.
+        pages: What to show on the pages beside the scores; none is left if None.
 
     Raises:
         KitError: the baseline cannot be graded.
     """
+    if pages is not None and not page.can_be_made():
+        console.print("The page of the scores is left out: it needs the kit's extra 'page'")
+        pages = None
+    if pages is not None and not isinstance(data, ImageGrid):
+        console.print("The page of the scores is left out: it is made for datasets of the kit")
+        pages = None
     untrained = None
     if baseline is not None:
-        untrained = grade_untrained(baseline, data, rules, folder / "untrained_codes.npz")
-    named = by_name(founds)
+        untrained = grade_untrained(baseline, data, rules, folder / _UNTRAINED_CODES)
+    named = by_name(founds, taken=(_SUMMARY, _UNTRAINED_CODES))
     alone = len(named) + len(unfound) == 1
     reports: dict[str, Report] = {}
     refused = list(unfound)
@@ -84,47 +110,53 @@ def grade_all(
         for name, found in named.items():
             own = folder if alone else folder / name
             try:
-                reports[name] = grade(found, data, rules, own, untrained)
+                reports[name] = grade(found, data, rules, own, untrained, pages)
             except KitError as error:
                 refused.append(error)
     finally:  # a bug or an interrupt loses none of the others' scores
         if not alone:
             summary = Summary(
                 scores={name: graded.scores for name, graded in reports.items()},
-                baselines=report.baselines_of(reports),
+                baselines=printed.baselines_of(reports),
                 refused=[str(refusal) for refusal in refused],
             )
-            write(folder / "all_scores.json", summary)
-            report.print_all(reports)
+            write(folder / _SUMMARY, summary)
+            printed.print_all(reports)
         for refusal in refused:
             print(refusal, file=sys.stderr)
     if alone:
         for graded in reports.values():
-            report.print_report(graded)
+            printed.print_report(graded)
+            if pages is not None:
+                console.print(f"What the codes know: {folder / page.NAME}", markup=False)
     return Outcome(reports, refused)
 
 
 def grade(
     found: Found,
-    data: ImageGrid,
+    data: Gradable,
     rules: Rules,
     folder: Path,
     untrained: Untrained | None = None,
+    pages: Pages | None = None,
 ) -> Report:
     """Grades a representation or a table of codes into `scores.json`, whose content it returns.
 
-    Scores that are there, made from the same, are returned as they are.
+    Scores that are there, made from the same, are returned as they are. A page, `report.html`, is
+    written beside them.
 
     Args:
         folder: Where `scores.json` is written; codes are kept there too, for a later run.
         untrained: An untrained encoder's scores, to be shown beside it.
+        pages: What to show on the page; none is written if None.
 
     Raises:
         KitError: it cannot be graded.
     """
     console.print(f"Grading {found.path} on {data.name}", markup=False)
+    _require_room(folder, _SCORES, _CODES)
     subject = open_subject(found, rules)
-    path = folder / "scores.json"
+    path = folder / _SCORES
     made_from = MadeFrom(
         representation=subject.sha256,
         untrained=None if untrained is None else untrained.sha256,
@@ -135,15 +167,36 @@ def grade(
     known = reusable(path, made_from)
     if known is not None:
         console.print(f"Reused {path}, which was made from the same", markup=False)
+        shown = folder / page.NAME
+        if pages is None or page.is_current(shown, known, pages.compared_with):
+            return known
+        content = subject.known_codes(data, folder / _CODES)
+        if content is not None and isinstance(data, ImageGrid):
+            _leave_page(known, data, content, folder, pages)
         return known
-    draws = Draws(IndexGrid.of(data), rules.metrics, rules.all_seeds)
-    codes = subject.codes_of(data, draws, folder / "codes.npz")
-    made = _report(subject, codes, data, rules, untrained, made_from)
+    reasons = left_out(data.numbered, rules.metrics)
+    rules = allowed(rules, reasons)
+    draws = Draws(data.numbered, rules.metrics, rules.all_seeds)
+    codes = subject.codes_of(data, draws, folder / _CODES)
+    made = _report(subject, codes, data, rules, untrained, made_from, reasons)
     write(path, made)
+    if pages is not None and isinstance(data, ImageGrid):
+        _leave_page(made, data, codes.table.content, folder, pages)
     return made
 
 
-def grade_untrained(found: Found, data: ImageGrid, rules: Rules, store: Path) -> Untrained:
+def _leave_page(
+    report: Report,
+    data: ImageGrid,
+    content: tuple[NDArray[np.int64], NDArray],
+    folder: Path,
+    pages: Pages,
+) -> None:
+    material = page.Material.sampled(report, data, content, folder, pages.compared_with)
+    page.write_page(folder / page.NAME, material)
+
+
+def grade_untrained(found: Found, data: Gradable, rules: Rules, store: Path) -> Untrained:
     """Scores an untrained encoder, whose codes are kept in the file `store`.
 
     No sample of it is encoded again: its scores win nothing, and whoever grades has chosen it.
@@ -152,33 +205,69 @@ def grade_untrained(found: Found, data: ImageGrid, rules: Rules, store: Path) ->
         KitError: it cannot be graded.
     """
     console.print(f"Grading the untrained {found.path} on {data.name}", markup=False)
+    _require_room(store.parent, store.name)
     subject = open_subject(found, rules)
-    draws = Draws(IndexGrid.of(data), rules.metrics, rules.all_seeds)
+    rules = allowed(rules, left_out(data.numbered, rules.metrics))
+    draws = Draws(data.numbered, rules.metrics, rules.all_seeds)
     codes = subject.codes_of(data, draws, store, recheck=False)
-    evaluations = evaluate_seeds(rules, FAST, draws.grid, codes.table)
+    evaluations = evaluate_seeds(rules, FAST, draws.data, codes.table)
     return Untrained(evaluations, subject.sha256)
 
 
+def allowed(rules: Rules, left_out: Mapping[str, str]) -> Rules:
+    """The rules without the metrics that the rows do not allow, of which there are the reasons.
+
+    Raises:
+        KitError: none of the metrics is left.
+    """
+    kept = rules.without(left_out)
+    if not kept.metrics:
+        name, reason = next(iter(left_out.items()))
+        raise KitError(
+            "METRIC-ROWS",
+            f"these rows allow no {name}: {reason}",
+            "Choose other metrics, or give more rows",
+        )
+    return kept
+
+
+def _require_room(folder: Path, *names: str) -> None:
+    """Refuses a place where no file of these names can be written, before anything is computed.
+
+    Raises:
+        KitError: a folder is called so, or the folder itself can only be a file.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        occupied = [folder / name for name in names if (folder / name).is_dir()]
+    except (FileExistsError, NotADirectoryError):
+        occupied = [folder]
+    if occupied:
+        raise KitError(
+            "OUTPUT-OCCUPIED",
+            f"{occupied[0]} is in the way of what is to be written there",
+            "Move it away, or give another folder, by --output",
+        )
+
+
 @cache
-def _grade_noise(
-    rules: Rules, sizes: tuple[int, ...], hidden: tuple[int, ...], dim: int
-) -> list[Evaluation]:
+def _grade_noise(rules: Rules, data: Numbered, dim: int) -> list[Evaluation]:
     """What noise scores with each seed, once for all representations of as many dims."""
-    grid = IndexGrid(sizes, hidden)
-    return evaluate_seeds(rules, FAST, grid, NoiseTable(len(grid), dim, rules.seed))
+    return evaluate_seeds(rules, FAST, data, Noise(len(data), dim, rules.seed))
 
 
 def _report(
     subject: Subject,
     codes: Codes,
-    data: ImageGrid,
+    data: Gradable,
     rules: Rules,
     untrained: Untrained | None,
     made_from: MadeFrom,
+    reasons: Mapping[str, str],
 ) -> Report:
-    grid, table = IndexGrid.of(data), codes.table
-    evaluations = evaluate_seeds(rules, rules.implementation, grid, table)
-    baselines = {"noise": _grade_noise(rules, grid.all_sizes, grid.hidden, table.dim)}
+    numbered, table = data.numbered, codes.table
+    evaluations = evaluate_seeds(rules, rules.implementation, numbered, table)
+    baselines = {"noise": _grade_noise(rules, numbered, table.dim)}
     if untrained is not None:
         baselines["untrained"] = untrained.evaluations
     graded = evaluations[0]
@@ -186,9 +275,19 @@ def _report(
     if rules.seeds > 1:
         optional["seeds"] = _spreads(rules, evaluations, baselines)
     if rules.verify:
-        optional["verification"] = verify(graded, grid, table, rules)
+        optional["verification"] = verify(graded, numbered, table, rules)
     if codes.run is not None:
         optional |= _behaviour(codes)
+    if isinstance(data, OwnData):
+        optional["own_data"] = OwnRows(
+            rows=len(data),
+            full_grid=data.full_grid,
+            factors={column.name: column.kind for column in data.columns},
+            bins=NUM_BINS,
+            left_out=dict(reasons),
+        )
+    if codes.token_shares:
+        optional["tokens"] = Tokens(number=table.dim, shares=list(codes.token_shares))
     return Report(
         scores=plain(graded.scores),
         details=plain(graded.results),

@@ -1,6 +1,7 @@
 """How to grade: what the command's flags say, as one value."""
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from evaluation.common.devices import Placement
@@ -44,6 +45,10 @@ class Rules:
     @property
     def all_seeds(self) -> range:
         return range(self.seed, self.seed + self.seeds)
+
+    def without(self, left_out: Collection[str]) -> "Rules":
+        """The same, but for the metrics that are left out."""
+        return replace(self, metrics=tuple(name for name in self.metrics if name not in left_out))
 
     @property
     def as_written(self) -> dict[str, Any]:

@@ -80,6 +80,30 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     within: bool
 
 
+class OwnRows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Data of the user's own: its rows, and what each factor is, "discrete" or "continuous".
+
+    Metrics that need discrete factors have the continuous ones in `bins` equal-width bins.
+    `left_out` has the reasons why metrics cannot be had of rows that are no full grid.
+    """
+
+    rows: int
+    full_grid: bool
+    factors: dict[str, str]
+    bins: int
+    left_out: dict[str, str]
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Codes (n, tokens, width) of which each token was made one number by a principal component.
+
+    `shares` are those of each token's variance that its component has.
+    """
+
+    number: int
+    shares: list[float]
+
+
 class MadeFrom(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the scores depend on: scores made from the same are not made again."""
 
@@ -95,7 +119,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     The keys of `isolation`, `used`, `recheck` and `violations` are there where something was run;
     `recheck` only where new codes were made; `seeds` with several seeds; `verification` with
-    `--verify`.
+    `--verify`; `own_data` where the data are the user's own; `tokens` where codes were vectors.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -114,6 +138,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     used: Used | UnsetType = UNSET
     recheck: Rechecked | UnsetType = UNSET
     violations: list[Violation] | UnsetType = UNSET
+    own_data: OwnRows | UnsetType = UNSET
+    tokens: Tokens | UnsetType = UNSET
     representation: Graded
     made_from: MadeFrom
 

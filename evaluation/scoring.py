@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.random import RandomState
 
-from evaluation.codes.table import CodeTable
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import progress
-from evaluation.data.ground_truth import IndexGrid
+from evaluation.data.factor_table import Numbered
 from evaluation.metrics import METRICS
+from evaluation.metrics.sampling import Representation
+from evaluation.metrics.tables.applicability import as_taken
 from evaluation.rules import FAST, REFERENCE, Rules
 from evaluation.scores import Verification
 
@@ -41,7 +42,7 @@ class Evaluation:
 
 
 def evaluate(
-    names: Sequence[str], implementation: str, grid: IndexGrid, table: CodeTable, seed: int
+    names: Sequence[str], implementation: str, data: Numbered, table: Representation, seed: int
 ) -> Evaluation:
     """Runs the metrics, each from a fresh `RandomState(seed)`."""
     results, seconds = {}, {}
@@ -54,21 +55,21 @@ def evaluate(
 
                 compute = reference.load(METRICS[name])
             start = time.monotonic()
-            results[name] = compute(grid, table, RandomState(seed))
+            results[name] = compute(as_taken(data, name), table, RandomState(seed))
             seconds[name] = time.monotonic() - start
             advance(1)
     return Evaluation(results, seconds)
 
 
 def evaluate_seeds(
-    rules: Rules, implementation: str, grid: IndexGrid, table: CodeTable
+    rules: Rules, implementation: str, data: Numbered, table: Representation
 ) -> list[Evaluation]:
     """`evaluate` once for each seed of the rules."""
-    return [evaluate(rules.metrics, implementation, grid, table, seed) for seed in rules.all_seeds]
+    return [evaluate(rules.metrics, implementation, data, table, seed) for seed in rules.all_seeds]
 
 
 def verify(
-    graded: Evaluation, grid: IndexGrid, table: CodeTable, rules: Rules
+    graded: Evaluation, data: Numbered, table: Representation, rules: Rules
 ) -> dict[str, Verification]:
     """The scores of both implementations on the same codes, where a metric has a reference."""
     other = REFERENCE if rules.implementation == FAST else FAST
@@ -78,7 +79,7 @@ def verify(
             continue
         scores = {rules.implementation: graded.scores[name]}
         try:
-            scores[other] = evaluate([name], other, grid, table, rules.seed).scores[name]
+            scores[other] = evaluate([name], other, data, table, rules.seed).scores[name]
         except KitError as error:
             if error.code != "REFERENCE-FAILS":
                 raise

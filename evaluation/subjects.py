@@ -4,14 +4,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from evaluation.codes.encoding import Codes, encode
-from evaluation.codes.store import digest_of_codes, read_codes
+from evaluation.codes.store import digest_of_codes, kept_codes, read_codes
 from evaluation.codes.table import CodeTable, Draws
 from evaluation.common.errors import KitError
-from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.factor_table import Gradable
+from evaluation.metrics.tables.tokens import one_number_a_token
 from evaluation.representation.finding import Found
-from evaluation.representation.staging import digest_of
+from evaluation.representation.reading import digest_of
 from evaluation.rules import RUNS_ANYTHING, Rules
+
+Content = tuple[NDArray[np.int64], NDArray]
 
 
 class Subject(Protocol):
@@ -23,7 +29,7 @@ class Subject(Protocol):
     @property
     def sha256(self) -> str: ...
 
-    def codes_of(self, data: ImageGrid, draws: Draws, store: Path, recheck: bool = True) -> Codes:
+    def codes_of(self, data: Gradable, draws: Draws, store: Path, recheck: bool = True) -> Codes:
         """The codes of all images that `draws` will ask for.
 
         Args:
@@ -33,6 +39,9 @@ class Subject(Protocol):
         Raises:
             KitError: there are none that can be graded.
         """
+
+    def known_codes(self, data: Gradable, store: Path) -> Content | None:
+        """Numbers (n,) of images and their codes (n, d) that need no encoding, if there are any."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +54,18 @@ class Given:
 
     def codes_of(
         self,
-        data: ImageGrid,
+        data: Gradable,
         draws: Draws,  # noqa: ARG002
         store: Path,  # noqa: ARG002
         recheck: bool = True,  # noqa: ARG002
     ) -> Codes:
-        return Codes(CodeTable.given(read_codes(self.found.path, data, self.rules.limits.dims)))
+        codes = read_codes(self.found.path, data, self.rules.limits.dims)
+        codes, components = one_number_a_token(codes, self.rules.seed)
+        shares = () if components is None else tuple(components.shares.tolist())
+        return Codes(CodeTable.given(codes), token_shares=shares)
+
+    def known_codes(self, data: Gradable, store: Path) -> Content | None:
+        return self.codes_of(data, Draws(data.numbered, (), ()), store).table.content
 
 
 @dataclass(frozen=True)
@@ -61,8 +76,11 @@ class Encoder:
     sha256: str
     rules: Rules
 
-    def codes_of(self, data: ImageGrid, draws: Draws, store: Path, recheck: bool = True) -> Codes:
+    def codes_of(self, data: Gradable, draws: Draws, store: Path, recheck: bool = True) -> Codes:
         return encode(self.found, self.sha256, self.rules, data, draws, store, recheck)
+
+    def known_codes(self, data: Gradable, store: Path) -> Content | None:
+        return kept_codes(store, self.sha256, data.fingerprint)
 
 
 def open_subject(found: Found, rules: Rules) -> Subject:

@@ -1,1 +1,1 @@
-"""What a participant owns: backbones, aggregation, VAE, training, export, check and submit."""
+"""The participant's package: backbones, aggregation, VAE, training, export, check and submit."""

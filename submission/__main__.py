@@ -1,6 +1,6 @@
 """`python -m submission VERB ...`: makes a representation, from fine-tuning to the upload.
 
-Each verb imports what it needs once its arguments are known, so that `--help` answers at once.
+Each verb imports its modules after the arguments are parsed, so `--help` is fast.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def _add_finetune(verbs: argparse._SubParsersAction) -> None:
 
 def _add_train(verbs: argparse._SubParsersAction) -> None:
     parser = _add_method_verb(
-        verbs, "train", "train the VAE on the features of the target set, and export"
+        verbs, "train", "train the VAE on the features of the target dataset, and export"
     )
     _add_devices(parser)
     parser.set_defaults(run=_train)
@@ -52,8 +52,8 @@ def _add_export(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--untrained",
         action="store_true",
-        help="write the same architecture with the weights it starts from, as a baseline, to "
-        "representation-untrained/",
+        help="write the same architecture with its initial weights to representation-untrained/, "
+        "as a baseline",
     )
     parser.set_defaults(run=_export, devices=1)
 
@@ -61,7 +61,11 @@ def _add_export(verbs: argparse._SubParsersAction) -> None:
 def _add_method_verb(
     verbs: argparse._SubParsersAction, name: str, summary: str
 ) -> argparse.ArgumentParser:
-    """A verb that takes a config and an experiment."""
+    """Adds a verb with a config and an experiment as arguments.
+
+    Args:
+        summary: What the verb does, in lower case, without a full stop.
+    """
     parser = verbs.add_parser(
         name,
         help=summary,
@@ -70,7 +74,9 @@ def _add_method_verb(
     )
     parser.add_argument("config", type=Path, metavar="CONFIG", help="gin file")
     parser.add_argument(
-        "experiment", metavar="EXPERIMENT", help="name of its folder under $AICROWD_OUTPUT_PATH"
+        "experiment",
+        metavar="EXPERIMENT",
+        help="name of the experiment's folder in $AICROWD_OUTPUT_PATH",
     )
     parser.add_argument(
         "--binding",
@@ -78,7 +84,7 @@ def _add_method_verb(
         default=[],
         dest="bindings",
         metavar="'A.B = C'",
-        help="gin binding that wins over the file's; may be given more than once",
+        help="gin binding that overrides the file; may be given more than once",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
@@ -92,7 +98,7 @@ def _add_method_verb(
         type=Path,
         default=environment.SCRATCH / "features",
         metavar="DIR",
-        help="where feature tables are cached",
+        help="folder for cached feature tables",
     )
     return parser
 
@@ -103,7 +109,8 @@ def _add_devices(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=1,
         metavar="N",
-        help="processes on this machine, one device each; on several nodes, use torchrun instead",
+        help="number of processes on this machine, one for each device; for several machines, use "
+        "torchrun",
     )
 
 
@@ -136,8 +143,8 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _run_on_devices(arguments: argparse.Namespace, step: Callable[[Placement], None]) -> int:
-    """Loads the config and runs `step`, in as many processes as were asked for."""
-    require("torchvision")  # of the extra that brings all that training needs
+    """Loads the config and runs `step` in `--devices` processes. Returns the exit status."""
+    require("torchvision")  # the extra with torchvision installs all packages for training
     environment.use_huge_pages()
     from evaluation.data import find_dataset
     from submission import config
@@ -155,7 +162,7 @@ def _run_on_devices(arguments: argparse.Namespace, step: Callable[[Placement], N
 
 
 def command() -> None:
-    """What the console script of the installed kit calls."""
+    """The entry point of the installed console script."""
     run_command(main)
 
 

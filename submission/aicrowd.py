@@ -1,11 +1,13 @@
-"""The events that AIcrowd's evaluator listens for: start, progress, submission, crash.
+"""Sends the events that AIcrowd's evaluator expects: start, progress, submission, crash.
 
-Off the grader (`AICROWD_IS_GRADING` unset, 0 or false) each event is checked as on it and goes to
-the log. On it aicrowd-api puts the event on a Redis list, where the evaluator picks it up. That
-package retries for ever, in silence, while the server is absent or refuses the password, and takes
-over root logging when imported; here every call ends within a set time and logging stays as it was.
+During grading (`AICROWD_IS_GRADING` is true) aicrowd-api puts each event into a Redis list, and the
+evaluator reads it there. Otherwise the event is checked in the same way, and printed to the log.
 
-run.sh sends an event by `python -m submission.aicrowd EVENT [MESSAGE]`.
+If the Redis server is absent or refuses the password, aicrowd-api retries without end and without a
+message. Its import also changes the root logger. Here every call ends within a fixed time, and
+logging stays as it was.
+
+run.sh sends an event with `python -m submission.aicrowd EVENT [MESSAGE]`.
 """
 
 import argparse
@@ -22,10 +24,10 @@ from evaluation.common.errors import KitError, run_command
 from evaluation.common.terminal import console
 
 CONNECT_SECONDS = 10.0
-"""How long one try to reach the evaluator's Redis may take; there are three."""
+"""The longest time for one attempt to reach the evaluator's Redis; there are three attempts."""
 
 ACKNOWLEDGE_SECONDS = 600.0
-"""How long the evaluator may take to acknowledge an event that asks for it."""
+"""The longest time for the evaluator to acknowledge an event that waits for it."""
 
 _highest_progress = 0.0
 
@@ -33,7 +35,7 @@ Kind = Literal["AICROWD_EVENT_INFO", "AICROWD_EVENT_SUCCESS", "AICROWD_EVENT_ERR
 
 
 def execution_started() -> None:
-    """Reports that run.sh has begun."""
+    """Reports that run.sh has started."""
     _send("AICROWD_EVENT_INFO", "execution_started")
 
 
@@ -41,18 +43,19 @@ def register_progress(fraction: float) -> None:
     """Reports how much of the training is done.
 
     Args:
-        fraction: In [0, 1]. A value below an earlier one is sent as the earlier one, since the
-            evaluator shows a bar that only grows.
+        fraction: In [0, 1]. If it is below an earlier value, the earlier value is sent, so the
+            evaluator's bar never moves back.
 
     Raises:
-        KitError: `EVENTS-PAYLOAD` for a value outside [0, 1] or NaN.
+        KitError: `EVENTS-PAYLOAD`, the value is outside [0, 1] or NaN; `EVENTS-UNREACHABLE`,
+            `EVENTS-REFUSED` or `EVENTS-UNANSWERED`, the evaluator does not take the event.
     """
-    global _highest_progress  # noqa: PLW0603 - the evaluator, too, has one bar for the process
+    global _highest_progress  # noqa: PLW0603 - the evaluator also has one bar for each process
     fraction = float(fraction)  # aicrowd-api would fail on NumPy's own float, but only when grading
     if not 0 <= fraction <= 1:
         raise KitError(
             "EVENTS-PAYLOAD",
-            f"training progress is {fraction}, which does not lie in [0, 1]",
+            f"training progress is {fraction}, which is not in [0, 1]",
             "Give register_progress the fraction of the training that is done",
         )
     _highest_progress = max(_highest_progress, fraction)
@@ -82,13 +85,18 @@ def _send(kind: Kind, name: str, *, blocking: bool = False, **details: float | s
         raise KitError(
             "EVENTS-UNANSWERED",
             f"the evaluator did not acknowledge the event '{name}' ({silence})",
-            "Look at the evaluator's log, or set AICROWD_IS_GRADING=0 to do without it",
+            "Look at the evaluator's log, or set AICROWD_IS_GRADING=0 to run without the evaluator",
         ) from silence
 
 
 @cache
 def _evaluator() -> Any:
-    """aicrowd-api's sender, once its Redis has answered with the settings that it will use."""
+    """aicrowd-api's sender, after a test that its Redis server answers.
+
+    Raises:
+        KitError: `EVENTS-REFUSED`, the server refuses the connection; `EVENTS-UNREACHABLE`, no
+            server answers.
+    """
     with _root_logging_kept():
         from aicrowd_api.events import AIcrowdEvents
     import redis
@@ -118,7 +126,8 @@ def _evaluator() -> Any:
         raise KitError(
             "EVENTS-UNREACHABLE",
             f"no Redis server answers at {address} ({silence})",
-            "Set AICROWD_REDIS_HOST and AICROWD_REDIS_PORT, or AICROWD_IS_GRADING=0 to do without",
+            "Set AICROWD_REDIS_HOST and AICROWD_REDIS_PORT, or set AICROWD_IS_GRADING=0 to run "
+            "without the evaluator",
         ) from silence
     finally:
         probe.close()
@@ -130,10 +139,13 @@ class _NoAnswerError(Exception):
 
 
 def _within(seconds: float, function: Callable[..., object], *arguments: object) -> None:
-    """Calls `function`, and stops waiting for it after `seconds`.
+    """Calls `function` in a thread, and waits at most `seconds` for it.
 
-    aicrowd-api has no limit of its own. A call that is given up goes on in a thread that does not
-    keep the process alive.
+    aicrowd-api has no time limit. After the limit here, the call still runs in its thread, but the
+    thread does not keep the process alive.
+
+    Raises:
+        _NoAnswerError: the call failed, or did not end in time.
     """
     failures: list[Exception] = []
 
@@ -154,6 +166,7 @@ def _within(seconds: float, function: Callable[..., object], *arguments: object)
 
 @contextmanager
 def _root_logging_kept() -> Iterator[None]:
+    """Restores the root logger's handlers and level after the block."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:

@@ -1,8 +1,9 @@
-"""TorchScript archives whose bytes depend on the module alone.
+"""Rewrites TorchScript archives so that their bytes depend only on the module.
 
-PyTorch writes into an archive where the sources lie on this machine, and lists a class's constants
-in the order of Python's hashes, which differ from process to process. Neither is needed to load
-it. Classes of one name are numbered as the process met them: the same command numbers them alike.
+PyTorch stores this machine's source paths in an archive. It also lists a class's constants in the
+order of Python's hashes, which differs between processes. Neither is needed to load the archive.
+PyTorch numbers classes of the same name in the order in which the process compiles them. The same
+command gives the same numbers.
 """
 
 import io
@@ -15,7 +16,7 @@ _CONSTANTS = re.compile(rb"(?:^  \w+ : Final\[.*\n)+", re.MULTILINE)
 
 
 def canonical(archive: bytes) -> bytes:
-    """The same TorchScript archive, as the same command on any machine would write it."""
+    """The same TorchScript archive, with the bytes that every machine would write."""
     target = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(archive)) as source,
@@ -27,18 +28,18 @@ def canonical(archive: bytes) -> bytes:
             content = source.read(name)
             if name.endswith(".py"):
                 content = _CONSTANTS.sub(_in_order, content)
-            # ZipInfo's own time is that of 1980.
+            # ZipInfo sets the same time, in 1980, for every member.
             rewritten.writestr(zipfile.ZipInfo(name), content)
     return target.getvalue()
 
 
 def same_module(archive: bytes, other: bytes) -> bool:
-    """Whether two archives differ in nothing but the numbers that classes of one name have."""
+    """Whether two archives are equal, apart from the numbers of classes with the same name."""
     return archive == other or _unnumbered(archive) == _unnumbered(other)
 
 
 def _unnumbered(archive: bytes) -> list[tuple[bytes, bytes]] | None:
-    """The names and contents of an archive's members, in order; None where it is none."""
+    """The sorted names and contents of an archive's members; None if it is not an archive."""
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as members:
             return sorted(

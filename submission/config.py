@@ -1,4 +1,4 @@
-"""Loads a config of the method, and says what is wrong with it before torch is imported."""
+"""Loads a config of the method, and reports errors in it before torch is imported."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,16 +9,20 @@ from evaluation.common.gin_sources import stand_ins
 
 
 def load(path: Path, bindings: Sequence[str] = ()) -> None:
-    """Makes a config the only one in force; see `evaluation.common.gin_config.load`.
+    """Replaces the whole configuration, see `evaluation.common.gin_config.load`.
+
+    Args:
+        path: The gin file.
+        bindings: Each of the form "name.parameter = value".
 
     Raises:
-        KitError: as `gin_config.load`. It comes within a second, unless the config imports modules
-            of the user's own.
+        KitError: as in `gin_config.load`. It is raised before torch is imported, unless the config
+            imports modules of the user.
     """
     if not gin_config.imports_modules(path, bindings):
         with stand_ins("submission"):
             gin_config.load(path, bindings)
-    # Importing a module makes its names known to gin.
+    # These imports register the configurables in gin.
     from submission import settings  # noqa: F401
     from submission.features import aggregation, extractors  # noqa: F401
     from submission.finetuning import loop  # noqa: F401
@@ -28,6 +32,6 @@ def load(path: Path, bindings: Sequence[str] = ()) -> None:
 
 
 def save_config(folder: Path) -> None:
-    """Writes the configuration in force to `folder`/config.gin."""
+    """Writes the current configuration to `folder`/config.gin."""
     with whole_file(folder / "config.gin") as temporary:
         temporary.write_text(gin_config.effective(), encoding="utf-8")

@@ -1,6 +1,6 @@
-"""Writes a representation as the challenge takes it: TorchScript, or a function through dill.
+"""Writes a representation in a format of the challenge: TorchScript, or a function with dill.
 
-The file needs nothing of this kit to be loaded. With a network of your own:
+The file can be loaded without this kit. To export your own network:
 
     from submission.export import export
     export(my_network, Path("scratch/shared/mine/representation/pytorch_model.pt"))
@@ -25,36 +25,39 @@ from submission.canonical_torchscript import canonical, same_module
 
 _BATCH_SIZES = (1, 2, 7)
 _TOLERANCE = 1e-4
-"""Of the largest code; TorchScript may join operations, which rounds differently."""
+"""The largest difference, relative to the largest code. TorchScript may fuse operations, and so
+round differently."""
 
 
 def export(
     module: nn.Module, path: Path, image_shape: Sequence[int] = CHALLENGE.channels_first
 ) -> None:
-    """Writes `module`, images (N, 3, 64, 64) in [0, 1] to codes (N, D), and prints its SHA-256.
+    """Writes `module` as TorchScript, and prints the SHA-256 of the file.
 
-    It is written in evaluation mode: scripted if TorchScript understands its code, else traced.
-    What was written is loaded again and compared with `module` at several batch sizes. The same
-    module gives the same bytes everywhere, and a file that holds it already is left as it is.
+    The module is written in evaluation mode: scripted if TorchScript understands its code, else
+    traced. The file is loaded again and compared with `module` at several batch sizes. The same
+    module gives the same bytes on every machine. If the file holds the module already, it is not
+    written again.
 
     Args:
-        module: The representation.
-        path: Where to write it.
-        image_shape: Channels, height and width of its images, if they are not the challenge's.
+        module: Maps images (N, channels, height, width) in [0, 1] to codes (N, D).
+        path: The file to write.
+        image_shape: Channels, height and width of its images.
 
     Raises:
-        KitError: it can be neither scripted nor traced, does not give such codes, the file
-            computes something else or would do so on one device only, or a representation of
-            another kind lies beside it.
+        KitError: `EXPORT-COMPILE`, TorchScript can neither script nor trace it; `EXPORT-CODES`, its
+            result is not a finite table of codes; `EXPORT-DEVICE`, it would run on one device
+            only; `EXPORT-DIFFERS`, the file computes other codes. Also if the folder holds a
+            representation of another kind.
     """
     refuse_others(path.parent, {path.name})
-    with torch.no_grad():  # or the copies of a ScriptModule's parameters remember the originals
+    with torch.no_grad():  # otherwise a copied ScriptModule keeps autograd links to the original
         module = copy.deepcopy(module).cpu().eval()
     images = _images(image_shape)
     expected = _checked_codes(_run(module, images), len(images))
     compiled = _compile(module, images)
     _refuse_pinned_devices(compiled)
-    # By way of a buffer: saving to a path writes the temporary name into the file.
+    # Saved to a buffer, because saving to a path writes the temporary name into the file.
     content = canonical(compiled.save_to_buffer())
     if path.is_file() and same_module(path.read_bytes(), content):
         console.print(f"Reusing {path}", markup=False)
@@ -71,18 +74,20 @@ def export_function(
     path: Path,
     image_shape: Sequence[int] = CHALLENGE.channels_first,
 ) -> None:
-    """Writes a function, images (N, 3, 64, 64) in [0, 1] to codes (N, D), as NumPy arrays.
+    """Writes a function of NumPy arrays with dill.
 
-    A function of the script that runs is stored whole, one of an imported module by its name.
+    dill stores the code of a function that the main script defines. Of a function in an imported
+    module it stores only the name.
 
     Args:
-        function: The representation.
-        path: Where to write it.
-        image_shape: Channels, height and width of its images, if they are not the challenge's.
+        function: Maps images (N, channels, height, width) in [0, 1] to codes (N, D).
+        path: The file to write.
+        image_shape: Channels, height and width of its images.
 
     Raises:
-        KitError: it cannot be stored, does not give such codes, the file computes something
-            else, or a representation of another kind lies beside it.
+        KitError: `EXPORT-DILL`, dill cannot store it; `EXPORT-CODES`, its result is not a finite
+            table of codes; `EXPORT-DIFFERS`, the file computes other codes. Also if the folder
+            holds a representation of another kind.
     """
     import dill
 
@@ -93,11 +98,11 @@ def export_function(
         try:
             temporary.write_bytes(dill.dumps(function, recurse=True))
             loaded = dill.loads(temporary.read_bytes())
-        except Exception as error:  # dill raises whatever the objects that it meets do
+        except Exception as error:  # the stored objects may raise exceptions of any kind
             raise KitError(
                 "EXPORT-DILL",
-                f"the function cannot be stored by dill: {error}",
-                "Keep open files, locks and the like out of it",
+                f"dill cannot store the function: {error}",
+                "Remove objects such as open files and locks from the function",
             ) from error
         _compare(lambda batch: torch.as_tensor(loaded(batch.numpy())), images, expected)
     _announce(path, expected)
@@ -110,7 +115,7 @@ def _images(image_shape: Sequence[int]) -> Tensor:
 
 def _run(module: Any, images: Tensor) -> Any:
     with torch.inference_mode():
-        # A copy, since a module may change its input in place.
+        # A module may change its input in place, so it gets a copy.
         return module(images.clone())
 
 
@@ -119,12 +124,12 @@ def _checked_codes(codes: Any, count: int) -> Tensor:
         shape = tuple(codes.shape) if isinstance(codes, Tensor) else type(codes).__name__
         raise KitError(
             "EXPORT-CODES",
-            f"{count} images give {shape}, not a tensor of ({count}, D)",
-            "Flatten the codes",
+            f"{count} images give {shape}, not a tensor of shape ({count}, D)",
+            "Flatten the codes to one row for each image",
         )
     if not codes.isfinite().all():
         raise KitError(
-            "EXPORT-CODES", "some codes are NaN or infinite", "Look at the training's losses"
+            "EXPORT-CODES", "some codes are NaN or infinite", "Look at the losses of the training"
         )
     return codes
 
@@ -134,27 +139,31 @@ def _compile(module: nn.Module, images: Tensor) -> torch.jit.ScriptModule:
         return module
     try:
         return _quietly(torch.jit.script, module)
-    except Exception as refusal:  # the compiler has many ways to refuse
+    except Exception as refusal:  # the compiler raises exceptions of many kinds
         try:
             return _quietly(torch.jit.trace, module, images)
         except Exception as error:
             raise KitError(
                 "EXPORT-COMPILE",
                 f"TorchScript can neither script the module ({refusal}) nor trace it ({error})",
-                "Write its forward in the subset of Python that TorchScript knows",
+                "Write its forward in the subset of Python that TorchScript supports",
             ) from error
 
 
 def _refuse_pinned_devices(compiled: torch.jit.ScriptModule) -> None:
-    """Tracing writes into the graph, as a constant, the device that a new tensor was put on."""
+    """Refuses a graph with a fixed device: tracing stores the device of each new tensor.
+
+    Raises:
+        KitError: `EXPORT-DEVICE`.
+    """
     graph: Any = compiled.inlined_graph
     constants = graph.findAllNodes("prim::Constant", recurse=True)
     if any(str(node.output().type()) == "Device" for node in constants):
         raise KitError(
             "EXPORT-DEVICE",
             "the module makes a tensor on a fixed device, so the file would run only there",
-            "Make it a buffer, derive it from the input by arithmetic (`x - x + 1`), or take the "
-            "device from the input in a module that TorchScript can script",
+            "Make the tensor a buffer, compute it from the input (`x - x + 1`), or make the module "
+            "scriptable and use the device of the input",
         )
 
 
@@ -166,12 +175,12 @@ def _compare(represent: Callable[[Tensor], Any], images: Tensor, expected: Tenso
             raise KitError(
                 "EXPORT-DIFFERS",
                 f"the file's codes of {size} images differ from the module's by {difference:.2g}",
-                "Make the module's result independent of chance and of the batch's other images",
+                "Make each code depend only on its own image, and use no random numbers",
             )
 
 
 def _quietly(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Calls without PyTorch's advice against TorchScript, which is what the challenge takes."""
+    """Calls `function` without PyTorch's warning that TorchScript is deprecated."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         return function(*arguments, **options)

@@ -1,6 +1,6 @@
-"""What a config describes: images, extractor, transform and VAE, ready to be trained.
+"""The parts that a config describes: images, extractor, transform and VAE, ready for training.
 
-The extractor has its weights and the transform its whitening; the VAE's weights are fresh.
+The extractor has its weights, and the transform has its whitening. The VAE has its initial weights.
 """
 
 from collections.abc import Sequence
@@ -31,15 +31,20 @@ from submission.vae.settings import VAETraining
 
 @dataclass
 class Method:
-    """The parts, on the CPU.
+    """The parts of the method, on the CPU.
 
     Args:
-        indices: Numbers of the images that are trained on.
-        features_dir: Folder of cached features; None keeps them in memory.
-        extracting, fitting: Where the extractor and the VAE's training run, in the precision that
-            this machine gets right.
-        vae: With the weights that training starts from.
-        made_from: Everything that the trained VAE depends on.
+        main: The settings of `main`.
+        features_dir: Folder of cached features; None keeps features in memory.
+        dataset: The target dataset.
+        indices: Numbers (n,) of the images to train on.
+        extractor: Images to feature maps or vectors.
+        transform: Feature maps to vectors.
+        training: The settings of the VAE's training.
+        vae: The VAE with its initial weights.
+        extracting: Device of the extractor, and a precision that this machine computes correctly.
+        fitting: The same for the VAE's training.
+        made_from: All that the trained VAE depends on.
     """
 
     main: Main
@@ -56,27 +61,29 @@ class Method:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width."""
+        """Channels, height and width of an image."""
         return self.dataset.image_format.channels_first
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
+        """Shape of one image's features, see the function `feature_shape`."""
         return feature_shape(self.extractor, self.transform, self.image_shape)
 
 
 def prepare(features_dir: Path, placement: Placement, tuned: bool = True) -> Method:
-    """Makes everything that training needs of the config in force, for `$AICROWD_DATASET_NAME`.
+    """Builds the parts that the current config describes, for `$AICROWD_DATASET_NAME`.
 
-    With `main.use_pca` this runs the extractor on all images, to fit the whitening's axes, unless
-    they are cached.
+    With `main.use_pca`, this runs the extractor on all images to fit the whitening, unless the
+    whitening is cached.
 
     Args:
-        features_dir: Folder of cached features, if the config has them cached.
-        placement: Of the extractor and of training, in the precision that is asked for.
-        tuned: Whether a fine-tuned extractor has its weights, or those that tuning starts from.
+        features_dir: Folder of cached features, used if the config caches them.
+        placement: Device, and the precision that the user wants.
+        tuned: Whether a fine-tuned extractor gets its tuned weights. If not, it gets the weights
+            that fine-tuning starts from.
 
     Raises:
-        KitError: the config, the data or the weights do not allow it.
+        KitError: the config, the data or the weights are missing or do not fit together.
     """
     main = Main()
     cached_in = features_dir if main.cache_features_on_disk else None
@@ -121,9 +128,10 @@ def prepare(features_dir: Path, placement: Placement, tuned: bool = True) -> Met
 
 
 def _config_used() -> str:
-    """gin's record of what has been used until now, defaults included.
+    """All parameters that the code has used until now, as gin text, with defaults.
 
-    A changed metric, say, or setting of fine-tuning is no reason to train again.
+    Settings of metrics and of fine-tuning are not part of it: a change of them needs no new
+    training.
     """
     others = tuple(f"main.{name} = " for name in FOR_FINE_TUNING)
     lines = gin.operative_config_str(max_line_length=10_000).splitlines()
@@ -133,12 +141,15 @@ def _config_used() -> str:
 def feature_shape(
     extractor: Extractor, transform: FeatureTransform, image_shape: Sequence[int]
 ) -> tuple[int, ...]:
-    """Shape of one image's features as the VAE sees them: maps stay maps without a transform."""
+    """Shape of one image's features, as the VAE gets them.
+
+    That is (D,), or (C, H, W) with `IdentityTransform`.
+    """
     if isinstance(transform, IdentityTransform):
         return output_shape(extractor, image_shape)
     return output_shape(nn.Sequential(extractor, transform), image_shape)
 
 
 def representation(extractor: Extractor, transform: FeatureTransform, vae: VAE) -> nn.Module:
-    """Images (N, 3, height, width) in [0, 1] to codes (N, D)."""
+    """The module from images (N, 3, height, width) in [0, 1] to codes (N, D)."""
     return nn.Sequential(extractor, transform, get_representation_extractor(vae))

@@ -1,4 +1,4 @@
-"""The settings of a run that belong to no single part of it: gin's `main`."""
+"""The settings of a run that several parts share: gin's `main`."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -15,25 +15,25 @@ DatasetName = Annotated[str, OneOf(tuple(DATASETS))]
 @gin.configurable("main")
 @dataclass(frozen=True)
 class Main:
-    """What fine-tuning and training take from `main`; either leaves alone what it does not use.
+    """The parameters of `main`. Fine-tuning and training each use some of them.
 
     Args:
-        dataset_name: Dataset or datasets with labels that the extractor is fine-tuned on. The
-            set without labels is `$AICROWD_DATASET_NAME`.
+        dataset_name: The dataset or datasets with labels for fine-tuning. The dataset without
+            labels is `$AICROWD_DATASET_NAME`.
         dataset_size: How many images of each dataset are used; 0 means all.
         batch_size: Batch size of fine-tuning.
-        test_ratio: Part of each dataset that fine-tuning holds out, in [0, 1).
-        seed: Of everything that is drawn.
-        sequential_dataset: Whether these are the first ones, rather than drawn without
-            replacement.
+        test_ratio: The part of each dataset, in [0, 1), that fine-tuning keeps for testing.
+        seed: Seed of all random numbers.
+        sequential_dataset: Whether the first `dataset_size` images are used. If not, they are drawn
+            at random without replacement.
         vae_batch_size: Batch size of the VAE.
         use_pca: Whether the regions of `RMACTransform` are whitened.
-        cache_features_on_disk: Whether the feature table is a file to be used again, rather than
-            an array in memory.
-        transform_class: Makes a vector of the extractor's feature maps.
+        cache_features_on_disk: Whether the feature table is a file that later runs use again. If
+            not, it is an array in memory.
+        transform_class: Makes a vector from the extractor's feature maps.
     """
 
-    # A single row has no variance for batch norm, so a batch has two at least.
+    # Batch norm needs at least two rows to compute a variance.
     dataset_name: DatasetName | list[DatasetName] = "mpi3d_realistic"
     dataset_size: Annotated[int, Range(0)] = 0
     batch_size: Annotated[int, Range(2)] = 128
@@ -47,4 +47,4 @@ class Main:
 
 
 FOR_FINE_TUNING = ("dataset_name", "batch_size", "test_ratio")
-"""Those of `main` that training leaves alone."""
+"""The parameters of `main` that training does not use."""

@@ -17,16 +17,17 @@ from submission.vae.fitting import CHECKPOINT, fit
 def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
     """Trains the method that the config describes, and exports the representation.
 
-    Everything lands in `$AICROWD_OUTPUT_PATH/<experiment>/`. What an earlier run of the same
-    config left there, be it killed or finished, is used again.
+    All files are written to `$AICROWD_OUTPUT_PATH/<experiment>/`. Results of an earlier run of the
+    same config are used again, even if that run was killed.
 
     Args:
-        placement: Of extraction and of training; where this machine gets bf16 wrong, they take
-            float32 and say so.
+        experiment: Name of the experiment's folder.
+        placement: Where to extract and train. If this machine computes bf16 wrongly, float32 is
+            used, and a line says so.
         features_dir: Folder of cached feature tables.
 
     Raises:
-        KitError: the config, the data or the weights do not allow it.
+        KitError: the config, the data or the weights are missing or do not fit together.
     """
     _report(0.0)
     method = prepare(features_dir, placement)
@@ -61,10 +62,10 @@ def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
 
 
 def export_trained(experiment: str, placement: Placement, *, features_dir: Path) -> None:
-    """Exports what `train` has finished with the same arguments.
+    """Exports the result of a finished `train` with the same arguments.
 
     Raises:
-        KitError: there is no such training, or it is not finished.
+        KitError: `EXPORT-UNTRAINED`, there is no such training, or it is not finished.
     """
     _export_checkpoint(prepare(features_dir, placement), output_path() / experiment)
 
@@ -72,7 +73,7 @@ def export_trained(experiment: str, placement: Placement, *, features_dir: Path)
 def export_untrained(experiment: str, placement: Placement, *, features_dir: Path) -> None:
     """Exports the same architecture with the weights that fine-tuning and training start from.
 
-    Its scores are a baseline: what the architecture gives for nothing.
+    Its scores are a baseline: the architecture without any training.
     """
     method = prepare(features_dir, placement, tuned=False)
     path = output_path() / experiment / "representation-untrained" / "pytorch_model.pt"
@@ -84,10 +85,10 @@ def _export_checkpoint(method: Method, folder: Path) -> None:
     if state is None or len(state["rows"]) < method.training.epochs:
         raise KitError(
             "EXPORT-UNTRAINED",
-            f"{folder / CHECKPOINT} is not that of a finished training of this config",
+            f"{folder / CHECKPOINT} is not the checkpoint of a finished training of this config",
             "Run `python -m submission train` with the same arguments first",
         )
-    # A fresh one: under torchrun the batch norms of the one that was trained are of another kind.
+    # A new VAE, because under torchrun the trained one has batch norms of another class.
     vae = method.training.build(method.feature_shape)
     vae.load_state_dict(state["vae"])
     path = folder / "representation" / "pytorch_model.pt"

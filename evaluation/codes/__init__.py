@@ -1,1 +1,1 @@
-"""Codes of a dataset: how a representation makes them, the table of them, and their files."""
+"""The codes of a dataset's images: encoding them, the table of codes, and files of codes."""

@@ -1,8 +1,8 @@
-"""The codes of a dataset under a representation, which can be only a function of the image.
+"""Encodes a dataset's images, and checks that a code depends only on its image.
 
-Images are asked for in a secret order, so that state kept from call to call tells nothing about
-them. A sample is encoded again by a fresh worker in other batches and another order, where such
-state shows.
+The images are encoded in a secret order, so a representation cannot guess an image from the calls
+before. A new worker process encodes a sample again, in other batches and another order. A
+representation that uses state from earlier calls gives other codes there.
 """
 
 import math
@@ -21,7 +21,7 @@ from evaluation.codes.store import CodeStore
 from evaluation.codes.table import CodeTable, Draws
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import console, progress
-from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.factor_table import Gradable
 from evaluation.origin import versions
 from evaluation.representation import contract
 from evaluation.representation.fast_form import use_fastest_form
@@ -36,7 +36,13 @@ _SIZES_AGAIN = (1.0, 0.875, 0.75, 0.625)
 
 @dataclass(frozen=True)
 class Recheck:
-    """What a fresh worker encoded again: the number of rows, and the time that it took."""
+    """The result of encoding a sample again.
+
+    Args:
+        rows: Number of images that were encoded again.
+        seconds: The time that this took.
+        used: The resources that the second worker used.
+    """
 
     rows: int
     seconds: float
@@ -45,13 +51,13 @@ class Recheck:
 
 @dataclass(frozen=True)
 class Run:
-    """How a representation behaved while it gave codes.
+    """How a representation behaved while it encoded images.
 
     Args:
-        missing: What of the sandbox could not be had, a phrase each.
-        used: The most that it used.
-        recheck: None where none was asked for, or each code was held to a second run before.
-        violations: What it did wrong and was graded all the same.
+        missing: The layers of the sandbox that this machine lacks, a phrase for each.
+        used: The most resources that it used.
+        recheck: None if no recheck was wanted, or if an earlier run had checked every code.
+        violations: The violations of the contract that `--allow-unstable` accepted.
     """
 
     missing: list[str]
@@ -62,18 +68,27 @@ class Run:
 
 @dataclass(frozen=True)
 class Codes:
-    """Codes of a dataset's images, the seconds that encoding took, and how they were made."""
+    """The codes of a dataset's images.
+
+    Args:
+        table: The codes.
+        seconds: How long encoding took.
+        run: How the representation behaved; None for codes that came from a file.
+        token_shares: The share of its variance that each token keeps, for codes with tokens.
+    """
 
     table: CodeTable
     seconds: float = 0.0
     run: Run | None = None
+    token_shares: tuple[float, ...] = ()
 
 
 def rows_to_recheck(rows: int) -> int:
-    """How many of `rows` find one bad row in a thousand with a probability of 99 %.
+    """The size of a sample that finds one bad row in a thousand with a probability of 99 %.
 
-    They are drawn without repeats. So of b bad rows among r all are missed by n with a probability
-    of at most (1 - n / r) ** b: 3,112 of a mini's 6,454 rows, 4,595 of a million.
+    The sample is drawn without repeats. If b of r rows are bad, a sample of n rows misses all of
+    them with a probability of at most (1 - n / r) ** b. That gives 3,112 of a mini's 6,454 rows,
+    and 4,595 of a million.
     """
     bad = math.ceil(rows / 1000)
     return math.ceil(rows * (1 - 0.01 ** (1 / bad))) if rows else 0
@@ -83,26 +98,32 @@ def encode(
     found: Found,
     sha256: str,
     rules: Rules,
-    data: ImageGrid,
+    data: Gradable,
     draws: Draws,
     path: Path,
     recheck: bool = True,
 ) -> Codes:
-    """The codes that `draws` ask for; those kept in the file `path` are not made again.
+    """Encodes the images that `draws` need, except those whose codes are in the file `path`.
 
     Args:
-        recheck: Whether a fresh worker encodes a sample again.
+        found: The representation.
+        sha256: Its hash, which it must still have.
+        rules: How it may run.
+        data: The dataset.
+        draws: What the metrics will draw.
+        path: The file of codes, read first and written at the end.
+        recheck: Whether a new worker encodes a sample again.
 
     Raises:
-        KitError: the representation changed since it had the hash `sha256`, breaks its contract or
-            a limit, or runs less isolated than the rules allow.
+        KitError: the representation changed, breaks its contract or a limit, or runs with less
+            isolation than the rules allow.
     """
     with _running(found, sha256, rules, data) as representation:
         missing, batch = representation.missing_isolation, representation.batch
         _tell_isolation(missing, rules.strict)
         order = generator_for("order", sha256, data.fingerprint).permutation(len(data))
-        some = generator_for("probe", sha256, data.fingerprint).permutation(len(data))
-        probe = data.images_at(some[: contract.PROBE_IMAGES])
+        shuffled = generator_for("probe", sha256, data.fingerprint).permutation(len(data))
+        probe = data.images_at(shuffled[: contract.PROBE_IMAGES])
         violations = _tolerated(contract.violations(representation, probe), rules)
         use_fastest_form(representation, probe)
         form = representation.form
@@ -112,10 +133,10 @@ def encode(
 
         def fill(rows: NDArray[np.int64]) -> None:
             in_order = order[np.isin(order, rows, assume_unique=True)]
-            for some, codes in _in_batches(
+            for encoded, codes in _in_batches(
                 representation, data, in_order, [batch], "Encoding images"
             ):
-                table.put(some, codes)
+                table.put(encoded, codes)
                 if time.monotonic() - store.kept_at > _SECONDS_BETWEEN_KEEPING:
                     store.keep(*table.content, checked)
 
@@ -130,6 +151,9 @@ def encode(
         generator = generator_for("again", sha256, data.fingerprint)
         sample = generator.permutation(unchecked)[: rows_to_recheck(len(unchecked))]
         with _running(found, sha256, rules, data, spent=used) as representation:
+            further = [one for one in representation.missing_isolation if one not in missing]
+            _tell_isolation(further, rules.strict)
+            missing = missing + further
             representation.form = form
             start = time.monotonic()
             changed = list(_changed(representation, data, sample, table(sample), generator))
@@ -143,12 +167,15 @@ def encode(
 
 @contextmanager
 def _running(
-    found: Found, sha256: str, rules: Rules, data: ImageGrid, spent: Use | None = None
+    found: Found, sha256: str, rules: Rules, data: Gradable, spent: Use | None = None
 ) -> Iterator[RunningRepresentation]:
-    """The representation in a fresh worker, if it still has its hash.
+    """Runs the representation in a new worker, after a check that its hash did not change.
 
     Args:
-        spent: What an earlier worker took of the times that all workers have together.
+        spent: What an earlier worker used; the limits of time are for all workers together.
+
+    Raises:
+        KitError: `REPRESENTATION-CHANGED`, it has another hash.
     """
     limits = (
         rules.limits if spent is None else rules.limits.less(spent.wall_seconds, spent.cpu_seconds)
@@ -163,8 +190,8 @@ def _running(
         yield representation
 
 
-def _origin(representation: RunningRepresentation, sha256: str, data: ImageGrid) -> dict[str, Any]:
-    """What codes depend on. Codes made with less isolation do not serve where there is more."""
+def _origin(representation: RunningRepresentation, sha256: str, data: Gradable) -> dict[str, Any]:
+    """All that codes depend on. Codes made with less isolation are not used where there is more."""
     return {
         "representation": sha256,
         "data": data.fingerprint,
@@ -177,7 +204,7 @@ def _origin(representation: RunningRepresentation, sha256: str, data: ImageGrid)
 
 
 def _recalled(store: CodeStore, rows: int) -> tuple[CodeTable, NDArray[np.bool_]]:
-    """A table of the codes that were kept, and the mask (rows,) of those that were checked."""
+    """A table of the stored codes, and the mask (rows,) of those that were checked."""
     table, checked = CodeTable(rows), np.zeros(rows, dtype=bool)
     kept = store.recall()
     if kept is not None:
@@ -189,12 +216,12 @@ def _recalled(store: CodeStore, rows: int) -> tuple[CodeTable, NDArray[np.bool_]
 
 def _changed(
     representation: RunningRepresentation,
-    data: ImageGrid,
+    data: Gradable,
     rows: NDArray[np.int64],
     codes: NDArray,
     generator: np.random.Generator,
 ) -> Iterator[KitError]:
-    """Whether images `rows` (n,) get other codes than `codes` (n, dims), which they got before."""
+    """Encodes images `rows` (n,) again, and yields each difference from `codes` (n, dims)."""
     sizes = [max(1, round(share * representation.batch)) for share in _SIZES_AGAIN]
     sizes = list(generator.choice(sizes, size=1 + len(rows) // min(sizes)))
     batches = _in_batches(representation, data, rows, sizes, "Encoding a sample again")
@@ -206,12 +233,12 @@ def _changed(
 
 def _in_batches(
     representation: RunningRepresentation,
-    data: ImageGrid,
+    data: Gradable,
     rows: NDArray[np.int64],
     sizes: list[int],
     doing: str,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray]]:
-    """Rows and their codes, in batches of these sizes; the last size goes on to the end."""
+    """Yields the rows and codes of each batch; after `sizes`, the last size is repeated."""
     done = 0
     with progress(doing, len(rows)) as advance:
         while done < len(rows):
@@ -237,7 +264,7 @@ def _tell_isolation(missing: list[str], strict: bool) -> None:
 
 
 def _tolerated(violations: Iterator[KitError], rules: Rules) -> list[KitError]:
-    """The violations, if the rules let them be graded; else the first is raised."""
+    """Returns the violations if the rules accept them, and raises the first one if not."""
     tolerated = []
     for violation in violations:
         if not rules.allow_unstable:

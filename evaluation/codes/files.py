@@ -1,4 +1,4 @@
-"""Files with a table of codes (`.npy`, `.npz`, `.pt`), whose shape and type are known first."""
+"""Files with a table of codes (`.npy`, `.npz`, `.pt`). Shape and type are checked first."""
 
 import warnings
 import zipfile
@@ -20,14 +20,14 @@ _DAMAGE = (
     ValueError,
     EOFError,
     KeyError,
-    RuntimeError,  # an archive with a password; with its subclasses, a compression not known
+    RuntimeError,  # an archive with a password, or an unknown compression
     zipfile.BadZipFile,
     zlib.error,
 )
 
 
 class TableFile(NamedTuple):
-    """A table whose content is not read yet."""
+    """A table of codes whose content is not read yet; `read()` reads it."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -35,25 +35,27 @@ class TableFile(NamedTuple):
 
 
 def open_table(path: Path, most_dims: int) -> TableFile:
-    """The table of codes in a file, refused at once if it cannot be one.
+    """Opens a table of codes, and checks its shape and type without reading its content.
 
-    An `.npz` holds one array, or one of the name `codes`; a `.pt` one plain tensor.
+    An `.npz` holds one array, or one with the name `codes`. A `.pt` holds one plain tensor.
 
     Args:
         path: The file.
-        most_dims: Most columns.
+        most_dims: The largest number of columns that is allowed.
 
     Raises:
-        KitError: it cannot be read, is no table, has too many columns, or no real numbers.
+        KitError: `CODES-UNREADABLE`; `CODES-SHAPE`, it is not a table or has too many columns;
+            `CODES-DTYPE`, its values are not real numbers.
     """
     try:
         table = _open_torch(path) if path.suffix in _TORCH else _open_numpy(path)
     except _DAMAGE as error:
         raise unreadable(path, error) from None
-    if len(table.shape) != 2 or 0 in table.shape:
+    if len(table.shape) not in (2, 3) or 0 in table.shape:
         raise KitError(
             "CODES-SHAPE",
-            f"{path} holds an array of shape {table.shape}, and must hold (images, dims)",
+            f"{path} holds an array of shape {table.shape}, and must hold (images, dims), or"
+            " (images, tokens, width)",
             "Give one row of codes for each image, in the dataset's order",
         )
     if table.shape[1] > most_dims:
@@ -72,10 +74,12 @@ def open_table(path: Path, most_dims: int) -> TableFile:
 
 
 def read_table(path: Path, table: TableFile) -> NDArray:
-    """The table (images, dims) as floats, or as whole numbers made floats, in native byte order.
+    """The table (images, dims), or (images, tokens, width), as floats in native byte order.
+
+    Integers become float64.
 
     Raises:
-        KitError: the content cannot be read.
+        KitError: `CODES-UNREADABLE`, the content cannot be read.
     """
     try:
         codes = table.read()
@@ -87,7 +91,7 @@ def read_table(path: Path, table: TableFile) -> NDArray:
 
 
 def unreadable(path: Path, error: Exception) -> KitError:
-    """The refusal of a file that cannot be read as a table of codes."""
+    """The error for a file that cannot be read as a table of codes."""
     return KitError(
         "CODES-UNREADABLE",
         f"cannot read {path} as a table of codes: {error or type(error).__name__}",
@@ -112,7 +116,7 @@ def _open_archive(path: Path) -> TableFile:
         chosen = members if len(members) == 1 else [f"{_NAME}.npy"]
         if chosen[0] not in members:
             names = ", ".join(name.removesuffix(".npy") for name in members) or "none"
-            raise ValueError(f"of its arrays ({names}) none is called {_NAME}")
+            raise ValueError(f"none of its arrays ({names}) is called {_NAME}")
         with archive.open(chosen[0]) as stream:
             shape, _, dtype = read_header(stream)
 
@@ -128,19 +132,19 @@ def _open_torch(path: Path) -> TableFile:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of TorchScript, which is refused in one line
+            warnings.simplefilter("ignore")  # torch warns about TorchScript; it is refused below
             tensor = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception:  # of any kind, in many lines, for a file that is no plain tensor
+    except Exception:  # torch raises errors of many kinds for a file without a plain tensor
         tensor = None
     if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided or tensor.is_meta:
-        raise ValueError("it is no file in which torch.save put one plain tensor, and nothing else")
+        raise ValueError("it does not hold exactly one plain tensor, written by torch.save")
     if tensor.dtype == torch.bfloat16:
         dtype = np.dtype(np.float32)
     else:
         try:
             dtype = torch.empty(0, dtype=tensor.dtype).numpy().dtype
         except TypeError:
-            raise ValueError(f"tensors of type {tensor.dtype} are not known to NumPy") from None
+            raise ValueError(f"NumPy does not know tensors of type {tensor.dtype}") from None
     return TableFile(
         tuple(tensor.shape),
         dtype,

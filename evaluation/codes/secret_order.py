@@ -1,14 +1,15 @@
-"""The secret order in which a representation is asked for images.
+"""The secret order in which a representation gets the images.
 
-A representation that keeps state could number the images as they come, and look the numbers up in
-an order that it knows. So nobody can know the order: a key of this checkout decides it, together
-with the representation and the dataset. With the same key a run repeats to the bit.
+If a representation knew the order, it could count its images and look up their factors. So the
+order depends on a secret key of this checkout, on the representation and on the dataset. With the
+same key, a second run gives exactly the same order.
 """
 
 import hashlib
 import hmac
 import os
 import secrets
+import stat
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -23,12 +24,12 @@ _FOLDER = environment.SCRATCH / "order"
 
 
 def generator_for(purpose: str, sha256: str, fingerprint: str) -> np.random.Generator:
-    """Random numbers that only this checkout can draw, the same in each run.
+    """A random generator that only this checkout can make, and that is the same in each run.
 
     Args:
-        purpose: What they decide; other purposes get other numbers.
+        purpose: What it is for; each purpose gets other numbers.
         sha256: Hash of the representation.
-        fingerprint: That of the dataset's images.
+        fingerprint: Hash of the dataset's images.
     """
     about = "\0".join((purpose, sha256, fingerprint)).encode()
     digest = hmac.digest(_key_of_this_process(_FOLDER), about, hashlib.sha256)
@@ -41,10 +42,10 @@ def _key_of_this_process(folder: Path) -> bytes:
 
 
 def key_in(folder: Path) -> bytes:
-    """The key kept in `folder`, made by the first process that asks.
+    """The key stored in `folder`, in bytes; the first process that needs it makes it.
 
-    Where nothing can be kept, the key is another one in each process: the order stays
-    secret, and a run does not repeat.
+    If `folder` is not writable, each process has another key. The order is still secret, but a
+    second run has another order.
     """
     path = folder / "key"
     try:
@@ -60,12 +61,13 @@ def key_in(folder: Path) -> bytes:
 
 
 def _read(path: Path) -> bytes | None:
-    """The key, unless it is absent, damaged, or was readable for others."""
+    """The key, unless it is absent, damaged, another user's, or was readable for others."""
     try:
-        private = path.stat().st_mode & 0o077 == 0
-        key = path.read_bytes()
+        status = path.lstat()
+        key = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
     except FileNotFoundError:
         return None
+    private = status.st_mode & 0o077 == 0 and status.st_uid == os.geteuid()
     return key if private and len(key) == _KEY_BYTES else None
 
 

@@ -1,4 +1,4 @@
-"""Codes in files: tables that a user brings, and what was encoded before."""
+"""Codes in files: tables from the user, and codes that the kit encoded before."""
 
 import json
 import time
@@ -15,16 +15,20 @@ from evaluation import ledger
 from evaluation.codes.files import open_table, read_table, unreadable
 from evaluation.common.errors import KitError
 from evaluation.common.files import sha256_of, whole_file
-from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.factor_table import Gradable
 from evaluation.representation.finite import first_nonfinite_row
 from evaluation.representation.limits import Limits
 
 
-def read_codes(path: Path, data: ImageGrid, most_dims: int = Limits.dims) -> NDArray:
-    """The codes (n, dims) in a file, one row for each image in the dataset's order.
+def read_codes(path: Path, data: Gradable, most_dims: int = Limits.dims) -> NDArray:
+    """The codes (n, dims), or (n, tokens, width), in a file, a row an image in the dataset's order.
+
+    Args:
+        most_dims: The largest number of columns that is allowed.
 
     Raises:
-        KitError: it cannot be read as a table, see `files`, or is not one finite row an image.
+        KitError: `CODES-UNREADABLE`, `CODES-SHAPE` or `CODES-DTYPE`, as in `files.open_table`, or
+            not one row for each image; `CODES-NONFINITE`, NaN or an infinity.
     """
     table = open_table(path, most_dims)
     if table.shape[0] != len(data):
@@ -34,21 +38,21 @@ def read_codes(path: Path, data: ImageGrid, most_dims: int = Limits.dims) -> NDA
             "Give one row of codes for each image, in the dataset's order",
         )
     codes = read_table(path, table)
-    row = first_nonfinite_row(codes)
+    row = first_nonfinite_row(codes.reshape(len(codes), -1))
     if row is not None:
         raise KitError(
             "CODES-NONFINITE",
-            f"{path} holds NaN, infinity or what float32 cannot hold, first in row {row}",
+            f"{path} holds NaN, infinity or a value beyond float32's range, first in row {row}",
             "Give finite codes for every image",
         )
     return codes
 
 
 def digest_of_codes(path: Path, most_dims: int = Limits.dims) -> str:
-    """The hash of a table of codes; one that cannot be graded is refused before it is read.
+    """The hexadecimal SHA-256 of a file with a table of codes, after a check of shape and type.
 
     Raises:
-        KitError: it cannot be read, or is no table.
+        KitError: as in `files.open_table`.
     """
     open_table(path, most_dims)
     try:
@@ -59,12 +63,12 @@ def digest_of_codes(path: Path, most_dims: int = Limits.dims) -> str:
 
 @dataclass(frozen=True)
 class Kept:
-    """Codes that were kept.
+    """Codes that an earlier run stored.
 
     Args:
-        indices: Numbers (n,) of the grid.
+        indices: The images' numbers (n,) in the grid.
         codes: Their codes (n, dims).
-        checked: Mask (n,) of those that stood the test of a second run.
+        checked: Mask (n,) of the codes that a second run has confirmed.
     """
 
     indices: NDArray[np.int64]
@@ -73,15 +77,15 @@ class Kept:
 
 
 class CodeStore:
-    """What one representation made of one dataset so far, in a `.npz` file.
+    """The codes of one representation on one dataset, in a `.npz` file.
 
     Args:
-        path: The file; it need not be there.
-        made_from: What the codes depend on; a file made from anything else, or not
-            written here, is not read.
+        path: The file; it may be absent.
+        made_from: All that the codes depend on, as JSON. A file made from anything else, or not
+            written by this checkout, is not read.
 
     Attributes:
-        kept_at: When codes were last written, on the monotonic clock.
+        kept_at: When codes were last written, in seconds of the monotonic clock.
     """
 
     def __init__(self, path: Path, made_from: Mapping[str, Any]) -> None:
@@ -90,7 +94,7 @@ class CodeStore:
         self.kept_at = time.monotonic()
 
     def recall(self) -> Kept | None:
-        """What was kept, or None where there is nothing to be used."""
+        """The stored codes, or None if there are none that may be used."""
         if not ledger.has(self.path):
             return None
         try:
@@ -98,14 +102,14 @@ class CodeStore:
                 if str(stored["made_from"]) == self._made_from:
                     return Kept(stored["indices"], stored["codes"], stored["checked"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            pass  # absent or damaged: what it held is encoded again
+            pass  # the file is absent or damaged, so its images are encoded again
         return None
 
     def keep(self, indices: NDArray[np.int64], codes: NDArray, checked: NDArray[np.bool_]) -> None:
-        """Writes numbers (n,) and codes (n, dims) in place of what was there.
+        """Replaces the file's content by numbers (n,) and their codes (n, dims).
 
         Args:
-            checked: Mask over the whole grid of the rows that stood the test of a second run.
+            checked: Mask over the whole grid of the codes that a second run has confirmed.
         """
         with whole_file(self.path) as temporary:
             np.savez(
@@ -117,3 +121,23 @@ class CodeStore:
             )
             ledger.enter(temporary)
         self.kept_at = time.monotonic()
+
+
+def kept_codes(
+    path: Path, representation: str, fingerprint: str
+) -> tuple[NDArray[np.int64], NDArray] | None:
+    """Numbers (n,) and codes (n, d) that the grader kept in a file, to be looked at again.
+
+    Args:
+        representation: The hash of what gave them.
+        fingerprint: That of the dataset.
+    """
+    if not ledger.has(path):
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            made_from = json.loads(str(stored["made_from"]))
+            same = (made_from["representation"], made_from["data"]) == (representation, fingerprint)
+            return (stored["indices"], stored["codes"]) if same else None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None

@@ -1,1 +1,1 @@
-"""What both houses stand on: errors, terminal, files, environment, devices, flags and gin."""
+"""What both packages use: errors, terminal, files, environment, devices, flags and gin."""

@@ -1,8 +1,8 @@
-"""numba, with its machine code kept on disk for as long as it fits the sources.
+"""numba's compiler, with a cache on disk that notices every change of the sources.
 
-numba's own cache sees changes in the file of a function only. Constants that come from another
-module are compiled in all the same, and stay as they were. Here code is kept in a folder named by
-the digest of all sources that a function's module imports from its own package.
+numba's own cache notices only changes in the file of the function itself. But constants from other
+modules are compiled in too, and would keep their old values. Here the folder of the cache is named
+by the digest of all sources that the function's module imports from its own package.
 """
 
 import os
@@ -24,21 +24,22 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _PREFIX = "compiled-"
 _SECONDS_KEPT = 24 * 3600
-"""How long code of other sources is kept: a process that runs now may have begun with them."""
+"""How long code of older sources is kept: a process that still runs may have started with them."""
 
 
 def njit(function: _Function) -> _Function:
-    """Compiles on first call, keeps the result on disk, and lets other threads run meanwhile.
+    """Compiles a function at its first call, and keeps the machine code on disk.
 
-    Division by zero gives what NumPy gives, since the check for it would keep loops scalar.
+    Other threads can run while the function runs. Division by zero gives infinity or NaN, as in
+    NumPy: numba's check for zero would prevent vector instructions.
     """
     compiled: Any = numba.njit(nogil=True, error_model="numpy")(function)
-    compiled._cache = _Cache(function)  # as `cache=True` does, with another place to keep code
+    compiled._cache = _Cache(function)  # as `cache=True` does, but with our own folder
     return cast(_Function, compiled)
 
 
 class _Locator(_CacheLocator):
-    """Says where the code of a function is kept."""
+    """Tells numba in which folder the code of a function is kept."""
 
     def __init__(self, function: Callable[..., Any], file: str) -> None:
         self._py_file = file  # numba names it in warnings
@@ -73,7 +74,7 @@ class _Cache(FunctionCache):
 
 @cache
 def _folder_for(file: Path, sources: str) -> Path:
-    """The folder of code made from these sources, beside the file where that can be written to."""
+    """The folder of the code made from these sources: beside the file if that is writable."""
     name = _PREFIX + sources[:16]
     beside = file.parent / "__pycache__"
     if given := os.environ.get("NUMBA_CACHE_DIR"):
@@ -83,7 +84,7 @@ def _folder_for(file: Path, sources: str) -> Path:
     for place in places:
         with suppress(OSError):
             place.mkdir(mode=0o777 if place == beside else 0o700, parents=True, exist_ok=True)
-            # What is kept is run: nobody else may have put it there.
+            # The process runs the code in this folder, so no other user may own it.
             if place != beside and place.stat().st_uid != os.getuid():
                 continue
             _make_folder(place / name)
@@ -92,7 +93,7 @@ def _folder_for(file: Path, sources: str) -> Path:
 
 
 def _make_folder(folder: Path) -> None:
-    """Makes the folder or marks it as used, and removes those that nobody has used for long."""
+    """Makes the folder, or marks it as used, and removes folders unused for `_SECONDS_KEPT`."""
     folder.mkdir(exist_ok=True)
     tempfile.TemporaryFile(dir=folder).close()
     os.utime(folder)

@@ -1,4 +1,4 @@
-"""Which processor work runs on, in which precision, and how much of it there is."""
+"""Which processor networks run on, in which precision, and how many CPUs there are."""
 
 import os
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ Precision = Literal["float32", "bf16"]
 
 @dataclass(frozen=True)
 class Placement:
-    """Where networks run, and in what they compute.
+    """The device that networks run on, and the precision they compute in.
 
     Args:
-        device: "cpu", "cuda" or "cuda:N", as torch takes it and `pick_device` gives it.
+        device: "cpu", "cuda" or "cuda:N": a name that torch accepts and `pick_device` returns.
         precision: "bf16" computes products and convolutions in bfloat16; weights, losses and
             results stay float32.
     """
@@ -35,7 +35,7 @@ class Placement:
 
 
 def cores() -> int:
-    """CPUs that this process may run on, which in a container can be fewer than there are."""
+    """The number of CPUs that this process may use. In a container it can be below the total."""
     return len(os.sched_getaffinity(0))
 
 
@@ -46,7 +46,7 @@ def pick_device(choice: str = "auto") -> str:
         choice: "auto", "cpu", "cuda", or "cuda:N" for one of several.
 
     Raises:
-        KitError: another name, or a CUDA device that torch does not find.
+        KitError: `DEVICE-NAME`, another name; `DEVICE-CUDA`, torch does not find the device.
     """
     if choice == "cpu" or (choice == "auto" and find_spec("torch") is None):
         return "cpu"
@@ -62,13 +62,13 @@ def pick_device(choice: str = "auto") -> str:
     if device.type != "cuda":
         raise KitError(
             "DEVICE-NAME",
-            f"'{choice}' is no device of this kit",
+            f"'{choice}' is not a device of this kit",
             "Choose auto, cpu, cuda or cuda:N",
         )
     if (device.index or 0) >= found:
         raise KitError(
             "DEVICE-CUDA",
-            f"'{choice}' is not here: torch finds {found} CUDA devices",
+            f"'{choice}' is not available: torch finds {found} CUDA devices",
             "Choose the device cpu or auto",
         )
     return choice

@@ -1,8 +1,8 @@
-"""The variables by which AIcrowd's evaluator and a user's shell steer the kit.
+"""The environment variables that control the kit, set by AIcrowd's evaluator or by the user.
 
-Values set from outside win. By default a checkout keeps everything under its own `scratch/`. An
-installed kit writes nothing beside its code: what can be made again goes to the user's cache
-folder, and results go to `scratch/shared` of the current folder.
+A variable that is set wins over the kit's default. By default a checkout keeps everything under its
+own `scratch/`. An installed kit writes nothing beside its code. It puts files that can be made
+again into the user's cache folder, and results into `scratch/shared` of the current folder.
 """
 
 import os
@@ -19,16 +19,16 @@ IS_CHECKOUT = (REPOSITORY / "aicrowd.json").is_file()
 
 
 def _cache() -> Path:
-    """Where the XDG Base Directory Specification puts what a user's programs can make again."""
+    """The kit's cache folder, where the XDG Base Directory Specification puts it."""
     chosen = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(chosen) if Path(chosen).is_absolute() else Path.home() / ".cache") / KIT
 
 
 SCRATCH = REPOSITORY / "scratch" if IS_CHECKOUT else _cache()
-"""What a run makes for later runs: datasets, features, weights."""
+"""The folder for files that later runs use again: datasets, features, weights."""
 
 HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
-"""PyTorch's variable, read once, when it first allocates: 1 turns large pages on."""
+"""PyTorch's variable: 1 turns large pages on. PyTorch reads it once, when it first allocates."""
 
 _FALSE = {"", "0", "false", "no", "off"}
 
@@ -38,15 +38,16 @@ def _folder(variable: str, default: Path) -> Path:
 
 
 def switch(variable: str, default: bool) -> bool:
+    """Whether a variable is true: any value except "", "0", "false", "no" and "off"."""
     value = os.environ.get(variable)
     return default if value is None else value.strip().lower() not in _FALSE
 
 
 def checkout() -> Path:
-    """The repository that is submitted, or whose image is built.
+    """The folder of the repository that is submitted, and whose image is built.
 
     Raises:
-        KitError: `CHECKOUT-MISSING`, this is an installed kit.
+        KitError: `CHECKOUT-MISSING`, the kit was installed from a wheel.
     """
     if not IS_CHECKOUT:
         raise KitError(
@@ -58,12 +59,12 @@ def checkout() -> Path:
 
 
 def data_root() -> Path:
-    """`DISENTANGLEMENT_LIB_DATA`: the folder that holds one folder a dataset."""
+    """`DISENTANGLEMENT_LIB_DATA`: the folder that holds one folder for each dataset."""
     return _folder("DISENTANGLEMENT_LIB_DATA", SCRATCH / "dataset")
 
 
 def output_path() -> Path:
-    """`AICROWD_OUTPUT_PATH`: the folder that holds one folder an experiment."""
+    """`AICROWD_OUTPUT_PATH`: the folder that holds one folder for each experiment."""
     place = SCRATCH if IS_CHECKOUT else Path("scratch")
     return _folder("AICROWD_OUTPUT_PATH", place / "shared")
 
@@ -74,12 +75,12 @@ def evaluation_name() -> str:
 
 
 def dataset_name() -> str:
-    """`AICROWD_DATASET_NAME`: the dataset to train on without labels and to be graded on."""
+    """`AICROWD_DATASET_NAME`: the dataset for training without labels and for grading."""
     return os.environ.get("AICROWD_DATASET_NAME") or "mpi3d_sim_real_mini"
 
 
 def torch_home() -> Path:
-    """`TORCH_HOME`: torchvision's weights and our fine-tuned checkpoints."""
+    """`TORCH_HOME`: the folder of torchvision's weights and of fine-tuned checkpoints."""
     return _folder("TORCH_HOME", SCRATCH / "torch_home")
 
 
@@ -89,28 +90,32 @@ def is_grading() -> bool:
 
 
 def use_huge_pages() -> None:
-    """Makes PyTorch ask Linux for pages of 2 MiB; to be called before it allocates anything.
+    """Makes PyTorch ask Linux for memory pages of 2 MiB. Call this before PyTorch allocates.
 
-    Feature maps come from fresh memory in every batch, and a fault for each 4 KiB of them takes up
+    Every batch puts its feature maps into new memory. With pages of 4 KiB the page faults take up
     to a fifth of a convolutional network's time on a CPU.
     """
     os.environ.setdefault(HUGE_PAGES, "1")
 
 
 def _added_package_folders() -> list[Path]:
-    """Those that Python does not find by itself: a PYTHONPATH's, and a user's own."""
+    """The package folders outside Python's own: from PYTHONPATH, and the user's folder."""
     own = {Path(sys.prefix), Path(sys.base_prefix)}
     return [folder for folder in package_folders() if not own & set(folder.parents)]
 
 
 def package_folders() -> list[Path]:
-    """Folders of installed packages that this process knows beside Python's own."""
+    """The folders of installed packages that this process imports from."""
     named = ("site-packages", "dist-packages")
     return [Path(entry) for entry in sys.path if entry.rstrip(os.sep).endswith(named)]
 
 
 def of_worker(work: Path) -> dict[str, str]:
-    """The whole environment of a process that runs what a participant made: no secret gets in."""
+    """The whole environment of a process that runs a participant's code. It holds no secrets.
+
+    Args:
+        work: The folder that the process may write to.
+    """
     kept = (
         "PATH",
         "LANG",

@@ -23,8 +23,8 @@ class KitError(Exception):
 
     Args:
         code: Stable identifier in capitals, `AREA-PROBLEM`, that scripts may rely on.
-        problem: What is wrong, with the offending value and what is allowed, without a full stop.
-        remedy: What to do, as an imperative, without a full stop.
+        problem: What is wrong, the value that is wrong, and what is allowed. No full stop.
+        remedy: What to do, as an imperative. No full stop.
     """
 
     def __init__(self, code: str, problem: str, remedy: str) -> None:
@@ -39,7 +39,7 @@ class KitError(Exception):
 
 
 def missing_extra(module: str) -> KitError:
-    """The refusal of a feature whose package, one of `EXTRA_OF`, is not installed."""
+    """The error for a feature whose package is not installed. `module` is a key of `EXTRA_OF`."""
     extra = EXTRA_OF[module]
     return KitError(
         "EXTRA-MISSING",
@@ -50,30 +50,30 @@ def missing_extra(module: str) -> KitError:
 
 
 def require(module: str) -> None:
-    """Refuses a feature before it starts anything, unless its package is installed.
+    """Checks at the start of a feature that its package is installed.
 
     Args:
-        module: One of `EXTRA_OF`.
+        module: A key of `EXTRA_OF`.
 
     Raises:
-        KitError: `EXTRA-MISSING`.
+        KitError: `EXTRA-MISSING`, it is not installed.
     """
     if find_spec(module) is None:
         raise missing_extra(module)
 
 
 def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
-    """Runs a command line to its exit status: one line for a `KitError`, a traceback for a bug.
+    """Runs a command line and exits with its status.
 
-    A disk that is full, a folder that may not be written to, or a package of an extra that is not
-    installed is no bug either. SIGTERM unwinds the command as an exception does, so that what it
-    staged or started is removed.
+    A `KitError` prints one line. So do a full disk, a folder without write permission and a missing
+    optional package. A traceback appears only for a bug. SIGTERM raises `SystemExit`, so the
+    command still removes its temporary files and ends its processes.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         status = command(None)
     except KitError as error:
-        # gin raises a subclass and adds the calls that it was in to the text.
+        # gin raises a subclass whose text also names the configurables; print only our line.
         print(KitError.__str__(error), file=sys.stderr)
         status = BAD_INPUT
     except ModuleNotFoundError as error:
@@ -88,7 +88,7 @@ def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
         refusal = KitError(
             "OUTPUT-UNWRITABLE",
             f"{error.filename or 'a file could not be written'}: {error.strerror}",
-            "Make room there, or name a folder that may be written to",
+            "Free some space there, or name a folder that you may write to",
         )
         print(refusal, file=sys.stderr)
         status = BAD_INPUT

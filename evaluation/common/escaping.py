@@ -1,11 +1,12 @@
-"""Names and texts of others, made fit to be shown."""
+"""Makes names and texts from untrusted sources safe to print."""
 
 
 def visible(text: str) -> str:
-    r"""`text` with each character that does not print as its escape: `\x1b`, `\u202e`, `\udcff`.
+    r"""Returns `text` with an escape such as `\x1b` in place of each unprintable character.
 
-    Those are what steers a terminal, what turns the order of reading around, what is not to be
-    seen, and bytes of a file name that are no text.
+    Unprintable are characters that control the terminal (`\x1b`), characters that reverse the
+    reading direction (`\u202e`), invisible characters, and undecodable bytes of a file name
+    (`\udcff`).
     """
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()

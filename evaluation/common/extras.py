@@ -1,4 +1,4 @@
-"""The packages that only some features need, by the extra of the wheel that brings them."""
+"""The packages that only some features need, and the extra of the wheel that installs each."""
 
 KIT = "disentanglement-submission-kit"
 
@@ -10,6 +10,10 @@ EXTRA_OF = {
     "gin": "gin",
     "h5py": "data",
     "huggingface_hub": "data",
+    "jinja2": "page",
+    "matplotlib": "page",
+    "lightning": "lightning",
+    "pyarrow": "tables",
     "redis": "aicrowd",
     "requests": "data",
     "tensorboard": "train",
@@ -17,4 +21,4 @@ EXTRA_OF = {
     "torch": "torch",
     "torchvision": "train",
 }
-"""The smallest extra by the name of the module that is imported."""
+"""Name of the imported module -> the smallest extra that installs its package."""

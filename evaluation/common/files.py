@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,18 @@ from evaluation.common.terminal import console
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yields a temporary path in the same folder, renamed to `path` when the block ends well.
+    """Yields a temporary path in the same folder, and renames it to `path` after the block.
 
-    A block that raises, or a process that is killed, leaves `path` as it was. The temporary name
-    begins with a dot and ends with the suffixes of `path`, since libraries choose formats by them.
-    Temporary files that killed processes left there are removed.
+    If the block raises or the process is killed, `path` stays as it was. The temporary name begins
+    with a dot. It ends with the suffix of `path`, because libraries choose the format by it.
+    Temporary files left by killed processes are removed first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
-    held, temporary = _locked_temporary(path)
+    descriptor, temporary = _locked_temporary(path)
     try:
         yield temporary
-        # mkstemp keeps files private; these are results, to be read under the usual umask.
+        # mkstemp makes private files, but a result gets the permissions that the umask gives.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
@@ -37,29 +37,40 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-        os.close(held)
+        os.close(descriptor)
 
 
 def _locked_temporary(path: Path) -> tuple[int, Path]:
-    """A new empty file, and its descriptor, which holds a lock on it until it is closed."""
+    """A new empty file and its descriptor. The descriptor holds a lock until it is closed."""
     while True:
-        held, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if os.fstat(held).st_nlink:
-            return held, Path(name)
-        os.close(held)  # swept by another process before it was locked
+        descriptor, name = tempfile.mkstemp(
+            prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
+        )
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, Path(name)
+        os.close(descriptor)  # another process removed the file before this one had the lock
 
 
 def _sweep(path: Path) -> None:
     """Removes the temporary files of `path` that no living process holds a lock on."""
     for leftover in path.parent.glob(f".{glob.escape(path.stem)}.????????{path.suffix}"):
-        with suppress(OSError), leftover.open("rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            leftover.unlink()
+        with suppress(OSError):
+            # Somebody may have put a pipe there, which who opens it waits for.
+            held = os.open(leftover, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                leftover.unlink()
+            finally:
+                os.close(held)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes JSON that any reader accepts: NaN and infinities raise `ValueError`."""
+    """Writes `content` as a whole JSON file.
+
+    Raises:
+        ValueError: `content` holds NaN or an infinity, which standard JSON does not allow.
+    """
     with whole_file(path) as temporary:
         text = json.dumps(content, indent=2, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -67,22 +78,33 @@ def write_json(path: Path, content: Any) -> None:
 
 def sha256_of(path: Path) -> str:
     """The hexadecimal SHA-256 of a file, or of a folder's file names and contents in order."""
-    digest = hashlib.sha256()
     if path.is_dir():
-        for member in sorted(p for p in path.rglob("*") if p.is_file()):
-            digest.update(os.fsencode(member.relative_to(path)))
-            digest.update(f"\0{sha256_of(member)}\n".encode())
-        return digest.hexdigest()
+        files = (member for member in path.rglob("*") if member.is_file())
+        return sha256_of_members({file.relative_to(path): sha256_of(file) for file in files})
+    digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(1 << 22):
             digest.update(block)
     return digest.hexdigest()
 
 
-def reserve(path: Path, size: int) -> None:
-    """Gives a file all of its size and room on the disk before it is filled.
+def sha256_of_members(digests: Mapping[Path, str]) -> str:
+    """The hash of a folder, from those of its files by their names below it."""
+    digest = hashlib.sha256()
+    for name in sorted(digests):
+        digest.update(os.fsencode(name))
+        digest.update(f"\0{digests[name]}\n".encode())
+    return digest.hexdigest()
 
-    Where the disk fills up under a memory map, the system kills the process.
+
+def reserve(path: Path, size: int) -> None:
+    """Sets a file to its full size and reserves that space on the disk.
+
+    Without the reserve, a disk that becomes full would kill a process that writes through a
+    memory map.
+
+    Args:
+        size: In bytes.
 
     Raises:
         OSError: the disk has no room.
@@ -93,14 +115,14 @@ def reserve(path: Path, size: int) -> None:
 
 
 def free_bytes(folder: Path) -> int:
-    """Free space where `folder` lies or will lie."""
+    """Free bytes on the disk that holds `folder`, or will hold it once it is made."""
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
 
 
 def readable_size(number_of_bytes: float) -> str:
-    """A size for people to read: "812 B", "20 kB", "1.3 MB", "2.1 GB"; 1 kB is 1000 bytes."""
+    """A size as text, such as "812 B", "20 kB", "1.3 MB" or "2.1 GB"; 1 kB is 1000 bytes."""
     size, unit = float(number_of_bytes), "B"
     for larger in ("kB", "MB", "GB", "TB"):
         if round(size) < 1000:
@@ -111,7 +133,12 @@ def readable_size(number_of_bytes: float) -> str:
 
 @contextmanager
 def locked(folder: Path, name: str) -> Iterator[None]:
-    """One process at a time; the system lets go when the process ends, however it ends."""
+    """Lets one process at a time run the block; the system frees the lock of a killed process.
+
+    Args:
+        folder: The folder of the lock file; it must exist.
+        name: What is written under the lock, for the message to those that wait.
+    """
     with (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Kinds of command-line flags that both houses use."""
+"""Kinds of command-line flags that both packages use."""
 
 import argparse
 from collections.abc import Mapping
@@ -9,18 +9,40 @@ Limits = TypeVar("Limits")
 
 
 def positive(text: str) -> int:
-    """A whole number from 1, as argparse's `type`."""
+    """Reads a whole number of at least 1; for argparse's `type`."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not a positive number")
     return number
 
 
+def listed(text: str) -> list[str]:
+    """Names between commas, as argparse's `type`."""
+    return [name.strip() for name in text.split(",")]
+
+
+def factor_kinds(text: str) -> dict[str, str]:
+    """Pairs of a factor and its kind, as argparse's `type`."""
+    kinds = dict(pair.rpartition("=")[::2] for pair in listed(text))
+    for name, kind in kinds.items():
+        if not name or kind not in ("discrete", "continuous"):
+            raise argparse.ArgumentTypeError(f"{text!r} is not of the form A=discrete,B=continuous")
+    return kinds
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """Height and width, as argparse's `type`."""
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form 64x64")
+    return int(height), int(width)
+
+
 def add_limits(parser: argparse.ArgumentParser, kind: type, helps: Mapping[str, str]) -> None:
     """Adds a flag `--max-FIELD` for each field of the dataclass `kind`, with its default.
 
     Args:
-        helps: What each field limits, by its name.
+        helps: Field name -> the help text of its flag.
     """
     group = parser.add_argument_group("limits", kind.__doc__)
     of_kind: Any = kind

@@ -1,8 +1,8 @@
-"""Configs in gin, read strictly.
+"""Reads configs in gin, and checks each name and value before anything runs.
 
-A binding is refused where it is written, before anything runs, if no configurable has that name or
-if its value is not of the kind that the configurable's annotations ask for. Beyond that gin's own
-rules hold: the last of two bindings wins; macros, scopes, `import` and `include` work.
+A binding is refused, with its file and line, if no configurable has that name or if the value does
+not fit the type annotation. Otherwise gin's own rules apply: the last of two bindings wins, and
+macros, scopes, `import` and `include` work.
 """
 
 import difflib
@@ -23,13 +23,17 @@ from evaluation.common.gin_types import choices, describe, is_of_kind, without_r
 
 
 def load(path: Path | None, bindings: Sequence[str] = ()) -> None:
-    """Makes a gin file, then `bindings` (each `"a.b = c"`), the only configuration in force.
+    """Replaces the whole configuration by a gin file and then `bindings`.
 
-    The modules whose names the file uses must have been imported.
+    The modules that define the file's configurables must be imported before.
+
+    Args:
+        path: The file; None for none.
+        bindings: Each of the form "name.parameter = value".
 
     Raises:
-        KitError: unreadable file, syntax, unknown name, or value of the wrong kind; the message
-            gives the file and line and the nearest name that exists.
+        KitError: unreadable file, wrong syntax, unknown name, or value of the wrong kind. The
+            message gives the file, the line and the nearest name that exists.
     """
     gin.clear_config()
     found = [] if path is None else list(_file_bindings(path))
@@ -38,26 +42,26 @@ def load(path: Path | None, bindings: Sequence[str] = ()) -> None:
     kinds = _kinds()
     for binding in found:
         binding.bind(kinds)
-    # A macro may be set after its use, so values are checked once everything is bound.
+    # A file may set a macro after it uses it, so values are checked when everything is bound.
     for binding in found:
         binding.check(kinds)
 
 
 def effective() -> str:
-    """The configuration in force as gin text: loading it again gives the same configuration."""
+    """The current configuration as gin text; loading it gives the same configuration again."""
     return gin.config_str()
 
 
 def sets(configurable: str) -> bool:
-    """Whether the configuration in force binds any parameter of `configurable`."""
+    """Whether the current configuration binds any parameter of `configurable`."""
     return any(selector.split(".")[-1] == configurable for _, selector in gin.config._CONFIG)
 
 
 def imports_modules(path: Path, bindings: Sequence[str]) -> bool:
-    """Whether a gin file, what it includes, or `bindings` import modules.
+    """Whether a gin file, a file that it includes, or one of `bindings` imports a module.
 
     Raises:
-        KitError: as `load`, for an unreadable file or syntax.
+        KitError: unreadable file or wrong syntax, as in `load`.
     """
     parsed = [
         _file_statements(path),
@@ -84,7 +88,7 @@ class _Binding:
 
     @property
     def name(self) -> str:
-        """`configurable.parameter`, without the modules that may stand before it."""
+        """`configurable.parameter`, without a module path before it."""
         found = gin.config._REGISTRY.matching_selectors(self.selector)
         short = gin.config._REGISTRY.minimal_selector(found[0]) if found else self.selector
         return f"{short}.{self.parameter}"
@@ -109,7 +113,7 @@ class _Binding:
             raise KitError(
                 "CONFIG-RANGE",
                 f"{self.where}: binding '{self.name}' is {value!r}, and must be {describe(kind)}",
-                f"Give '{self.name}' such a value",
+                f"Give '{self.name}' a value in that range",
             )
         allowed = choices(kind)
         nearest = f" (nearest: {_nearest(repr(value), allowed)})" if allowed else ""
@@ -120,7 +124,7 @@ class _Binding:
         )
 
     def _resolved(self, value: Any, kinds: dict[str, Any]) -> Any:
-        """`value` with macros replaced, and every reference known to exist."""
+        """`value` with its macros replaced, after a check that every reference exists."""
         if isinstance(value, list | tuple):
             return type(value)(self._resolved(item, kinds) for item in value)
         if isinstance(value, dict):
@@ -153,7 +157,7 @@ def _bindings(text: str, origin: str) -> Iterator[_Binding]:
 
 
 def _bound_by(statements: Iterable[tuple[str, Any]]) -> Iterator[_Binding]:
-    """The bindings among statements; modules are imported on the way."""
+    """The bindings among statements. Import statements are run in between."""
     for where, statement in statements:
         if isinstance(statement, ImportStatement):
             _import(statement.module, where)
@@ -173,10 +177,13 @@ def _file_statements(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _statements(text: str, origin: Path | str) -> Iterator[tuple[str, Any]]:
-    """Place and content of bindings and imports in gin text; a file's includes lie beside it."""
+    """Yields (place, statement) for each binding and import in gin text and in its includes.
+
+    Paths of included files are relative to the folder of the file that includes them.
+    """
     line = 0
     try:
-        # Unknown references pass here; they are reported later, together with their binding.
+        # `skip_unknown` accepts unknown references here; `_Binding` reports them later.
         for statement in ConfigParser(text, ParserDelegate(skip_unknown=True)):
             line = statement.location[1]
             where = f"{origin}:{line}" if isinstance(origin, Path) else origin
@@ -200,13 +207,13 @@ def _import(module: str, where: str) -> None:
         raise KitError(
             "CONFIG-IMPORT",
             f"{where}: cannot import {module}: {error}",
-            "Name a module that Python finds from here",
+            "Name a module that Python can import from this folder",
         ) from None
 
 
 def _kinds() -> dict[str, Any]:
-    """The annotation of every `configurable.parameter` that a config may set."""
-    # gin 0.4.0, to which requirements.txt pins it, lists what it knows nowhere else.
+    """`configurable.parameter` -> its type annotation, for all that a config may set."""
+    # gin 0.4.0, the version that requirements.txt pins, has no public list of configurables.
     kinds = {}
     for selector, configurable in gin.config._REGISTRY.items():
         if selector.startswith("gin."):

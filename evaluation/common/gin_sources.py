@@ -1,7 +1,7 @@
-"""A package's configurables as its sources describe them, without importing the package.
+"""Reads a package's configurables from its source text, without importing the package.
 
-Importing a package of networks brings torch, which takes seconds. To say that a name in a config is
-misspelt takes only the names, the annotations and the base classes, and a syntax tree has those.
+Importing a package with networks imports torch, which takes seconds. A check of the names in a
+config needs only names, annotations and base classes, and the syntax tree has them.
 """
 
 import ast
@@ -21,14 +21,15 @@ import gin
 from gin.selector_map import SelectorMap
 
 _LIGHT = {*sys.stdlib_module_names, "evaluation", "gin"}
-"""Top-level packages that annotations may take real names from."""
+"""Top-level packages that are quick to import, so annotations get their real classes."""
 
 
 @contextmanager
 def stand_ins(package: str) -> Iterator[None]:
-    """While it lasts, gin knows stand-ins for the configurables of `package`, and nothing is bound.
+    """Within the block, gin knows stand-ins for the configurables of `package`.
 
-    Stand-ins have the names, parameters, annotations and base classes of what they stand for.
+    A stand-in has the name, parameters, annotations and base classes of the real configurable.
+    When the block ends, all bindings are removed.
     """
     known = gin.config._REGISTRY
     others = SelectorMap()
@@ -45,7 +46,7 @@ def stand_ins(package: str) -> Iterator[None]:
 
 
 class _Sources:
-    """The modules of a package, each parsed when it is first asked for."""
+    """The modules of a package. Each is parsed when it is first needed."""
 
     def __init__(self, package: str) -> None:
         self._package = package
@@ -55,14 +56,14 @@ class _Sources:
         self.module = cache(self._module)
 
     def register(self) -> None:
-        """Registers a stand-in for everything that is decorated by `gin.configurable`."""
+        """Registers a stand-in for each class and function decorated by `gin.configurable`."""
         for path in sorted(self._folder.rglob("*.py")):
             if "@gin.configurable" in path.read_text(encoding="utf-8"):
                 parts = path.relative_to(self._folder).with_suffix("").parts
                 self.module(".".join((self._package, *parts))).register()
 
     def resolve(self, module: str, name: str) -> Any:
-        """What `from module import name` gives, or what stands for it."""
+        """What `from module import name` gives, or its stand-in."""
         top = module.partition(".")[0]
         if top == self._package:
             return self.module(module).resolve(name)
@@ -76,7 +77,7 @@ class _Sources:
 
 
 class _Module:
-    """The names at the top of a module."""
+    """The names at the top level of a module."""
 
     def __init__(self, name: str, tree: ast.Module, sources: _Sources) -> None:
         self._name = name
@@ -192,7 +193,7 @@ class _Names(dict[str, Any]):
 
 
 class _External(type):
-    """The type of what stands for modules and classes of packages that are not imported."""
+    """The metaclass of stand-ins for modules and classes of packages that are not imported."""
 
     known: ClassVar[dict[str, "_External"]] = {}
 

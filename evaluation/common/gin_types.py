@@ -1,7 +1,7 @@
-"""Whether a gin value is of the kind that an annotation asks for, and how to say which that is.
+"""Checks that a gin value fits a type annotation, and describes annotations in words.
 
-Whole numbers serve as numbers, but True and False do not; lists and tuples serve for each other;
-`type[X]` wants a reference such as `@Y` to a configurable class under X.
+An int is accepted as a float, but True and False are accepted only as bool. Lists and tuples are
+accepted for each other. `type[X]` needs a reference such as `@Y` to a configurable subclass of X.
 """
 
 import inspect
@@ -16,7 +16,7 @@ import gin
 
 @dataclass(frozen=True)
 class Range:
-    """In `Annotated[kind, Range(a, b)]`: numbers from `at_least` on that are below `below`."""
+    """In `Annotated[kind, Range(a, b)]`: numbers that are at least a and below b."""
 
     at_least: float
     below: float = math.inf
@@ -32,7 +32,7 @@ class Range:
 
 @dataclass(frozen=True)
 class OneOf:
-    """In `Annotated[str, OneOf(names)]`: one of these texts."""
+    """In `Annotated[str, OneOf(names)]`: one of these strings."""
 
     names: tuple[str, ...]
 
@@ -53,7 +53,7 @@ _PLAIN = {
 
 
 def without_ranges(kind: Any) -> Any:
-    """The kind, with every `Range` in it left out."""
+    """The annotation `kind` without its `Range`s."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated and isinstance(arguments[1], Range):
         return arguments[0]
@@ -62,10 +62,11 @@ def without_ranges(kind: Any) -> Any:
     return kind
 
 
-def is_of_kind(value: Any, kind: Any) -> bool:  # noqa: PLR0911 - one a kind
+def is_of_kind(value: Any, kind: Any) -> bool:  # noqa: PLR0911 - one return for each kind
+    """Whether `value`, as gin parsed it, fits the annotation `kind`."""
     origin, arguments = get_origin(kind), get_args(kind)
     if getattr(value, "evaluate", False):
-        # `@f()` becomes whatever f returns, which only the call will tell.
+        # `@f()` is replaced by what f returns, and that is not known before the call.
         return origin is not type
     if origin is Annotated:
         kind, constraint = arguments
@@ -92,8 +93,8 @@ def is_of_kind(value: Any, kind: Any) -> bool:  # noqa: PLR0911 - one a kind
     return kind is Any or not inspect.isclass(kind) or isinstance(value, kind)
 
 
-def describe(kind: Any) -> str:  # noqa: PLR0911 - one a kind
-    """The kind in a person's words."""
+def describe(kind: Any) -> str:  # noqa: PLR0911 - one return for each kind
+    """The annotation `kind` in words, for an error message."""
     origin, arguments = get_origin(kind), get_args(kind)
     if kind in _PLAIN:
         return _PLAIN[kind]
@@ -116,7 +117,7 @@ def describe(kind: Any) -> str:  # noqa: PLR0911 - one a kind
 
 
 def choices(kind: Any) -> list[str]:
-    """The values that the kind names one by one, as they are written in a config."""
+    """The values that `kind` lists one by one, as a config writes them; empty if it lists none."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
         return [repr(choice) for choice in arguments]
@@ -129,7 +130,7 @@ def choices(kind: Any) -> list[str]:
 
 
 def references_to(base: type) -> list[str]:
-    """Names of the configurable classes under `base`, in order."""
+    """The sorted names of the configurable classes that are `base` or a subclass of it."""
     return sorted(
         configurable.name
         for _, configurable in gin.config._REGISTRY.items()

@@ -1,4 +1,4 @@
-"""The headers of NumPy's files, read before what follows them."""
+"""The headers of `.npy` files, written and read apart from the array."""
 
 import io
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _READERS = {
 
 
 def header_of(shape: Sequence[int], dtype: DTypeLike) -> bytes:
-    """What an `.npy` of such an array, in C order, begins with."""
+    """The header of an `.npy` file with an array of that shape and type, in C order."""
     stream = io.BytesIO()
     descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
     header = {"descr": descr, "fortran_order": False, "shape": tuple(shape)}
@@ -23,10 +23,13 @@ def header_of(shape: Sequence[int], dtype: DTypeLike) -> bytes:
 
 
 def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether in Fortran order, and type of the array whose content follows in the stream.
+    """Reads the header, and leaves the stream at the first byte of the array.
+
+    Returns:
+        The shape, whether the array is in Fortran order, and the type.
 
     Raises:
-        ValueError: it is no `.npy`, or of a version that only structured arrays need.
+        ValueError: it is not an `.npy` file, or has a version that only structured arrays need.
     """
     version = np.lib.format.read_magic(stream)
     if version not in _READERS:

@@ -1,6 +1,6 @@
-"""Whether a fast way to compute gives the plain way's numbers, or more than rounding lies between.
+"""Tells whether two ways to compute the same numbers differ by more than rounding.
 
-Both ways get the same operands, so what may differ is how often the result is rounded.
+Both ways get the same operands, so they may differ only in how often they round.
 """
 
 import math
@@ -11,31 +11,34 @@ from numpy.typing import NDArray
 from evaluation.common.devices import Precision
 
 _UNIT = {"float32": 2.0**-24, "bf16": 2.0**-8}
-"""Largest relative error of rounding a number once."""
+"""The largest relative error when a number is rounded once."""
 
 _ROUNDINGS = {"float32": 4096, "bf16": 4}
-"""How often a sum of products is rounded.
+"""By how many rounding errors a sum of products may be off.
 
-In float32 it is rounded with each product that is added; as many errors of random sign as there are
-products (up to millions) add up to the square root of their number. bf16's products are added in
-float32. Only the result is rounded, once, or a few times where a sum is made in parts.
+In float32 each addition of a product rounds. The errors have random signs, so n of them add up to
+about the square root of n, and n can be some millions. In bf16 the products are added in float32,
+and only the result is rounded: once, or a few times if the sum is made in parts.
 """
 
 
 def allowed(precision: Precision, layers: int = 1) -> float:
-    """The largest `disagreement` that rounding explains, after `layers` layers in a row.
+    """The largest `disagreement` that rounding can explain after `layers` layers.
 
-    The errors of layers are independent, so they grow with the square root of the number.
+    The errors of the layers are independent, so their sum grows with the square root of `layers`.
     """
     return _ROUNDINGS[precision] * _UNIT[precision] * math.sqrt(layers)
 
 
 def disagreement(found: NDArray, expected: NDArray) -> float:
-    """The largest difference of two arrays of one shape, in parts of what is expected there.
+    """The largest relative difference between two arrays of the same shape.
 
-    A small number may be the difference of large ones, whose rounding it keeps. So a difference is
-    compared with the number that is expected plus the root mean square of all of them. What is not
-    finite disagrees without bounds.
+    A small number can be the difference of two large ones, and then has their rounding errors. So
+    each difference is divided by the size of the expected number plus the root mean square of all
+    expected numbers.
+
+    Returns:
+        At least 0; infinity if any difference is not finite.
     """
     if not found.size:
         return 0.0

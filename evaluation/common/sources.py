@@ -1,4 +1,4 @@
-"""Digests of source files with all that they import from their own package."""
+"""Digests of source files together with all that they import from their own package."""
 
 import ast
 import hashlib
@@ -9,13 +9,14 @@ from pathlib import Path
 
 @cache
 def digest_of_imports(module: str, file: Path) -> str:
-    """Hexadecimal SHA-256 of a module's source and of those that it imports, directly or not.
+    """Hexadecimal SHA-256 of a module's source and of all sources that it imports.
 
-    Only modules of the same top-level package count, wherever in a file they are imported.
+    Imports of imports count too. Only modules of the same top-level package count, and an import
+    counts at any place in a file.
 
     Args:
         module: Dotted name of the module.
-        file: Its file.
+        file: The file of the module.
     """
     depth = module.count(".") + (file.name == "__init__.py")
     root = file.resolve().parents[depth]
@@ -36,7 +37,7 @@ def digest_of_imports(module: str, file: Path) -> str:
 
 @cache
 def _imports(root: Path, file: Path) -> list[tuple[str, ...]]:
-    """What may be modules among the names that a file imports, each in its parts."""
+    """The dotted names that a file imports, each split at its dots. Not all are modules."""
     package = file.relative_to(root).parent.parts
     names: list[tuple[str, ...]] = []
     for node in ast.walk(ast.parse(file.read_bytes())):
@@ -50,7 +51,7 @@ def _imports(root: Path, file: Path) -> list[tuple[str, ...]]:
 
 
 def _files(root: Path, names: list[tuple[str, ...]]) -> Iterator[Path]:
-    """The files of those names that are modules, and of the packages that they lie in."""
+    """The files of the names that are modules, and of the packages that contain them."""
     for name in names:
         for length in range(1, len(name) + 1):
             place = root.joinpath(*name[:length])

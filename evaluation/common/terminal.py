@@ -1,4 +1,4 @@
-"""What a person sees: one console, and progress that suits a terminal and a log alike."""
+"""What a person sees: the console, and progress for a terminal or for a log."""
 
 import time
 from collections.abc import Iterator
@@ -26,35 +26,35 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 class _Visible:
-    """What is to be printed, without a character that steers the terminal but for line ends."""
+    """Wraps printed text, and escapes characters that control the terminal, except newlines."""
 
     def __init__(self, printed: ConsoleRenderable) -> None:
         self._printed = printed
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for segment in console.render(self._printed, options):
-            if segment.control:  # the library's own
+            if segment.control:  # a control code that rich itself makes
                 yield segment
             else:
                 lines = map(visible, segment.text.split("\n"))
                 yield Segment("\n".join(lines), segment.style)
 
 
-class _NamesOfOthers(RenderHook):
-    """Names of files, texts of errors and logs come from others, and go through here."""
+class _EscapeUntrusted(RenderHook):
+    """Escapes all that is printed: file names, error texts and logs can come from others."""
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         return [_Visible(printed) for printed in renderables]
 
 
-console.push_render_hook(_NamesOfOthers())
+console.push_render_hook(_EscapeUntrusted())
 
 _SECONDS_BETWEEN_LOG_LINES = 15.0
 
 
 class Advance(Protocol):
     def __call__(self, steps: int, note: str = "") -> None:
-        """Moves on by `steps` and shows `note` (losses, say) beside the bar."""
+        """Moves the bar on by `steps`, and shows `note` (for example the loss) beside it."""
 
 
 class _RateColumn(ProgressColumn):
@@ -70,11 +70,13 @@ def _pace(rate: float) -> str:
 def progress(
     description: str, total: int, done: int = 0, *, alike: bool = True
 ) -> Iterator[Advance]:
-    """Yields `advance(steps, note)`: a moving bar on a terminal, a line now and then in a log.
+    """Yields `advance(steps, note)`: a bar on a terminal, a line every 15 seconds in a log.
 
     Args:
-        done: Steps of `total` that an earlier run has taken, which say nothing of this one's pace.
-        alike: Whether steps take alike, so that those done tell the time left.
+        description: What is being done.
+        total: Number of steps.
+        done: Steps that an earlier run did. They do not count for the speed of this run.
+        alike: Whether all steps take about the same time, so that the time left can be estimated.
     """
     if console.is_terminal:
         columns = (

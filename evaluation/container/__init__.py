@@ -1,1 +1,1 @@
-"""The submission's image, built and run as AIcrowd's evaluator would."""
+"""Builds and runs the submission's image as AIcrowd's evaluator does."""

@@ -1,9 +1,9 @@
-"""The submission's image, built, run as AIcrowd's evaluator would, and graded.
+"""Builds the submission's image, runs it as AIcrowd's evaluator does, and grades the result.
 
-Two containers of one image: the first runs the submission, the second grades what that left behind.
-Both get no network, no privileges, a read-only file system with the dataset in it, /tmp in memory
-and one writable folder, /SHARED. Scores, and the logs whatever happens, land in the output folder;
-what the submission left lands in a folder of its own there, where it passes for nothing of ours.
+Two containers run from one image: the first runs the submission, the second grades its files. Both
+have no network, no privileges, a read-only file system with the dataset, /tmp in memory and one
+writable folder, /SHARED. Logs are always written to the output folder, scores after a success. The
+submission's files are copied to `submitted/` there, so nobody takes them for files of the grader.
 """
 
 import argparse
@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise KitError(
             "CONTAINER-DATASET",
             f"{data_root / dataset} does not exist, and a container cannot make it",
-            "Put it there first; `.venv/bin/python -m evaluation.data render` makes simulated ones",
+            "Put the dataset there first; for a simulated one run "
+            "`.venv/bin/python -m evaluation.data render NAME`",
         )
 
     engine = find_engine()
@@ -90,27 +91,33 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="./local_eval.sh --docker",
-        description="Builds the submission's image, runs it as AIcrowd's evaluator would, and "
-        "grades what it exports.",
+        description="Builds the submission's image, runs it as AIcrowd's evaluator does, and "
+        "grades the representation that it exports.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--gpus", metavar="WHICH", help="'all', or what Docker's --gpus takes")
+    parser.add_argument(
+        "--gpus", metavar="WHICH", help="'all', or another value of Docker's flag --gpus"
+    )
     parser.add_argument(
         "--dataset",
         default=environment.dataset_name(),
         metavar="NAME",
-        help="to run and be graded on",
+        help="dataset to run and grade with",
     )
     parser.add_argument(
-        "--data-root", type=Path, default=environment.data_root(), metavar="DIR", help="holds NAME/"
+        "--data-root",
+        type=Path,
+        default=environment.data_root(),
+        metavar="DIR",
+        help="folder that holds the dataset's folder",
     )
     parser.add_argument(
         "--output",
         type=Path,
         default=environment.SCRATCH / "container" / environment.evaluation_name(),
         metavar="DIR",
-        help="for scores.json, the logs and, in submitted/, what the submission left; its last "
-        "part names the evaluation",
+        help="folder for scores.json, the logs and, in submitted/, the submission's files; the "
+        "folder's name is the name of the evaluation",
     )
     parser.add_argument(
         "--build-flag",
@@ -118,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         dest="build_flags",
         metavar="FLAG",
-        help="given to the build as it is, as --build-flag=--build-arg=BASE_IMAGE=debian:12",
+        help="a flag for the build, for example --build-flag=--build-arg=BASE_IMAGE=debian:12",
     )
     parser.add_argument(
         "--grader-flag",
@@ -126,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         dest="grader_flags",
         metavar="FLAG",
-        help="given to `python -m evaluation` as it is, as --grader-flag=--metrics=mig",
+        help="a flag for `python -m evaluation`, for example --grader-flag=--metrics=mig",
     )
     limits.add_arguments(parser)
     return parser

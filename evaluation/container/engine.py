@@ -1,4 +1,4 @@
-"""Docker, or Podman where only that is there: what running a submission asks of them."""
+"""The commands of Docker or Podman that build the image and run its containers."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ from evaluation.container.limits import ContainerLimits
 
 
 def hardening(limits: ContainerLimits) -> list[str]:
-    """The flags that shut a container in."""
+    """The engine's flags that take away network, privileges and write access, and set limits."""
     return [
         "--no-healthcheck",
         "--network=none",
@@ -33,16 +33,24 @@ def hardening(limits: ContainerLimits) -> list[str]:
 
 @dataclass(frozen=True)
 class Engine:
-    """A container engine, by its command's name."""
+    """A container engine.
+
+    Args:
+        name: Its command: "docker" or "podman".
+    """
 
     name: str
 
     def gpu_flags(self, wanted: str | None) -> list[str]:
-        """Flags that hand GPUs over; none, said aloud, where they are wanted and not found."""
+        """The flags that give a container GPUs; empty, with a message, if no GPU is found.
+
+        Args:
+            wanted: A value of Docker's flag `--gpus`; None for no GPU.
+        """
         if wanted is None:
             return []
         if shutil.which("nvidia-smi") is None or _quiet("nvidia-smi", "--list-gpus") != 0:
-            console.print(f"No NVIDIA GPU is found here: going on without --gpus {wanted}.")
+            console.print(f"No NVIDIA GPU is found here: continuing without --gpus {wanted}.")
             return []
         if self.name == "docker":
             return [f"--gpus={wanted}"]
@@ -52,9 +60,9 @@ class Engine:
         """Builds `image` from the Dockerfile in `folder`.
 
         Raises:
-            KitError: `CONTAINER-BUILD`, with the log's path.
+            KitError: `CONTAINER-BUILD`, the build failed; the message names the log.
         """
-        # HEALTHCHECK is Docker's; Podman drops it from its own format.
+        # Podman's own format has no HEALTHCHECK, so Podman would drop it.
         formats = ["--format=docker"] if self.name == "podman" else []
         command = [self.name, "build", *formats, f"--tag={image}", *flags, str(folder)]
         if _logged(command, log) != 0:
@@ -62,17 +70,20 @@ class Engine:
 
     @contextmanager
     def containers(self, *names: str) -> Iterator[None]:
-        """Makes a volume for each name, and removes it and the container so named at the end.
+        """Makes a volume for each name. At the end, removes the volumes and containers so named.
 
-        Volumes, and not folders of ours: they take over the owner of the image's folder, and leave
-        no files behind that only root could remove.
+        Volumes are used, not folders of the host: a volume gets the owner of the image's folder,
+        and leaves no files that only root could remove.
+
+        Raises:
+            KitError: `CONTAINER-VOLUME`, the engine cannot make a volume.
         """
         try:
             for name in names:
                 if _quiet(self.name, "volume", "create", name) != 0:
                     raise KitError(
                         "CONTAINER-VOLUME",
-                        f"{self.name} makes no volume {name}",
+                        f"{self.name} cannot make the volume {name}",
                         f"Try it by hand: {self.name} volume create {name}",
                     )
             yield
@@ -90,10 +101,12 @@ class Engine:
         log: Path,
         seconds: float,
     ) -> int:
-        """Runs `command` in a container `name`, which is left there, and returns its exit status.
+        """Runs `command` in a new container `name`, and returns its exit status.
+
+        The container is kept, so that its files can be copied.
 
         Raises:
-            KitError: `CONTAINER-TIME`, it took longer than `seconds` and was ended.
+            KitError: `CONTAINER-TIME`, the container ran longer than `seconds` and was ended.
         """
         ran_out = threading.Event()
 
@@ -118,30 +131,30 @@ class Engine:
     def copy_out(self, container: str, folder: str, target: Path) -> None:
         """Copies the plain files in a container's `folder` into `target`.
 
-        Links are left out: whoever made them there had other files than ours in mind, or just ours.
+        Links are not copied: here they could point to files of the host.
 
         Raises:
-            KitError: `CONTAINER-RESULT`, there is no such folder.
+            KitError: `CONTAINER-RESULT`, the container has no such folder.
         """
         command = [self.name, "cp", f"{container}:{folder}/.", "-"]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         ) as process:
             assert process.stdout is not None
-            with suppress(tarfile.ReadError):  # nothing came, as the status says
+            with suppress(tarfile.ReadError):  # no archive came; the exit status is checked below
                 _unpack_files(process.stdout, target)
-            process.stdout.read()  # the padding: an engine that cannot write it fails
+            process.stdout.read()  # the archive's padding: the engine fails if nobody reads it
         if process.returncode != 0:
             raise KitError(
-                "CONTAINER-RESULT", f"{container} left nothing in {folder}", "Read its log"
+                "CONTAINER-RESULT", f"{container} wrote nothing to {folder}", "Read its log"
             )
 
 
 def find_engine() -> Engine:
-    """Docker where its daemon answers, else Podman.
+    """Docker if its daemon answers, else Podman.
 
     Raises:
-        KitError: `CONTAINER-ENGINE`, neither does.
+        KitError: `CONTAINER-ENGINE`, neither of them answers.
     """
     for name in ("docker", "podman"):
         if shutil.which(name) and _quiet(name, "info") == 0:
@@ -169,7 +182,7 @@ def _quiet(*command: str) -> int:
 
 
 def _logged(command: Sequence[str], log: Path) -> int:
-    """Runs `command`, its output on the terminal and in `log`; returns its exit status."""
+    """Runs `command` and returns its exit status; its output goes to the terminal and to `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
         log.open("w", encoding="utf-8") as stream,
@@ -189,6 +202,6 @@ def _logged(command: Sequence[str], log: Path) -> int:
                 stream.flush()
                 console.print(line, end="", markup=False)
         except BaseException:
-            process.kill()  # leaving the block would wait for it
+            process.kill()  # otherwise the end of the block waits for the process
             raise
     return process.returncode

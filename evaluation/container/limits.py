@@ -1,4 +1,4 @@
-"""What each container may use, and the flags that change it."""
+"""The limits of each container, and the flags that change them."""
 
 import argparse
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ class ContainerLimits:
 
 _HELP = {
     "container_seconds": "seconds that a container may run",
-    "container_memory_gib": "GiB of memory of a container",
-    "container_shm_gib": "GiB of shared memory of a container",
-    "container_pids": "processes and threads of a container",
+    "container_memory_gib": "GiB of memory that a container may use",
+    "container_shm_gib": "GiB of shared memory that a container may use",
+    "container_pids": "processes and threads that a container may have",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds a flag for each limit."""
+    """Adds a flag `--max-…` for each limit."""
     flags.add_limits(parser, ContainerLimits, _HELP)

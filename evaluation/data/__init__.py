@@ -1,6 +1,6 @@
-"""The datasets by name: the field's, and a simulated MPI3D that the kit renders itself.
+"""The registry of datasets: those of the field, and a simulated MPI3D that the kit renders.
 
-Each is described and opened by a module of `sets`; importing this opens none of them.
+A module of `sets` describes and opens each dataset. Importing this package opens none of them.
 """
 
 from pathlib import Path
@@ -30,11 +30,13 @@ def open_dataset(name: str, root: Path | None = None) -> ImageGrid:
     """Opens a dataset by name.
 
     Args:
-        name: One of `DATASETS`. The file of one that the kit does not render must be there.
-        root: Folder that holds one folder a dataset; `environment.data_root()` if None.
+        name: A key of `DATASETS`. Unless the kit renders the dataset, its files must exist.
+        root: The folder that holds one folder for each dataset; None for
+            `environment.data_root()`.
 
     Raises:
-        KitError: no such name, or the data cannot be had, read or written.
+        KitError: `DATA-NAME`, no such dataset; `DATA-ROOT`, `root` is not a folder; other codes
+            `DATA-…`, the data is missing, damaged, unreadable or cannot be written.
     """
     dataset = find_dataset(name)
     root = root or data_root()
@@ -44,10 +46,10 @@ def open_dataset(name: str, root: Path | None = None) -> ImageGrid:
 
 
 def find_dataset(name: str) -> Dataset:
-    """The dataset of that name; nothing is opened.
+    """The registry's entry of that name. It opens no file.
 
     Raises:
-        KitError: there is none.
+        KitError: `DATA-NAME`, there is no such dataset.
     """
     if name not in DATASETS:
         raise KitError(

@@ -1,4 +1,4 @@
-"""The field's datasets: lists, downloads, describes, verifies, converts, renders, shows them."""
+"""Lists, downloads, describes, verifies, converts, renders and shows datasets."""
 
 import argparse
 import sys
@@ -47,17 +47,17 @@ def _parser() -> argparse.ArgumentParser:
         "--data-root",
         type=Path,
         metavar="DIR",
-        help="folder of one folder a dataset (default: $DISENTANGLEMENT_LIB_DATA, else"
-        " scratch/dataset)",
+        help="folder that holds one folder for each dataset (default: $DISENTANGLEMENT_LIB_DATA,"
+        " else scratch/dataset)",
     )
     verbs.add_parser("list", parents=[common], help="all datasets in a table")
     download = verbs.add_parser(
         "download",
         parents=[common],
         help="fetch datasets from where they are published",
-        description="Fetches what is missing, compares it with its digest, and unpacks it. A"
-        " download that was cut off goes on where it was. Where no program can fetch a set, it"
-        " says where to get it and where to put it.",
+        description="Fetches the missing files, compares them with their digests, and unpacks them."
+        " An interrupted download continues where it stopped. If no program can fetch a dataset,"
+        " the command says where to get it and where to put it.",
     )
     download.add_argument("names", nargs="+", metavar="NAME")
     download.add_argument(
@@ -67,14 +67,14 @@ def _parser() -> argparse.ArgumentParser:
         "verify",
         parents=[common],
         help="compare datasets with their digests",
-        description="Reads all images, and says which are not what they were when they were"
-        " rendered or first read. Status 2 if any is not. Nothing is changed.",
+        description="Reads all images, and names those that changed since they were rendered or"
+        " first read. The status is 2 if any changed. Nothing is written.",
     )
     verify.add_argument("names", nargs="+", metavar="NAME")
     info = verbs.add_parser(
         "info",
         parents=[common],
-        help="all that is known of a dataset, and of its files here",
+        help="show all facts about a dataset and its files on this machine",
     )
     info.add_argument("name", metavar="NAME")
     convert = verbs.add_parser(
@@ -87,19 +87,19 @@ def _parser() -> argparse.ArgumentParser:
         "render",
         parents=[common],
         help="render simulated datasets",
-        description="Renders, or compares with their digests where they are there,"
-        " mpi3d_sim_{toy,realistic,real}: 1,036,800 images, 12.7 GB. With _4x4"
-        " at the end of the name it is the challenge's layout, 460,800 images, 5.7 GB; with _mini"
-        " a few values of colour, shape and axes, 10,368 images, 0.1 GB.",
+        description="Renders mpi3d_sim_{toy,realistic,real}: 1,036,800 images, 12.7 GB. A dataset"
+        " that exists is compared with its digests. With _4x4 at the end of the name it has the"
+        " challenge's layout: 460,800 images, 5.7 GB. With _mini it has fewer colours, shapes and"
+        " axis values: 10,368 images, 0.1 GB.",
     )
     render.add_argument("names", nargs="+", metavar="NAME")
     render.add_argument(
-        "--npz", action="store_true", help="also write NAME.npz, the format MPI3D is published in"
+        "--npz", action="store_true", help="also write NAME.npz, MPI3D's published format"
     )
     sheet = verbs.add_parser(
         "sheet",
         parents=[common],
-        help="draw random images of a dataset, and each factor walked by itself",
+        help="draw random images of a dataset, and a row of images for each factor",
     )
     sheet.add_argument("name", metavar="NAME")
     sheet.add_argument("--output", type=Path, required=True, metavar="PNG")
@@ -107,7 +107,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _each(names: Sequence[str], do: Callable[[str], None]) -> int:
-    """Does it for every dataset; a refusal of one is printed, and leaves the others alone."""
+    """Calls `do` for every dataset. An error of one is printed, and the others still run.
+
+    Returns:
+        The exit status: 0, or `BAD_INPUT` if any failed.
+    """
     for name in names:
         find_dataset(name)
     status = 0
@@ -132,8 +136,9 @@ def _convert(name: str, root: Path) -> None:
         can_be = ", ".join(each.name for each in DATASETS.values() if each.convert)
         raise KitError(
             "DATA-NAME",
-            f"disentanglement_lib reads {name} as it is published, or not at all",
-            f"Nothing is to be done; {can_be} can be converted",
+            f"{name} has no conversion: disentanglement_lib reads the published file, or has no"
+            " reader for this dataset",
+            f"Use the file as it is; datasets with a conversion: {can_be}",
         )
     console.print(f"Wrote {dataset.convert(name, root)}", markup=False)
 

@@ -1,4 +1,4 @@
-"""What the kit knows of a dataset before anything of it is on the disk."""
+"""An entry of the registry: the facts about a dataset that are known before it is on the disk."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ class Factor(NamedTuple):
 
     Args:
         name: Its name.
-        values: The names of its values, in the order of their numbers.
+        values: The names of its values; the position of a name is the value's number.
     """
 
     name: str
@@ -22,12 +22,12 @@ class Factor(NamedTuple):
 
     @classmethod
     def numbered(cls, name: str, size: int) -> "Factor":
-        """A factor whose values have no names but their numbers."""
+        """A factor whose values are named by their numbers, from 0."""
         return cls(name, tuple(map(str, range(size))))
 
     @classmethod
     def spaced(cls, name: str, first: float, last: float, size: int, unit: str = "") -> "Factor":
-        """A factor of numbers at equal distances, ends included."""
+        """A factor with `size` evenly spaced values from `first` to `last`, both included."""
         step = (last - first) / (size - 1)
         return cls(name, tuple(f"{first + step * place:.3g}{unit}" for place in range(size)))
 
@@ -36,10 +36,10 @@ class HubFile(NamedTuple):
     """A file in a dataset repository of the Hugging Face Hub.
 
     Args:
-        path: Where it belongs, below the data root.
+        path: Its path, relative to the data root.
         repository: Its repository, "owner/name".
-        bytes: Its size, or what its images have unpacked; the Hub knows better.
-        digest: "md5:…" or "sha256:…", where known.
+        bytes: Its size, or the unpacked size of its images. Used if the Hub does not tell the size.
+        digest: "md5:…" or "sha256:…", if known.
     """
 
     path: str
@@ -49,13 +49,13 @@ class HubFile(NamedTuple):
 
 
 class WebFile(NamedTuple):
-    """A file that a web server hands out.
+    """A file on a web server.
 
     Args:
-        path: Where it belongs, below the data root.
-        url: Where it is.
-        bytes: Its size, to the nearest megabyte at least.
-        digest: "md5:…" or "sha256:…", where known.
+        path: Its path, relative to the data root.
+        url: Its address.
+        bytes: Its size, exact to a megabyte or better.
+        digest: "md5:…" or "sha256:…", if known.
     """
 
     path: str
@@ -65,12 +65,12 @@ class WebFile(NamedTuple):
 
 
 class FileByHand(NamedTuple):
-    """A file that no program can fetch.
+    """A file that only a person can fetch.
 
     Args:
-        path: Where it belongs, below the data root.
-        page: Where a person gets it.
-        reason: Why no program can, as a clause.
+        path: Its path, relative to the data root.
+        page: The address where a person gets it.
+        reason: Why no program can fetch it, as a clause.
     """
 
     path: str
@@ -81,11 +81,11 @@ class FileByHand(NamedTuple):
 RemoteFile = HubFile | WebFile | FileByHand
 
 Open = Callable[[str, Path], ImageGrid]
-"""Given a dataset's name and the folder of one folder a dataset, opens it or raises `KitError`."""
+"""Takes a dataset's name and the data root; opens the dataset or raises `KitError`."""
 
 
 class Citation(NamedTuple):
-    """The facts of a reference, as BibTeX has them."""
+    """The fields of a BibTeX entry."""
 
     key: str
     kind: str
@@ -111,18 +111,18 @@ class Dataset:
     """An entry of the registry.
 
     Args:
-        name: Its name; disentanglement_lib's, where that has the set.
+        name: Its name. If disentanglement_lib has the dataset, the same name as there.
         open: Opens it.
         shows: What the images show, in a few words.
-        factors: Those of the set as it is published.
+        factors: The factors of the published dataset.
         image_shape: Height, width and channels.
-        home: Its page.
-        licence: Its licence, as far as the source says.
-        citation: What to cite.
-        files: What it is read from. A set that the kit renders has none.
-        hidden: Factors that no metric sees, drawn anew with each observation.
-        convert: Writes it in the format that disentanglement_lib reads, where that is another
-            than the one that is published; given name and root, gives the file.
+        home: The address of its page.
+        licence: Its licence, if the source names one.
+        citation: The reference to cite.
+        files: The files that it is read from. A dataset that the kit renders has none.
+        hidden: Factors that metrics do not see. Their values are drawn for each observation.
+        convert: Takes a name and the data root, writes the file that disentanglement_lib reads, and
+            returns its path. None if disentanglement_lib reads the published file, or none.
     """
 
     name: str
@@ -139,7 +139,7 @@ class Dataset:
 
     @property
     def rendered(self) -> bool:
-        """Whether the kit makes the images, where they are not there."""
+        """Whether the kit renders the images itself."""
         return not self.files
 
     @property

@@ -1,4 +1,4 @@
-"""What the kit knows of the datasets, for people: a table of all, and a page for one."""
+"""Prints the facts about datasets: a table of all, or a page about one."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,11 @@ _COLUMNS: dict[str, JustifyMethod] = {
 
 
 def print_table(root: Path) -> None:
-    """One row a dataset."""
+    """Prints a table with one row for each dataset.
+
+    Args:
+        root: The data root.
+    """
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for column, side in _COLUMNS.items():
         table.add_column(column, justify=side, no_wrap=True)
@@ -43,10 +47,10 @@ def print_table(root: Path) -> None:
 
 
 def print_page(name: str, root: Path) -> None:
-    """All that is known of a dataset, and of its files where they are there.
+    """Prints all facts about a dataset and about its files on the disk.
 
     Raises:
-        KitError: there is no such dataset, or its files are not what they should be.
+        KitError: there is no such dataset, or its files are damaged or wrong.
     """
     dataset = find_dataset(name)
     console.print("\n".join(_page(dataset, root)), markup=False)
@@ -60,9 +64,9 @@ def print_page(name: str, root: Path) -> None:
             raise
         console.print(f"{refusal.problem}. {refusal.remedy}.", markup=False)
         return
-    held = opened.image_format
+    found = opened.image_format
     console.print(
-        f"found: {len(opened):,} images of {shape_in_words(held.shape)}, {held.dtype}, with the "
+        f"found: {len(opened):,} images of {shape_in_words(found.shape)}, {found.dtype}, with the "
         f"SHA-256 {opened.fingerprint}",
         markup=False,
     )

@@ -1,4 +1,4 @@
-"""Ground-truth data: a grid of factors, and one observation for each point of it."""
+"""Ground-truth data: a grid of factor values, and one observation for each point of the grid."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -12,9 +12,9 @@ from evaluation.data.storage.blocks import StoredImages
 
 
 class GroundTruthData(Protocol):
-    """What a metric asks of a dataset: the interface of disentanglement_lib.
+    """The part of disentanglement_lib's `GroundTruthData` that metrics use.
 
-    Its own datasets satisfy it, so the metrics here run on them, and its metrics on ours.
+    The metrics here run on disentanglement_lib's datasets, and its metrics run on ours.
     """
 
     @property
@@ -38,16 +38,16 @@ class GroundTruthData(Protocol):
 
 
 class FactorGrid:
-    """Every combination of the factors' values, numbered row-major (the last factor fastest).
+    """All combinations of the factors' values, numbered in row-major order.
 
-    Subclasses say what the observation of a number is. The draws follow disentanglement_lib's
-    `SplitDiscreteStateSpace`: one `randint` a factor, in order, and for observations none but
-    those of the factors that are hidden.
+    The last factor changes fastest. A subclass defines the observation of each number. The random
+    draws are those of disentanglement_lib's `SplitDiscreteStateSpace`: one `randint` for each
+    factor, in order. An observation of given factors draws only the hidden factors.
 
     Args:
-        sizes: Number of values of each factor.
-        hidden: Positions of the factors that are no factors for a metric, since they are drawn
-            anew with each observation (SmallNORB's instance, say).
+        sizes: Number of values of each factor, hidden ones included.
+        hidden: Positions of the factors that metrics do not see, such as SmallNORB's instance.
+            Their values are drawn for each observation.
     """
 
     def __init__(self, sizes: Sequence[int], hidden: Sequence[int] = ()) -> None:
@@ -61,7 +61,7 @@ class FactorGrid:
 
     @property
     def draws(self) -> bool:
-        """Whether an observation of given factors is drawn."""
+        """Whether an observation of given factors is random."""
         return bool(self.hidden)
 
     @property
@@ -77,10 +77,10 @@ class FactorGrid:
         raise NotImplementedError
 
     def indices_of(self, factors: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Numbers (n,) of the factor rows (n, num_factors), with the first of each hidden value.
+        """Numbers (n,) of the factor rows (n, num_factors); hidden factors have value 0.
 
         Raises:
-            ValueError: a value lies outside its factor.
+            ValueError: a value is outside the range of its factor.
         """
         rows = np.asarray(factors)
         return self._numbers_of(rows, np.zeros((len(rows), len(self.hidden)), np.int64))
@@ -95,6 +95,7 @@ class FactorGrid:
         raise NotImplementedError
 
     def sample_factors(self, num: int, random_state: RandomState) -> NDArray[np.int64]:
+        """Factor rows (num, num_factors), drawn uniformly."""
         factors = np.empty((num, self.num_factors), dtype=np.int64)
         for position, size in enumerate(self.factor_sizes):
             factors[:, position] = random_state.randint(size, size=num)
@@ -103,12 +104,13 @@ class FactorGrid:
     def sample_observations_from_factors(
         self, factors: NDArray[np.int64], random_state: RandomState
     ) -> NDArray:
+        """Observations (n, *observation_shape) of the factor rows (n, num_factors)."""
         return self.observations_at(self.sample_numbers(factors, random_state))
 
     def sample_numbers(
         self, factors: NDArray[np.int64], random_state: RandomState
     ) -> NDArray[np.int64]:
-        """Numbers (n,) of the factor rows (n, num_factors), the hidden values drawn."""
+        """Numbers (n,) of the factor rows (n, num_factors), with random hidden values."""
         rows = np.asarray(factors)
         drawn = np.empty((len(rows), len(self.hidden)), np.int64)
         for column, place in enumerate(self.hidden):
@@ -131,8 +133,8 @@ class FactorGrid:
 class IndexGrid(FactorGrid):
     """A grid whose observations are its own numbers.
 
-    Handed to a metric with a representation that looks codes up by number, it gives the metric the
-    draws and the codes it would have had from images, and no image is encoded twice.
+    A metric gets this grid together with a table of codes as its representation function. It then
+    makes the same draws and sees the same codes as with images, but no image is encoded twice.
 
     Example:
         >>> grid = IndexGrid((2, 3))
@@ -153,8 +155,16 @@ class IndexGrid(FactorGrid):
 
     @classmethod
     def of(cls, grid: FactorGrid) -> "IndexGrid":
-        """The same factors, with numbers for observations."""
+        """The same factors, with numbers as observations."""
         return cls(grid.all_sizes, grid.hidden)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, IndexGrid):
+            return NotImplemented
+        return (self.all_sizes, self.hidden) == (other.all_sizes, other.hidden)
+
+    def __hash__(self) -> int:
+        return hash((self.all_sizes, self.hidden))
 
     @property
     def observation_shape(self) -> list[int]:
@@ -169,15 +179,15 @@ class ImageGrid(FactorGrid):
 
     Args:
         name: Name of the dataset.
-        images: (N, height, width, channels), uint8 or float32 (see `images.ImageFormat`), usually
-            in a file, in the order of the grid.
+        images: (N, height, width, channels), uint8 or float32 (see `images.ImageFormat`), in the
+            order of the grid. Usually in a file.
         sizes: Number of values of each factor; their product is N.
-        factor_names: One name a factor that is not hidden.
-        fingerprint: Hexadecimal digest that changes when the images do; caches are keyed by it.
-        hidden: Positions of factors that are drawn anew with each observation.
-        value_names: For each factor that is not hidden the names of its values; their numbers
-            where None.
-        notes: What is to be known of the files that it was read from, a sentence each.
+        factor_names: The name of each factor that is not hidden.
+        fingerprint: A hexadecimal digest that changes when the images change. Caches use it as key.
+        hidden: Positions of the hidden factors, see `FactorGrid`.
+        value_names: For each factor that is not hidden, the names of its values. None names them by
+            their numbers.
+        notes: What a user should know about the files, one sentence each.
 
     Example:
         >>> images = np.full((6, 64, 64, 3), 255, np.uint8)
@@ -212,6 +222,11 @@ class ImageGrid(FactorGrid):
         self.notes = tuple(notes)
 
     @property
+    def numbered(self) -> IndexGrid:
+        """The same factors, with numbers for observations."""
+        return IndexGrid.of(self)
+
+    @property
     def image_format(self) -> ImageFormat:
         return ImageFormat.of(self.images)
 
@@ -220,7 +235,7 @@ class ImageGrid(FactorGrid):
         return list(self.image_format.shape)
 
     def observations_at(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Images (n, height, width, channels) as a representation takes them: float32."""
+        """Images (n, height, width, channels) as float32, as a representation gets them."""
         if isinstance(self.images, StoredImages):
             return self.images.floats(indices)
         return as_floats(self.images_at(indices))

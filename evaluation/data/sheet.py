@@ -1,4 +1,4 @@
-"""A contact sheet: random images, and each factor walked by itself, with names and values."""
+"""A contact sheet: random images, and a row for each factor, with names and values."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from evaluation.data.ground_truth import ImageGrid
 _COLUMNS = 10
 _RANDOM_ROWS = 2
 _SIDE = 96
-"""Pixels that the longer side of an image takes at least, so that values are legible below it."""
+"""The fewest pixels for the longer side of an image, so that the text below it fits."""
 _GAP = 6
 _LABEL = 16
 _MARGIN = 150
@@ -21,11 +21,11 @@ _BACKGROUND, _INK, _FAINT = (250, 250, 250), (20, 20, 20), (110, 110, 110)
 
 
 def contact_sheet(dataset: ImageGrid) -> NDArray[np.uint8]:
-    """An RGB picture (height, width, 3).
+    """An RGB picture (height, width, 3) of random images and of each factor.
 
-    First rows of images drawn at random, then a row for each factor: from its first value to its
-    last, at even distances where there are more than fit, while the other factors keep the value
-    at three fifths of their range.
+    The first rows show random images. Then each factor has a row from its first value to its last;
+    if there are too many values, evenly spaced ones are shown. The other factors keep the value at
+    three fifths of their range.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -79,7 +79,7 @@ def _walk(dataset: ImageGrid, factor: int) -> tuple[str, str, NDArray[np.int64],
 
 
 def _pictures(dataset: ImageGrid, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Images (n, height, width, 3) of 0 to 255; grey ones get three channels, a fourth is left."""
+    """Images (n, height, width, 3), 0 to 255. Grey gets three channels; a fourth is dropped."""
     images = as_floats(dataset.images_at(indices)).clip(0, 1)
     pictures = (images * 255).round().astype(np.uint8)
     return np.repeat(pictures, 3, axis=-1) if pictures.shape[-1] < 3 else pictures[..., :3]

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evaluation.common.arrays import as_array
+
 
 def checked_codes(codes: ArrayLike, name: str = "codes", axes: str = "n, d") -> NDArray:
     """Codes as an array.
@@ -68,14 +70,16 @@ def checked_samples(
     factors: ArrayLike,
     test_codes: ArrayLike,
     test_factors: ArrayLike,
+    *,
+    continuous: bool = False,
 ) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     """Two samples, to learn from and to test with, as `checked_sample` gives them.
 
     Raises:
         ValueError: as `checked_sample`, or the two differ in dims or in factors.
     """
-    train = checked_sample(codes, factors)
-    test = checked_sample(test_codes, test_factors, prefix="test ")
+    train = checked_sample(codes, factors, continuous=continuous)
+    test = checked_sample(test_codes, test_factors, prefix="test ", continuous=continuous)
     for name, one, other in zip(("codes", "factors"), train, test, strict=True):
         if one.shape[1] != other.shape[1]:
             raise ValueError(
@@ -87,7 +91,7 @@ def checked_samples(
 
 def _numbers(values: ArrayLike, name: str, axes: str) -> NDArray:
     try:
-        array = np.asarray(values)
+        array = as_array(values)
     except ValueError:
         raise ValueError(f"The rows of {name} differ in length.") from None
     if array.ndim != axes.count(",") + 1 or array.size == 0:

@@ -4,6 +4,7 @@ As disentanglement_lib's `dci` measures them: from the importances of gradient-b
 reference breaks ties unseeded, so that its scores vary from run to run; ours is one such run.
 """
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -14,7 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from evaluation.data.ground_truth import GroundTruthData
 from evaluation.metrics.arrays import checked_samples
 from evaluation.metrics.boosting.model import fit, predict, training_predictions
-from evaluation.metrics.sampling import Representation, sample_train_and_test
+from evaluation.metrics.regression import regress
+from evaluation.metrics.sampling import (
+    Representation,
+    continuous_columns,
+    sample_train_and_test,
+)
 
 
 def compute_dci(
@@ -37,7 +43,11 @@ def compute_dci(
     drawn = sample_train_and_test(
         ground_truth_data, representation_function, num_train, num_test, batch_size, random_state
     )
-    return dci(*drawn, seed=int(deepcopy(random_state).randint(1 << 31)))
+    return dci(
+        *drawn,
+        seed=int(deepcopy(random_state).randint(1 << 31)),
+        continuous=continuous_columns(ground_truth_data),
+    )
 
 
 def dci(
@@ -46,6 +56,7 @@ def dci(
     test_codes: ArrayLike,
     test_factors: ArrayLike,
     seed: int = 0,
+    continuous: Sequence[int] = (),
 ) -> dict[str, Any]:
     """DCI of codes that predict factors.
 
@@ -54,14 +65,16 @@ def dci(
 
     Args:
         codes: (n, d).
-        factors: (n, k), discrete.
+        factors: (n, k), discrete but for `continuous`.
         test_codes: (m, d).
         test_factors: (m, k).
         seed: For ties between dims.
+        continuous: Columns of factors that are regressed: see `regression`.
 
     Returns:
-        `disentanglement`, `completeness`, `informativeness_train` and `informativeness_test` (mean
-        accuracies), all in [0, 1]; and `importance_matrix` (d, k).
+        `disentanglement`, `completeness`, `informativeness_train` and `informativeness_test` (means
+        of accuracies, and of R² for continuous factors), all in [0, 1]; and `importance_matrix`
+        (d, k).
 
     Raises:
         ValueError: shapes that do not fit, codes that are not finite as float32, or factors that
@@ -77,13 +90,25 @@ def dci(
                [0., 1.]])
     """
     codes, factors, test_codes, test_factors = checked_samples(
-        codes, factors, test_codes, test_factors
+        codes, factors, test_codes, test_factors, continuous=bool(continuous)
     )
-    model = fit(codes, factors, seed)
-    importance = model.importances
+    k = factors.shape[1]
+    importance = np.empty((codes.shape[1], k))
+    train, test = np.empty(k), np.empty(k)
+    discrete = [column for column in range(k) if column not in continuous]
+    if discrete:
+        model = fit(codes, factors[:, discrete], seed)
+        importance[:, discrete] = model.importances
+        train[discrete] = np.mean(training_predictions(model) == factors[:, discrete], axis=0)
+        test[discrete] = np.mean(predict(model, test_codes) == test_factors[:, discrete], axis=0)
+    if continuous:
+        regressed = list(continuous)
+        importance[:, regressed], train[regressed], test[regressed] = regress(
+            codes, factors[:, regressed], test_codes, test_factors[:, regressed], seed
+        )
     return {
-        "informativeness_train": float(np.mean(training_predictions(model) == factors)),
-        "informativeness_test": float(np.mean(predict(model, test_codes) == test_factors)),
+        "informativeness_train": float(np.mean(train)),
+        "informativeness_test": float(np.mean(test)),
         "disentanglement": disentanglement(importance),
         "completeness": disentanglement(importance.T),
         "importance_matrix": importance,

@@ -99,7 +99,7 @@ def explicitness(
         mean, deviation = np.mean(codes, axis=0), np.std(codes, axis=0)
     deviation[deviation == 0] = 1
     points, test_points = (codes - mean) / deviation, (test_codes - mean) / deviation
-    areas = []
+    areas: list[tuple[float, float]] = []
     for factor, test_factor in zip(factors.T, test_factors.T, strict=True):
         if np.all(factor == factor[0]):
             continue
@@ -110,8 +110,11 @@ def explicitness(
                 _area(test_factor, classifier.classes_, classifier.predict_proba(test_points)),
             )
         )
-    train, test = np.mean(areas, axis=0) if areas else (1.0, 1.0)
-    return float(train), float(test)
+    if not areas:
+        return 1.0, 1.0
+    # A factor of which the test set has one value only has no area there.
+    train, test = (float(np.nanmean(column)) for column in np.transpose(areas))
+    return train, test
 
 
 def _area(factor: NDArray, values: NDArray, probabilities: NDArray) -> float:
@@ -119,4 +122,6 @@ def _area(factor: NDArray, values: NDArray, probabilities: NDArray) -> float:
 
     is_value = factor[:, np.newaxis] == values
     present = is_value.any(axis=0) & ~is_value.all(axis=0)
+    if not present.any():
+        return float("nan")
     return float(roc_auc_score(is_value[:, present], probabilities[:, present]))

@@ -1,8 +1,8 @@
 """What a metric draws, in disentanglement_lib's order, and the codes of what it drew.
 
 A `FactorGrid` says whether its observations are drawn. Where not, all its factors are drawn first,
-with no Python call for each batch. Any other dataset is called batch by batch in the reference's
-order.
+with no Python call for each batch. Of a `FactorTable` rows are drawn. Any other dataset is called
+batch by batch in the reference's order.
 
 A metric's `batch_size` says how factors are drawn, and not how many observations the representation
 is given: on an `IndexGrid` all at once, on any other dataset up to `OBSERVATIONS_AT_ONCE`.
@@ -15,6 +15,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import njit
+from evaluation.data.factor_table import FactorTable
 from evaluation.data.ground_truth import FactorGrid, GroundTruthData, IndexGrid
 
 Representation = Callable[[NDArray], NDArray]
@@ -31,6 +32,11 @@ _WORDS_AT_ONCE = 1 << 20
 _WORDS_BEYOND = 1024
 
 
+def continuous_columns(data: GroundTruthData) -> tuple[int, ...]:
+    """Columns of continuous factors, which only tables have."""
+    return data.continuous if isinstance(data, FactorTable) else ()
+
+
 def sample_points(
     data: GroundTruthData,
     representation: Representation,
@@ -38,7 +44,12 @@ def sample_points(
     batch_size: int,
     random_state: RandomState,
 ) -> tuple[NDArray, NDArray[np.int64]]:
-    """Codes (num_train, d) and factors (num_train, k), as drawn in batches of `batch_size`."""
+    """Codes (num_train, d) and factors (num_train, k), as drawn in batches of `batch_size`.
+
+    Of a table no row is drawn twice, so that there may be fewer.
+    """
+    if isinstance(data, FactorTable):
+        return _encode_rows(data, representation, data.sample_rows(num_train, random_state))
     whole, rest = divmod(num_train, batch_size)
     if isinstance(data, FactorGrid) and not data.draws:
         drawn = [
@@ -68,7 +79,14 @@ def sample_train_and_test(
     batch_size: int,
     random_state: RandomState,
 ) -> tuple[NDArray, NDArray[np.int64], NDArray, NDArray[np.int64]]:
-    """Codes and factors of `num_train` points, then those of `num_test`: see `sample_points`."""
+    """Codes and factors of `num_train` points, then those of `num_test`: see `sample_points`.
+
+    Of a table no row is in both.
+    """
+    if isinstance(data, FactorTable):
+        rows = data.split_rows(num_train, num_test, random_state)
+        train, test = (_encode_rows(data, representation, part) for part in rows)
+        return *train, *test
     train, test = (
         sample_points(data, representation, size, batch_size, random_state)
         for size in (num_train, num_test)
@@ -85,10 +103,23 @@ def sample_rounds(
 ) -> tuple[NDArray[np.int64], NDArray]:
     """Held factors (rounds,) and codes (*shape, d), where `shape` is (rounds, groups, batch).
 
-    In each round a factor is drawn that is to be held, then the factors of each group.
+    In each round a factor is drawn that is to be held, then the factors of each group. Of a table,
+    in which no factor can be set, rows are drawn that share the values that are to be held.
     """
     rounds, groups, batch = shape
     k = data.num_factors
+    if isinstance(data, FactorTable):
+        held = random_state.randint(k, size=rounds)
+        rows = random_state.randint(len(data), size=shape)
+        # What holds factors says of each place whose value it is to share.
+        sources = np.repeat(rows[..., np.newaxis], k, axis=-1)
+        hold(sources, held)
+        sources = sources[np.arange(rounds), :, :, held]
+        shares = sources != rows
+        factor = np.broadcast_to(held[:, np.newaxis, np.newaxis], shape)
+        rows[shares] = data.rows_sharing(sources[shares], factor[shares], random_state)
+        codes, _ = _encode_rows(data, representation, rows.reshape(-1))
+        return held, codes.reshape(*shape, -1)
     if isinstance(data, FactorGrid) and not data.draws:
         bounds, counts = [k, *data.factor_sizes * groups], [1] + [batch] * (k * groups)
         drawn = draw_integers(random_state, bounds, counts, rounds)
@@ -179,6 +210,12 @@ def _encode_factors(
     if isinstance(data, IndexGrid):
         return np.ascontiguousarray(representation(data.observations_at(indices)))
     return _encode(representation, (data.observations_at(part) for part in _parts(indices)))
+
+
+def _encode_rows(
+    data: FactorTable, representation: Representation, rows: NDArray[np.int64]
+) -> tuple[NDArray, NDArray]:
+    return np.ascontiguousarray(representation(rows)), data.factors[rows]
 
 
 def _encode(representation: Representation, batches: Iterable[NDArray]) -> NDArray:

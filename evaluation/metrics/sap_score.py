@@ -10,7 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from evaluation.common.devices import cores
 from evaluation.data.ground_truth import GroundTruthData
 from evaluation.metrics.arrays import checked_sample, checked_samples
-from evaluation.metrics.sampling import Representation, sample_train_and_test
+from evaluation.metrics.sampling import (
+    Representation,
+    continuous_columns,
+    sample_train_and_test,
+)
 
 _LEAST_VARIANCE = 1e-12
 
@@ -27,7 +31,8 @@ def compute_sap(
 ) -> dict[str, Any]:
     """SAP on a sample of the grid.
 
-    `batch_size` is that of the draws: see `sampling`.
+    `batch_size` is that of the draws: see `sampling`. Factors that a table says are continuous are
+    scored so in either case.
 
     Returns:
         `SAP_score` in [0, 1], and `score_matrix` (d, k).
@@ -35,7 +40,17 @@ def compute_sap(
     drawn = sample_train_and_test(
         ground_truth_data, representation_function, num_train, num_test, batch_size, random_state
     )
-    matrix = squared_correlations(*drawn[:2]) if continuous_factors else accuracies(*drawn)
+    codes, factors, test_codes, test_factors = drawn
+    k = factors.shape[1]
+    correlated = list(range(k) if continuous_factors else continuous_columns(ground_truth_data))
+    classified = [column for column in range(k) if column not in correlated]
+    matrix = np.empty((codes.shape[1], k))
+    if correlated:
+        matrix[:, correlated] = squared_correlations(codes, factors[:, correlated])
+    if classified:
+        matrix[:, classified] = accuracies(
+            codes, factors[:, classified], test_codes, test_factors[:, classified]
+        )
     return {"SAP_score": mean_gap(matrix), "score_matrix": matrix}
 
 

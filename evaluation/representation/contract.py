@@ -17,6 +17,9 @@ from evaluation.representation.running import RunningRepresentation
 PROBE_IMAGES = 2 * ANSWER_BATCH
 """Images that the checks here need."""
 
+_UNUSED_BITS = {"bfloat16": 16, "float16": 13}
+"""Last bits of a float32 that are 0 in a number of the type."""
+
 _MOST_JUMPS = 2
 """Rows whose codes may depend on rounding: noise of 1e-6 meets a jump once in 1e6 codes."""
 
@@ -36,8 +39,10 @@ def differing_rows(codes: NDArray, other: NDArray, precision: str = "float32") -
     In float32 noise is a little of the reach of a dim and, since rounding in a network reaches all
     dims alike, of the largest; it must be lost in the spread over images. bf16 rounds 65,536 times
     as coarsely, and is only asked to leave most of the spread. Reach and spread are those of most
-    images, so that a few of huge codes excuse nothing in the others.
+    images, so that a few of huge codes excuse nothing in the others. Where codes are handed in as
+    float16 or bfloat16, noise may also move them to the next number of that type.
     """
+    step = _step(codes, other)
     codes = codes.astype(np.float64)
     low, high = np.quantile(codes, (0.1, 0.9), axis=0)
     spread = (high - low) / 2.56  # the standard deviation, where codes are normal
@@ -47,7 +52,24 @@ def differing_rows(codes: NDArray, other: NDArray, precision: str = "float32") -
         allowed = 0.2 * (spread + spread.max() / 10) + 0.02 * reach
     else:
         allowed = 1e-3 * spread + 1e-5 * reach + 2e-6 * largest
-    return np.flatnonzero((np.abs(codes - other) > allowed).any(axis=1))
+    return np.flatnonzero((np.abs(codes - other) > allowed + step).any(axis=1))
+
+
+def _step(codes: NDArray, other: NDArray) -> NDArray | float:
+    """From each code to the next of the coarsest type that holds all codes of both arrays.
+
+    0.0 where that is float32 or float64. A representation's worker makes TorchScript's codes
+    float32, whatever they were.
+    """
+    with np.errstate(over="ignore"):
+        singles = [np.asarray(part, dtype=np.float32) for part in (codes, other)]
+    if not all(map(np.array_equal, singles, (codes, other))):
+        return 0.0
+    bits = [part.view(np.uint32) for part in singles]
+    for unused in _UNUSED_BITS.values():
+        if not any((part & ((1 << unused) - 1)).any() for part in bits):
+            return np.spacing(np.abs(singles[0])).astype(np.float64) * 2**unused
+    return 0.0
 
 
 def violations(representation: RunningRepresentation, images: NDArray) -> Iterator[KitError]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.common.errors import KitError
-from evaluation.representation.staging import unreadable
+from evaluation.representation.reading import unreadable
 
 CONTRACT_NAMES = {
     "tfhub": "savedmodel",
@@ -80,16 +80,19 @@ def find_all(paths: Sequence[Path]) -> tuple[list[Found], list[KitError]]:
     return found, refused
 
 
-def by_name(found: Sequence[Found]) -> dict[str, Found]:
+def by_name(found: Sequence[Found], taken: Container[str] = ()) -> dict[str, Found]:
     """What was found, by the shortest name that nothing else has.
 
     The order does not matter, and what is there twice counts once.
+
+    Args:
+        taken: Names of files that lie where a folder of each name is to be made.
     """
     distinct = {one.names[-1]: one for one in found}
     owners = Counter(name for one in distinct.values() for name in set(one.names))
     named = {}
     for path, one in distinct.items():
-        own = [name for name in one.names if owners[name] == 1]
+        own = [name for name in one.names if owners[name] == 1 and name not in taken]
         named[own[0] if own else path] = one
     return named
 

@@ -1,18 +1,20 @@
-"""Files that a participant may have made into anything, read with care and copied aside."""
+"""The private folder that a representation is copied to and works in, and what is left of it."""
 
 import fcntl
 import os
-import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import TextIO
 
 from evaluation.common.errors import KitError
-from evaluation.common.files import sha256_of
 from evaluation.representation.limits import Limits
+from evaluation.representation.reading import digest_of
+
+_COPY = "representation"
+"""What a copy is called, whatever its maker called it."""
 
 _PREFIX = "representation-"
 _LOCK = ".lock"
@@ -56,95 +58,52 @@ def _sweep(parent: Path) -> None:
 
 def _remove(folder: Path) -> None:
     """Removes a folder, and its lock last: without one no later run would sweep it."""
+    with suppress(OSError):
+        _empty(folder)
+        (folder / _LOCK).unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def _empty(folder: Path) -> None:
+    """Removes all but the lock, however deep a representation made it, and whatever its modes are.
+
+    Folders are moved to the top before they are emptied, so that no path becomes too long.
+    """
+    folders = [member for member in folder.iterdir() if _is_folder(member)]
+    numbers = count()
+    while folders:
+        inner = folders.pop()
+        inner.chmod(0o700)
+        for member in inner.iterdir():
+            if _is_folder(member):
+                member.chmod(0o700)
+                folders.append(member.rename(folder / f"{next(numbers)}"))
+            else:
+                member.unlink()
+        inner.rmdir()
     for member in folder.iterdir():
-        if member.is_dir() and not member.is_symlink():
-            shutil.rmtree(member, ignore_errors=True)
-        elif member.name != _LOCK:
+        if member.name != _LOCK:
             member.unlink()
-    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def copy_aside(path: Path, stage: Path, limits: Limits) -> tuple[Path, str]:
     """A copy of the representation under `stage`, and its hash.
 
+    The copy has nothing that the hash does not tell: no names but those in a folder, no times.
+
     Raises:
         KitError: as `digest_of`, or it changes meanwhile.
     """
-    copy = stage / path.name
-    try:
-        before = digest_of(path, limits)
-        if path.is_dir():
-            shutil.copytree(path, copy, symlinks=True)
-        else:
-            shutil.copyfile(path, copy)
-        digest = sha256_of(copy)
-        after = digest_of(path, limits)
-    except (OSError, shutil.Error) as error:
-        raise unreadable(path, error) from None
-    if not before == digest == after:
+    copy = stage / _COPY
+    digest = digest_of(path, limits, copy)
+    if digest_of(path, limits) != digest:
         raise KitError(
             "REPRESENTATION-CHANGED",
             f"{path} changed while it was read",
             "Wait until its export has ended and grade it again",
         )
     return copy, digest
-
-
-def digest_of(path: Path, limits: Limits) -> str:
-    """The hash of a file or folder that may be anything.
-
-    Raises:
-        KitError: it cannot be read, is empty or too large, leads elsewhere, or has links in it.
-    """
-    try:
-        _refuse_odd(path, limits)
-        return sha256_of(path)
-    except (OSError, RuntimeError) as error:
-        raise unreadable(path, error) from None
-
-
-def _refuse_odd(path: Path, limits: Limits) -> None:
-    """Looks at all that is there, and stops at the first that is too much, before any is read."""
-    if path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve()):
-        raise _link(path, f"leads out of {path.parent}")
-    size = 0
-    for files, member in enumerate(_members(path), start=1):
-        if member != path and member.is_symlink():
-            raise _link(member, f"lies in {path}")
-        status = member.stat()
-        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-            raise unreadable(member, OSError("it is neither a file nor a folder"))
-        size += status.st_size
-        if files > limits.representation_files or size > limits.representation_bytes:
-            raise KitError(
-                "REPRESENTATION-SIZE",
-                f"{path} has more than {limits.representation_gib:g} GiB or "
-                f"{limits.representation_files:,} files",
-                "Make it smaller, or raise --max-representation-gib or --max-representation-files",
-            )
-    if size == 0:
-        raise KitError("REPRESENTATION-EMPTY", f"{path} is empty", "Export it anew")
-
-
-def _members(path: Path) -> Iterator[Path]:
-    yield path
-    if path.is_dir():
-        yield from path.rglob("*")
-
-
-def _link(member: Path, problem: str) -> KitError:
-    return KitError(
-        "REPRESENTATION-SYMLINK",
-        f"{member} is a link that {problem}",
-        "Put the file or folder itself there",
-    )
-
-
-def unreadable(path: Path, error: Exception) -> KitError:
-    """The refusal of what the system does not let us read."""
-    reason = getattr(error, "strerror", None) or str(error)
-    return KitError(
-        "REPRESENTATION-UNREADABLE",
-        f"cannot read {path}: {reason}",
-        "Make it a file or folder that this user can read",
-    )

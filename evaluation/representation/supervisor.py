@@ -61,6 +61,7 @@ class Worker:
         shape, dtype = self._order.images
         self.pixels = np.frombuffer(self._mapped, dtype).reshape(-1, *shape)
         their_requests, self._requests = os.pipe()
+        os.set_blocking(self._requests, False)  # nobody waits for one who does not read
         self._answers, their_answers = os.pipe()
         theirs = {"requests": their_requests, "answers": their_answers, "images": memory}
         self._group = memory_group.make(self._limits.memory_bytes)
@@ -123,6 +124,9 @@ class Worker:
             os.write(self._requests, request.encode() + b"\n")
         except BrokenPipeError:
             raise self._refusal("REPRESENTATION-DIED", self._death()) from None
+        except BlockingIOError:
+            problem = "answers what it has not read"
+            raise self._refusal("REPRESENTATION-DIED", problem) from None
         about = self._answer("shape", "dtype")
         shape, dtype = about["shape"], about["dtype"]
         if not _all_are(shape, int) or not isinstance(dtype, str):

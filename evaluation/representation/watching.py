@@ -80,11 +80,16 @@ class Watch:
         return self._breach
 
     def _watch(self) -> None:
-        while self._breach is None and not self._stopping.wait(WATCH_SECONDS):
-            self._look()
-            self._breach = self._broken_limit()
-        if self._breach is not None:
-            self._end()
+        while not self._stopping.wait(WATCH_SECONDS):
+            try:
+                self._look()
+                self._breach = self._broken_limit()
+            except BaseException:
+                self._end()  # nothing runs that is not watched
+                raise
+            if self._breach is not None:
+                self._end()
+                return
 
     def _look(self) -> None:
         pids = processes.descendants(self._root, enough=self._limits.processes + 1)

@@ -1,1 +1,1 @@
-"""From an exported representation to a submission: bundle, checks, package, upload."""
+"""Turns an exported representation into a submission: bundle, checks, package, upload."""

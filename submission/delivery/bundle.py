@@ -1,7 +1,7 @@
-"""The trained encoder that travels with the submission, in `submission/bundle/`.
+"""The trained encoder that is part of the submission, in `submission/bundle/`.
 
-`make` puts an experiment's representation and its config there, with a manifest of their SHA-256;
-`deliver` compares them with it and puts the representation where the evaluator looks for it.
+`make` copies an experiment's representation and config there, with a manifest of their SHA-256.
+`deliver` compares the files with the manifest, and copies them to where the evaluator looks.
 """
 
 import json
@@ -17,18 +17,22 @@ from evaluation.representation.finding import refuse_others
 FOLDER = "submission/bundle"
 MANIFEST = f"{FOLDER}/manifest.json"
 
-_GATHERING = "submission/.bundle"
-"""Where files are gathered before they take the place of those that were bundled before."""
+_STAGING = "submission/.bundle"
+"""The folder for copies of the new files, until they replace the old bundle."""
 
 _MAKE = "./local_eval.sh && .venv/bin/python -m submission bundle quick"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 
 
 def make(root: Path, experiment: str) -> None:
-    """Bundles `$AICROWD_OUTPUT_PATH/<experiment>`, in place of what was bundled before.
+    """Bundles `$AICROWD_OUTPUT_PATH/<experiment>`. It replaces the old bundle.
+
+    Args:
+        root: The checkout.
+        experiment: Name of the experiment's folder.
 
     Raises:
-        KitError: `BUNDLE-SOURCE`, nothing has been exported there.
+        KitError: `BUNDLE-SOURCE`, the experiment has no exported representation.
     """
     source = environment.output_path() / experiment
     files = [
@@ -42,22 +46,22 @@ def make(root: Path, experiment: str) -> None:
             f"{source / 'representation'} holds no exported representation",
             f"Train and export it first: ./run.sh submission/configs/quick.gin {experiment}",
         )
-    if (source / "config.gin").is_file():  # what our method did not make has none
+    if (source / "config.gin").is_file():  # only our method writes one
         files.append(source / "config.gin")
 
-    gathering = root / _GATHERING
-    gathering.mkdir(parents=True, exist_ok=True)
-    with locked(gathering, FOLDER):
-        _exchange(root, experiment, source, sorted(files), gathering / "files")
+    staging = root / _STAGING
+    staging.mkdir(parents=True, exist_ok=True)
+    with locked(staging, FOLDER):
+        _replace_bundle(root, experiment, source, sorted(files), staging / "files")
 
 
-def _exchange(
+def _replace_bundle(
     root: Path, experiment: str, source: Path, files: Sequence[Path], copies: Path
 ) -> None:
-    """Puts copies of `files`, which lie under `source`, in the place of what is bundled."""
+    """Replaces the bundle by copies of `files`, which lie under `source`."""
     try:
         before = _digests(root)
-    except KitError:  # there is none, or it is damaged
+    except KitError:  # there is no bundle, or its manifest is damaged
         before = {}
     shutil.rmtree(copies, ignore_errors=True)
     digests = {}
@@ -65,8 +69,8 @@ def _exchange(
         name = path.relative_to(source).as_posix()
         _copy(path, copies / name)
         digests[name] = sha256_of(copies / name)
-    # During the exchange the manifest lists all files: an interrupted bundle is detected, and the
-    # next one removes what is left of it, and nothing else.
+    # While files are replaced, the manifest lists old and new ones. So `verify` detects an
+    # interrupted bundle, and the next `make` removes exactly its files.
     write_json(root / MANIFEST, {"experiment": experiment, "sha256": {**before, **digests}})
     for name in before:
         _remove(root / FOLDER / name, root / FOLDER)
@@ -78,19 +82,19 @@ def _exchange(
 
 
 def members(root: Path) -> list[str]:
-    """Paths within `root` of the bundled files, the manifest not among them.
+    """Paths, relative to `root`, of the bundled files without the manifest.
 
     Raises:
-        KitError: `BUNDLE-ABSENT` or `BUNDLE-MANIFEST`.
+        KitError: `BUNDLE-ABSENT`, there is no bundle; `BUNDLE-MANIFEST`, the manifest is damaged.
     """
     return [f"{FOLDER}/{name}" for name in _digests(root)]
 
 
 def members_in(manifest: str) -> list[str]:
-    """The same of the text of another manifest, such as the last commit's.
+    """The same from the text of another manifest, such as that of the last commit.
 
     Raises:
-        KitError: `BUNDLE-MANIFEST`.
+        KitError: `BUNDLE-MANIFEST`, it is not a manifest.
     """
     return [f"{FOLDER}/{name}" for name in _listed(manifest)]
 
@@ -113,17 +117,21 @@ def verify(root: Path) -> dict[str, str]:
             )
         raise KitError(
             "BUNDLE-DIFFERS",
-            f"{path} is not the file of which {MANIFEST} holds the SHA-256",
+            f"{path} does not have the SHA-256 that {MANIFEST} gives",
             "Bundle the experiment again: .venv/bin/python -m submission bundle EXPERIMENT",
         )
     return digests
 
 
 def deliver(root: Path) -> Path:
-    """Puts what is bundled under the evaluation's name, and returns the representation's folder.
+    """Copies the bundle to the evaluation's output folder.
+
+    Returns:
+        The folder of the representation.
 
     Raises:
-        KitError: as `verify`, or `REPRESENTATION-OTHERS`, the folder holds one of another kind.
+        KitError: as in `verify`; `REPRESENTATION-OTHERS`, the folder holds a representation of
+            another kind.
     """
     names = verify(root)
     target = environment.output_path() / environment.evaluation_name()
@@ -141,7 +149,7 @@ def _digests(root: Path) -> dict[str, str]:
         raise KitError(
             "BUNDLE-ABSENT",
             f"no trained encoder is bundled: {root / MANIFEST} does not exist",
-            f"Make one with `{_MAKE}`, or bundle another experiment by its name",
+            f"Make one with `{_MAKE}`, or bundle an experiment that you have trained",
         ) from None
 
 
@@ -151,13 +159,13 @@ def _listed(manifest: str) -> dict[str, str]:
     except (ValueError, KeyError, TypeError):
         raise KitError(
             "BUNDLE-MANIFEST",
-            f"{MANIFEST} is not a manifest of what is bundled",
-            f"Take it back with `git checkout {MANIFEST}`, or remove it and bundle again",
+            f"{MANIFEST} is damaged, or is not a manifest of a bundle",
+            f"Restore it with `git checkout {MANIFEST}`, or remove it and bundle again",
         ) from None
 
 
 def _remove(path: Path, within: Path) -> None:
-    """Removes a file, and the folders up to `within` that it leaves empty."""
+    """Removes a file, and then each empty folder above it, up to `within`."""
     path.unlink(missing_ok=True)
     for folder in path.parents:
         if folder == within or not folder.is_dir() or any(folder.iterdir()):

@@ -1,4 +1,4 @@
-"""The few git commands that submitting needs."""
+"""The git commands that a submission needs."""
 
 import shlex
 import subprocess
@@ -8,17 +8,17 @@ from evaluation.common.errors import KitError
 
 
 def git(root: Path, *arguments: str) -> str:
-    """Runs `git ARGUMENTS` in `root` and returns what it prints, without the last line's end.
+    """Runs `git ARGUMENTS` in `root`, and returns its output without the last newline.
 
     Raises:
-        KitError: `GIT-MISSING` or `GIT-FAILED`, with git's own last line.
+        KitError: `GIT-MISSING`, git is not installed; `GIT-FAILED`, the command failed.
     """
     try:
         result = subprocess.run(
             ["git", "-C", str(root), *arguments],
             capture_output=True,
             encoding="utf-8",
-            errors="surrogateescape",  # names of files need not be UTF-8
+            errors="surrogateescape",  # file names may have bytes that are not UTF-8
             stdin=subprocess.DEVNULL,
             check=False,
         )
@@ -35,12 +35,13 @@ def git(root: Path, *arguments: str) -> str:
 
 
 def lines(root: Path, *arguments: str) -> list[str]:
-    """The lines that `git ARGUMENTS` prints. With `-z` among them, the names ended by NUL."""
+    """The lines of git's output. With the argument `-z`, its parts that end with NUL."""
     separator = "\0" if "-z" in arguments else "\n"
     return [line for line in git(root, *arguments).split(separator) if line]
 
 
 def has_remote(root: Path, remote: str) -> bool:
+    """Whether git knows a remote of that name; False outside of a repository."""
     try:
         return remote in lines(root, "remote")
     except KitError:
@@ -48,7 +49,14 @@ def has_remote(root: Path, remote: str) -> bool:
 
 
 def submission_tags(root: Path, remote: str | None) -> dict[str, str]:
-    """The commit of every tag `submission-*`, here and, unless it is None, on `remote`."""
+    """Tag `submission-*` -> its commit, for tags in this repository and on `remote`.
+
+    Args:
+        remote: Name of a remote; None for this repository only.
+
+    Raises:
+        KitError: `GIT-FAILED`, for example if the remote does not answer.
+    """
     pattern = "refs/tags/submission-*"
     listed = [
         f"{commit or own}\t{name}"
@@ -63,7 +71,7 @@ def submission_tags(root: Path, remote: str | None) -> dict[str, str]:
         )
     ]
     if remote is not None:
-        # An annotated tag comes twice, and the second time, as NAME^{}, with its commit.
+        # git lists an annotated tag twice. The second line, NAME^{}, has its commit.
         listed += lines(root, "ls-remote", "--quiet", remote, pattern)
     commits = {}
     for line in listed:
@@ -73,7 +81,7 @@ def submission_tags(root: Path, remote: str | None) -> dict[str, str]:
 
 
 def uses_lfs(root: Path, paths: list[str]) -> dict[str, bool]:
-    """Whether .gitattributes sends each path through Git LFS."""
+    """Path -> whether .gitattributes puts it into Git LFS."""
     if not paths:
         return {}
     fields = lines(root, "check-attr", "-z", "filter", "--", *paths)

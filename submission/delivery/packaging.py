@@ -1,4 +1,4 @@
-"""The submission as one archive, with a manifest of what it holds."""
+"""Writes the submission to one archive, with a manifest of its files."""
 
 import gzip
 import json
@@ -14,10 +14,10 @@ MANIFEST = "MANIFEST.json"
 
 
 def manifest(root: Path) -> dict[str, str]:
-    """SHA-256 by path of all that belongs to the submission: what git tracks, and the bundle.
+    """Path -> SHA-256 of all files of the submission: those that git tracks, and the bundle.
 
     Raises:
-        KitError: the bundle is absent or spoiled.
+        KitError: the bundle is absent or damaged, see `bundle.verify`.
     """
     bundle.verify(root)
     paths = {*lines(root, "ls-files", "-z"), *bundle.members(root), bundle.MANIFEST}
@@ -25,9 +25,12 @@ def manifest(root: Path) -> dict[str, str]:
 
 
 def package(root: Path, archive: Path) -> None:
-    """Writes the manifest and all that it lists to `archive` (tar.gz).
+    """Writes the manifest and all files in it to `archive` (tar.gz).
 
-    The same content gives the same bytes: names are in order, and owners and times left out.
+    The same content gives the same bytes: names are sorted, and owners and times are omitted.
+
+    Raises:
+        KitError: as in `manifest`.
     """
     members = manifest(root)
     text = json.dumps(members, indent=2) + "\n"

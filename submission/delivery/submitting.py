@@ -1,4 +1,4 @@
-"""A submission as AIcrowd takes it: a tag, pushed to a repository there."""
+"""Submits to AIcrowd: pushes a tag to a repository there."""
 
 import re
 import shlex
@@ -11,24 +11,33 @@ from submission.delivery.checks.repository import changed_bundle, large_files, n
 from submission.delivery.git import git, has_remote
 
 TAG, REMOTE = "submission-v1", "aicrowd"
-"""Names that a participant need not choose."""
+"""The default names."""
 
 
 def submit(root: Path, tag: str, remote: str, dry_run: bool) -> int:
-    """Checks, commits the bundle, tags, and pushes branch and tag to `remote`.
+    """Checks the submission, commits the bundle, makes the tag, and pushes branch and tag.
+
+    A tag that could not be pushed is removed, so that the same command can be run again.
+
+    Args:
+        root: The checkout.
+        tag: Name of the tag.
+        remote: Name of the remote.
+        dry_run: Whether to print the git commands without running them.
 
     Returns:
-        Exit status: 1 where the check found something, which is printed, and nothing was done.
+        The exit status. It is 1 if the check found problems. Then they are printed, and nothing
+        else is done.
 
     Raises:
-        KitError: there is no such remote, or git or the remote refused a command; a tag that was
-            not pushed is removed, so that the same command may be run again.
+        KitError: `SUBMIT-REMOTE`, there is no such remote; `GIT-FAILED`, git or the remote refused
+            a command.
     """
     if not has_remote(root, remote):
         raise KitError(
             "SUBMIT-REMOTE",
-            f"git knows no remote '{remote}'",
-            f"git remote add {remote} git@gitlab.aicrowd.com:USER/PROJECT.git",
+            f"git has no remote '{remote}'",
+            f"Add it: git remote add {remote} git@gitlab.aicrowd.com:USER/PROJECT.git",
         )
     report = checks.check(root, tag, remote)
     report.show()
@@ -44,7 +53,7 @@ def submit(root: Path, tag: str, remote: str, dry_run: bool) -> int:
     large = large_files(root, changed)
     through_lfs = bool(needing_lfs(root))
     if through_lfs:
-        # Only the filters: the user may have own hooks where Git LFS puts its own.
+        # --skip-repo installs no hooks: the user may have hooks with the same names.
         run_git("lfs", "install", "--local", "--skip-repo")
     if large:
         run_git("lfs", "track", "--filename", *large)
@@ -66,7 +75,7 @@ def submit(root: Path, tag: str, remote: str, dry_run: bool) -> int:
 
 
 def address(url: str) -> str:
-    """Where AIcrowd reports on a submission: the issues of the repository at `url`."""
+    """The page where AIcrowd reports on a submission: the issues of the repository at `url`."""
     match = re.fullmatch(
         r"(?:ssh://|https://)?(?:[^@/]+@)?([^/:]+)(?::\d+)?[:/](.+?)(?:\.git)?/?", url
     )

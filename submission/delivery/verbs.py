@@ -1,4 +1,4 @@
-"""The verbs from a trained representation to its upload."""
+"""The verbs that bundle, check, package and submit a representation."""
 
 import argparse
 import json
@@ -13,24 +13,23 @@ from submission.delivery import bundle, checks, submitting
 
 
 def add_verbs(verbs: argparse._SubParsersAction) -> None:
+    """Adds these verbs to the command line."""
     parser = _add_verb(
-        verbs, "bundle", _bundle, "put a trained representation into the submission, or verify it"
+        verbs, "bundle", _bundle, "put an exported representation into the submission, or verify it"
     )
     parser.add_argument(
         "experiment",
         nargs="?",
         metavar="EXPERIMENT",
-        help="name of its folder under $AICROWD_OUTPUT_PATH; without it, what is bundled is "
-        "compared with its manifest",
+        help="name of the experiment's folder in $AICROWD_OUTPUT_PATH; without it, the bundle is "
+        "only compared with its manifest",
     )
-    _add_verb(
-        verbs, "deliver", _deliver, "copy what is bundled to where the evaluator looks for it"
-    )
-    parser = _add_verb(verbs, "check", _check, "list everything that prevents submitting")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    _add_verb(verbs, "deliver", _deliver, "copy the bundle to where the evaluator looks for it")
+    parser = _add_verb(verbs, "check", _check, "list all problems that prevent a submission")
+    parser.add_argument("--json", action="store_true", help="print JSON for other programs")
     _add_destination(parser)
     parser = _add_verb(
-        verbs, "package", _package, "write the submission and its SHA-256 to one archive"
+        verbs, "package", _package, "write the submission to one archive, and print its SHA-256"
     )
     parser.add_argument(
         "archive",
@@ -38,10 +37,12 @@ def add_verbs(verbs: argparse._SubParsersAction) -> None:
         type=Path,
         default=environment.SCRATCH / "submission.tar.gz",
         metavar="FILE",
-        help="tar.gz; the same content gives the same bytes",
+        help="a tar.gz; the same content gives the same bytes",
     )
-    parser = _add_verb(verbs, "submit", _submit, "check, commit what is bundled, tag, and push")
-    parser.add_argument("--dry-run", action="store_true", help="print the git commands, run none")
+    parser = _add_verb(verbs, "submit", _submit, "check, commit the bundle, tag, and push")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the git commands without running them"
+    )
     _add_destination(parser)
 
 
@@ -64,7 +65,7 @@ def _add_verb(
 def _add_destination(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tag", default=submitting.TAG, help="must begin with 'submission-'")
     parser.add_argument(
-        "--remote", default=submitting.REMOTE, help="git's name for the place to push"
+        "--remote", default=submitting.REMOTE, help="git's name for AIcrowd's repository"
     )
 
 

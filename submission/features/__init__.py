@@ -1,1 +1,1 @@
-"""From images to the table of features: backbones, aggregation, extraction."""
+"""Turns images into a table of features: backbones, aggregation, extraction."""

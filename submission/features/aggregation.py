@@ -1,4 +1,4 @@
-"""From feature maps to one vector an image: fixed transforms, and the learned one of stage 2."""
+"""Turns feature maps into one vector for each image, with fixed or learned transforms."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -13,15 +13,15 @@ from submission.features.backbones import Backbone, output_shape
 
 
 def l2_normalize(features: Tensor) -> Tensor:
-    """Vectors along dim 1 of (N, C, ...) scaled to length 1; zero vectors stay zero."""
+    """Scales the vectors along dim 1 of (N, C, ...) to length 1; zero vectors stay zero."""
     return functional.normalize(features, dim=1)
 
 
 class FeatureTransform(nn.Module):
-    """Feature maps (N, C, H, W) to vectors (N, D).
+    """Maps feature maps (N, C, H, W) to vectors (N, D).
 
     Args:
-        l2_normalize: Whether the result is scaled to length 1, over C.
+        l2_normalize: Whether the result is scaled to length 1 over C.
     """
 
     def __init__(self, l2_normalize: bool = True) -> None:
@@ -29,6 +29,7 @@ class FeatureTransform(nn.Module):
         self.l2_normalize = l2_normalize
 
     def transform(self, maps: Tensor) -> Tensor:
+        """The result for feature maps (N, C, H, W), before it is scaled and flattened."""
         raise NotImplementedError
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -75,13 +76,13 @@ class MaximumTransform(FeatureTransform):
 
 
 class Whitening(nn.Module):
-    """Rows (N, C) turned to principal axes and scaled to variance 1.
+    """Projects rows (N, C) on principal axes, and scales each of the D results to variance 1.
 
     Follows `transform` of scikit-learn's IncrementalPCA with whiten=True.
 
     Args:
         components: Principal axes as rows (D, C).
-        mean: Mean (C,) of what the axes were fitted to.
+        mean: Mean (C,) of the rows that the axes were fitted to.
         explained_variance: Variance (D,) along each axis.
     """
 
@@ -104,16 +105,19 @@ class Whitening(nn.Module):
 class RMACTransform(FeatureTransform):
     """Regional maximum activation of convolutions (arXiv 1511.05879), in the variant of stage 1.
 
-    Each number in `config` is the kernel of a max-pooling (stride 2, or 1 for kernel 1) and `G`
-    the global one. What they give are the regions; each is scaled to length 1 over C, whitened
-    and scaled again if there is a whitening, and all are added up: D = C.
+    Each number in `config` is the kernel size of a max-pooling (stride 2, or 1 for kernel 1), and
+    `G` is global max-pooling. The outputs of the poolings are the regions. Each region is scaled to
+    length 1 over C. With a whitening, it is whitened and scaled again. The sum of all regions is
+    the result: D = C.
 
     Args:
-        config: Kernels and `G` with hyphens between, such as "1-3-5-G".
+        l2_normalize: Whether the sum is scaled to length 1.
+        config: Kernel sizes and `G`, with hyphens between them, such as "1-3-5-G".
         whitening: Principal axes of the regions, see `whitening.fit_whitening`.
 
     Raises:
-        KitError: `config` is not of that form or, when called, a kernel does not fit the maps.
+        KitError: `RMAC-CONFIG`, `config` has another form; `RMAC-KERNEL`, in a call, a kernel is
+            larger than the maps.
     """
 
     def __init__(
@@ -136,7 +140,7 @@ class RMACTransform(FeatureTransform):
         self.whitening = whitening
 
     def pooled(self, maps: Tensor) -> list[Tensor]:
-        """Regions of each scale (N, C, h, w), each scaled to length 1 over C."""
+        """The regions (N, C, h, w) of each pooling, each scaled to length 1 over C."""
         if not (torch.jit.is_scripting() or torch.jit.is_tracing()):
             self._refuse_small(maps)
         scales = [
@@ -176,20 +180,21 @@ class RMACTransform(FeatureTransform):
 class AggregatedFeatureExtractor(nn.Module):
     """A backbone and learned convolutions on its maps: images (N, 3, H, W) to (N, feature_dims).
 
-    Each block is dropout of whole maps, convolution without bias, batch norm, ReLU; arXiv
-    2002.12356. The defaults are those of the report.
+    Each block is dropout of whole maps, convolution without bias, batch norm and ReLU, as in arXiv
+    2002.12356. The default blocks are those of the report.
 
     Args:
         extractor: The backbone.
-        features: Channels of each block; may be empty if there is a pooling.
-        kernel_sizes, strides, paddings: Of each block's convolution.
-        dropout: Probability with which a map is dropped in training.
+        features: Output channels of each block. May be empty if there is a pooling.
+        kernel_sizes, strides, paddings: Settings of each block's convolution.
+        dropout: Probability that a map is dropped in training.
         l2_normalize: Whether the result is scaled to length 1.
         pooling: Global pooling of the maps before the first block.
-        model_id: Ending of the checkpoint's name, to tell several apart.
+        model_id: A suffix of the checkpoint's name, to distinguish several checkpoints.
 
     Raises:
-        KitError: lists of different lengths, or a kernel that does not fit the maps.
+        KitError: `AGGREGATION-LENGTHS`, the lists have different lengths; `AGGREGATION-KERNEL`, a
+            kernel is larger than the maps.
     """
 
     def __init__(
@@ -211,7 +216,7 @@ class AggregatedFeatureExtractor(nn.Module):
                 "AGGREGATION-LENGTHS",
                 "AggregatedFeatureExtractor.features, kernel_sizes, strides and paddings have "
                 f"{', '.join(str(len(block)) for block in blocks)} entries",
-                "Give one entry a block in each",
+                "Give each list one entry for each block",
             )
         self.name = f"Agg{extractor.name}" + ("" if model_id is None else f"_{model_id}")
         self.interpolation_size = extractor.interpolation_size
@@ -254,4 +259,4 @@ class AggregatedFeatureExtractor(nn.Module):
 
 
 Extractor = Backbone | AggregatedFeatureExtractor
-"""What gives features of images; both have `name`, `interpolation_size` and `feature_dims`."""
+"""A network from images to features; it has `name`, `interpolation_size` and `feature_dims`."""

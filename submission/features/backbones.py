@@ -1,8 +1,8 @@
 """torchvision's networks as extractors of feature maps, whole or cut after a stage.
 
-Every convolutional network comes with batch norm. Stages, counted from 1, end
+All networks have batch norm. Stages are counted from 1. A stage ends
 
-- in VGG and Inception before each halving of the maps,
+- in VGG and Inception before each layer that halves the size of the maps,
 - in ResNet, ResNeXt and DenseNet after each of the four groups of residual or dense blocks.
 """
 
@@ -29,7 +29,7 @@ BUILDERS = {
     "ResNeXt-50": "resnext50_32x4d",
     "ResNeXt-101": "resnext101_32x8d",
 }
-"""torchvision's name for each name that a config may give."""
+"""Name in a config -> name in torchvision."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -42,16 +42,17 @@ _INCEPTION_HALVINGS = {"Mixed_6a", "Mixed_7a"}
 class Backbone(nn.Module):
     """Images (N, 3, H, W) in [0, 1] to feature maps (N, feature_dims, *map_size).
 
-    Images of any size are resized bilinearly and normalised as the network was trained.
+    Images of any size are resized with bilinear interpolation. They are normalised as in the
+    training of the network.
 
     Args:
-        name: Name by which checkpoints are filed.
+        name: The name that its checkpoints have.
         network: A torchvision classification network; its head is not used.
         interpolation_size: Height and width that images are resized to.
-        stage: Stage after which the network is cut; None takes it whole.
+        stage: The network is cut after this stage; None uses the whole network.
 
     Raises:
-        KitError: no such stage, or images of that size vanish on the way.
+        KitError: `BACKBONE-STAGE`, no such stage; `BACKBONE-SIZE`, the images are too small.
     """
 
     mean: Tensor
@@ -70,7 +71,7 @@ class Backbone(nn.Module):
         self.stage = stage
         self.features = nn.Sequential(_layers(name, network, stage))
         is_inception = isinstance(network, torchvision.models.Inception3)
-        # torchvision's Inception keeps the normalisation of its first training, in TensorFlow.
+        # torchvision's Inception was trained in TensorFlow, with this other normalisation.
         mean = _INCEPTION_MEAN if is_inception else IMAGENET_MEAN
         std = _INCEPTION_STD if is_inception else IMAGENET_STD
         self.register_buffer("mean", torch.tensor(mean))
@@ -81,7 +82,7 @@ class Backbone(nn.Module):
             height, width = self.interpolation_size
             raise KitError(
                 "BACKBONE-SIZE",
-                f"images of {height}x{width} are too small for {name}: its maps vanish on the way",
+                f"images of {height}x{width} are too small for {name}: its maps become empty",
                 "Raise get_feature_extractor.interpolation_size or set an earlier stage",
             ) from None
         self.feature_dims, *self.map_size = shape
@@ -97,16 +98,16 @@ class Backbone(nn.Module):
 
 
 def build_network(model_name: str) -> nn.Module:
-    """torchvision's network for a config's name, with freshly drawn weights.
+    """The network with that name in a config, with random weights.
 
     Raises:
-        KitError: unknown name.
+        KitError: `BACKBONE-NAME`, unknown name.
     """
     if model_name not in BUILDERS:
         raise KitError(
             "BACKBONE-NAME",
-            f"unknown feature extractor '{model_name}'; known are {', '.join(BUILDERS)}, "
-            "and each of them with 'Agg' before it",
+            f"unknown feature extractor '{model_name}'; the known ones are {', '.join(BUILDERS)}, "
+            "and each of these with 'Agg' before it",
             "Correct get_feature_extractor.model_name",
         )
     options = {"init_weights": True} if model_name == "Inception" else {}
@@ -114,7 +115,7 @@ def build_network(model_name: str) -> nn.Module:
 
 
 def output_shape(module: nn.Module, input_shape: Sequence[int]) -> tuple[int, ...]:
-    """Shape, without the batch, that `module` makes of `input_shape`; nothing is computed."""
+    """The shape of `module`'s output for one input of `input_shape`. Nothing is computed."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     state = {name: tensor.to("meta") for name, tensor in module.state_dict().items()}
@@ -143,7 +144,7 @@ def _layers(name: str, network: nn.Module, stage: int | None) -> OrderedDict[str
 
 
 def _stage_ends(layers: OrderedDict[str, nn.Module]) -> list[int]:
-    """For each stage, how many of the layers belong to it and those before it."""
+    """For each stage, the number of layers in it and in all stages before it."""
     blocks = [
         position + 1
         for position, name in enumerate(layers)

@@ -1,7 +1,7 @@
 """A SHA-256 for each batch of a table's rows, in a file beside the table.
 
-It says which batches are there, and that they hold what was written. The digests are of the rows
-and of what they were made from, so rows of another origin never pass.
+The digests show which batches are written, and whether they are undamaged. A digest covers the rows
+and all that they were made from, so it never accepts rows with another origin.
 """
 
 import functools
@@ -22,15 +22,15 @@ from evaluation.common.files import whole_file
 
 _BYTES = hashlib.sha256().digest_size
 _BATCH_SIZE = np.dtype("<u8")
-"""The file begins with the number of rows in a batch."""
+"""The type of the number of rows in a batch, with which the file begins."""
 
 
 class BatchDigests:
     """The digests of a table.
 
     Args:
-        path: Their file.
-        made_from: Everything that the table's rows depend on.
+        path: The file of digests.
+        made_from: All that the table's rows depend on, as JSON.
     """
 
     def __init__(self, path: Path, made_from: dict[str, Any]) -> None:
@@ -38,13 +38,14 @@ class BatchDigests:
         self._origin = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode())
 
     def read(self, rows: int) -> tuple[int, NDArray[np.uint8]] | None:
-        """The batch size and the digests (batches, 32), zeros where a batch is missing.
+        """Reads the file.
 
         Args:
-            rows: Rows of the table.
+            rows: Number of rows of the table.
 
         Returns:
-            None where there is no file, or none of such a table.
+            The batch size, and the digests (batches, 32), zeros for a missing batch. None if there
+            is no file, or the file of a table with another number of rows.
         """
         if not self.path.exists():
             return None
@@ -58,19 +59,19 @@ class BatchDigests:
         return batch_size, digests.reshape(-1, _BYTES)
 
     def write(self, batch_size: int, digests: NDArray[np.uint8]) -> None:
-        """Replaces the file."""
+        """Replaces the file by digests (batches, 32)."""
         with whole_file(self.path) as temporary:
             size = np.array([batch_size], _BATCH_SIZE)
             temporary.write_bytes(size.tobytes() + digests.tobytes())
 
     @staticmethod
     def none(batches: int) -> NDArray[np.uint8]:
-        """Digests (batches, 32) of batches that are all missing."""
+        """Digests (batches, 32) that mark all batches as missing."""
         return np.zeros((batches, _BYTES), np.uint8)
 
     @staticmethod
     def place(number: int) -> int:
-        """Where the digest of a batch begins in the file."""
+        """The position in bytes of the digest of batch `number` in the file."""
         return _BATCH_SIZE.itemsize + number * _BYTES
 
     def of(self, rows: bytes | memoryview) -> bytes:
@@ -82,12 +83,15 @@ class BatchDigests:
     def wrong(
         self, table: Path, offset: int, row_bytes: int, batches: Sequence[slice], stored: NDArray
     ) -> list[int]:
-        """Numbers of the batches whose rows in the file `table` do not have the stored digest.
+        """The sorted numbers of the batches whose rows do not have the stored digest.
 
-        The file is read once, a batch at a time in each of a few threads.
+        Several threads read the file, a batch at a time.
 
         Args:
-            offset: Where the first row begins in the file.
+            table: The file of the table.
+            offset: The position in bytes of the first row in it.
+            row_bytes: Bytes of a row.
+            batches: The rows of each batch.
             stored: Digests (batches, 32).
         """
         with table.open("rb") as stream:
@@ -108,5 +112,5 @@ class BatchDigests:
 
 
 def missing(digests: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which batches (batches,) have no digest."""
+    """Mask (batches,) of the batches that have no digest."""
     return np.asarray(~digests.any(1))

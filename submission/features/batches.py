@@ -1,4 +1,4 @@
-"""Batches of images from a dataset's file to the device, read one ahead by a thread."""
+"""Moves batches of images from a dataset's file to the device. A thread reads the next batch."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,13 +11,16 @@ from torch import Tensor
 from evaluation.common.devices import Placement
 
 Read = Callable[[NDArray[np.int64]], NDArray]
-"""Gives the images (n, H, W, 3) of the numbers (n,), uint8 from 0 to 255 or float32 in [0, 1]."""
+"""Reads images (n, H, W, 3) of the numbers (n,), uint8 from 0 to 255 or float32 in [0, 1]."""
 
 
 def image_batches(
     read: Read, batches: Iterable[NDArray[np.int64]], placement: Placement
 ) -> Iterator[Tensor]:
-    """Yields each batch of numbers as float32 (n, 3, H, W) in [0, 1], channels-last in memory."""
+    """Yields the images of each batch of numbers (n,): float32 (n, 3, H, W) in [0, 1].
+
+    They are on the device, with channels last in memory.
+    """
     pending: Future[Tensor] | None = None
     with ThreadPoolExecutor(1, thread_name_prefix="images") as reader:
         for numbers in batches:
@@ -35,6 +38,6 @@ def _host_batch(read: Read, numbers: NDArray[np.int64], pinned: bool) -> Tensor:
 
 
 def _on_device(batch: Tensor, device: str) -> Tensor:
-    # Four times less to copy as bytes than as floats.
+    # Bytes are copied to the device and converted there: floats are four times as large.
     images = batch.to(device, non_blocking=True).permute(0, 3, 1, 2)
     return images.float().div_(255) if images.dtype == torch.uint8 else images

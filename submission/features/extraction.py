@@ -1,8 +1,8 @@
-"""The feature table: what extractor and transform make of each image of a dataset.
+"""Makes the feature table: the output of extractor and transform for each image of a dataset.
 
-A table is filed under a key of everything that it depends on, so that a re-tuned extractor never
-meets the features of the old one. The processes under torchrun each do whole batches of the same
-division into batches, so their number does not change a bit of it.
+The folder of a table is named by a key of all that the table depends on. So a newly tuned extractor
+never gets the features of an older one. Under torchrun, each process computes some of the batches.
+The batches are the same for any number of processes, so the table is the same to the last bit.
 """
 
 import hashlib
@@ -29,15 +29,21 @@ from submission.features.tables import table_in_memory, table_on_disk
 
 
 def select_images(total: int, dataset_size: int, sequential: bool, seed: int) -> NDArray[np.int64]:
-    """Numbers of the images to use: all, the first `dataset_size`, or as many drawn.
+    """The numbers (n,) of the images to use.
+
+    Args:
+        total: Number of images of the dataset.
+        dataset_size: How many to use; 0 means all.
+        sequential: Whether to use the first ones. If not, they are drawn without replacement.
+        seed: Seed of the draw.
 
     Raises:
-        KitError: more than there are.
+        KitError: `FEATURES-SIZE`, `dataset_size` is above `total`.
     """
     if dataset_size > total:
         raise KitError(
             "FEATURES-SIZE",
-            f"main.dataset_size is {dataset_size:,}, and the dataset has {total:,} images",
+            f"main.dataset_size is {dataset_size:,}, but the dataset has {total:,} images",
             f"Set it to at most {total}, or to 0 for all",
         )
     order = np.arange(total) if sequential else RandomState(seed).permutation(total)
@@ -45,18 +51,18 @@ def select_images(total: int, dataset_size: int, sequential: bool, seed: int) ->
 
 
 def require_colour(dataset: ImageGrid) -> None:
-    """Refuses images that the backbones do not take.
+    """Checks that the images have three channels, as the backbones need.
 
     Raises:
-        KitError: they have not three channels.
+        KitError: `FEATURES-CHANNELS`, they have not.
     """
     shape = dataset.image_format.shape
     if shape[-1] != 3:
         raise KitError(
             "FEATURES-CHANNELS",
-            f"the images of {dataset.name} are {shape_in_words(shape)}, and the method's backbones "
-            "take 3 channels",
-            "Choose a dataset in colour by AICROWD_DATASET_NAME, or export a model of your own",
+            f"the images of {dataset.name} are {shape_in_words(shape)}, but the method's backbones "
+            "need 3 channels",
+            "Choose a dataset in colour with AICROWD_DATASET_NAME, or export a model of your own",
         )
 
 
@@ -69,20 +75,24 @@ def extract(
     features_dir: Path | None,
     placement: Placement,
 ) -> NDArray[np.float32]:
-    """The features of the images `indices`, in that order: (len(indices), D).
-
-    Without a transform the extractor's output is kept as it is: maps (n, C, H, W).
+    """The features of the images `indices` (n,), in that order.
 
     Args:
-        features_dir: Folder of cached tables, the same for all processes; with None the table is
-            made in memory.
-        placement: Of the networks; the transform computes in float32.
+        dataset: The images.
+        indices: Numbers of the images.
+        extractor: Images to feature maps or vectors.
+        transform: Feature maps to vectors, in float32; None keeps the extractor's output.
+        features_dir: Folder of cached tables, the same for all processes. None makes the table in
+            memory.
+        placement: Where and in which precision the extractor runs.
 
     Returns:
-        An array in memory, or a file that is mapped to memory for reading.
+        Features (n, D), or (n, C, H, W) for maps without a transform. An array in memory, or a
+        read-only memory map of a file.
 
     Raises:
-        KitError: the disk has no room for the table, or the transform does not fit the maps.
+        KitError: `FEATURES-DISK`, the disk has no room; `RMAC-KERNEL`, the transform does not fit
+            the maps.
     """
     whole = nn.Sequential(extractor, transform or nn.Identity())
     shape = (len(indices), *output_shape(whole, dataset.image_format.channels_first))
@@ -107,7 +117,7 @@ def run(
     transform: nn.Module | None,
     placement: Placement,
 ) -> Iterator[Tensor]:
-    """Yields the features of each batch of indices, on the device."""
+    """Yields the features of each batch of image numbers (n,), on the device."""
     fast = accelerated(extractor, placement)
     network = nn.Sequential(fast, transform or nn.Identity()).eval().to(placement.device)
     total = sum(map(len, batches))
@@ -126,7 +136,7 @@ def origin(
     transform: nn.Module | None,
     precision: Precision,
 ) -> dict[str, str]:
-    """Everything that features depend on: digests, precision and PyTorch's version."""
+    """All that features depend on: digests, precision and PyTorch's version."""
     return {
         "dataset": dataset.fingerprint,
         "images": hashlib.sha256(indices.tobytes()).hexdigest(),
@@ -138,14 +148,14 @@ def origin(
 
 
 def folder_name(dataset: ImageGrid, extractor: Extractor, made_from: dict[str, str]) -> str:
-    """A name that a person can read, with a key that nothing else has."""
+    """The name of a table's folder: a readable part, and a key of all that it was made from."""
     key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
     height, width = extractor.interpolation_size
     return f"{dataset.name}_{extractor.name}_{height}x{width}_{key}"
 
 
 def digest_of(module: nn.Module | None) -> str:
-    """Digest of a module's settings (its text) and weights."""
+    """The hexadecimal SHA-256 of a module's `repr`, which shows its settings, and its weights."""
     digest = hashlib.sha256(repr(module).encode())
     for name, tensor in module.state_dict().items() if module is not None else ():
         digest.update(name.encode())

@@ -1,7 +1,7 @@
-"""The feature extractor that a config names, with its weights.
+"""Builds the feature extractor that a config names, and loads its weights.
 
-Weights lie under `$TORCH_HOME`: ImageNet's where torchvision keeps them, `hub/checkpoints/`, and
-fine-tuned ones directly, as `<name>[_<id>]_<height>x<width>.pth`.
+Weights are in `$TORCH_HOME`: ImageNet's in `hub/checkpoints/`, as torchvision stores them, and
+fine-tuned ones in `<name>[_<id>]_<height>x<width>.pth`.
 """
 
 import json
@@ -39,17 +39,18 @@ def get_feature_extractor(
     """The extractor in evaluation mode, on the CPU.
 
     Args:
-        model_name: A backbone (`backbones.BUILDERS`), or "Agg" and a backbone for a fine-tuned
+        model_name: A backbone's name in `backbones.BUILDERS`. With "Agg" before it, a fine-tuned
             extractor with learned aggregation.
         interpolation_size: Height and width that images are resized to.
-        stage: Stage after which the backbone is cut; None takes it whole.
-        pretrained: Whether a backbone gets ImageNet's weights rather than random ones.
-        custom_model_id: Loads the backbone `<model_name>_<id>` from its own checkpoint instead.
-        tuned: With "Agg", whether to load the fine-tuned weights, rather than begin with those
-            that fine-tuning begins with.
+        stage: The backbone is cut after this stage; None uses the whole backbone.
+        pretrained: Whether a backbone gets ImageNet's weights. If not, it gets random ones.
+        custom_model_id: If given, the backbone gets the weights of the checkpoint
+            `<model_name>_<id>`.
+        tuned: With "Agg", whether to load the fine-tuned weights. If not, the extractor has the
+            weights that fine-tuning starts from.
 
     Raises:
-        KitError: unknown name or stage, or weights that are missing or do not fit.
+        KitError: unknown name or stage, or the weights are missing or do not fit.
     """
     backbone_name = model_name.removeprefix("Agg")
     network = build_network(backbone_name)
@@ -70,13 +71,13 @@ def get_feature_extractor(
 
 
 def checkpoint_path(extractor: Extractor) -> Path:
-    """Where the weights of an extractor are filed, under the original's names."""
+    """The file of an extractor's weights, with the name that the original code uses."""
     height, width = extractor.interpolation_size
     return torch_home() / f"{extractor.name}_{height}x{width}.pth"
 
 
 def weights_record(path: Path) -> dict[str, Any] | None:
-    """What fine-tuning wrote beside the weights at `path`; None if it is absent or damaged."""
+    """The record that fine-tuning wrote beside the weights at `path`; None if absent or damaged."""
     try:
         record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -86,16 +87,19 @@ def weights_record(path: Path) -> dict[str, Any] | None:
 
 
 def load_checkpoint(extractor: nn.Module, path: Path) -> None:
-    """Loads weights saved by fine-tuning, here or in the original of 2019.
+    """Loads weights that fine-tuning saved: that of this kit, or that of the original of 2019.
+
+    If there is a record beside the weights, they must match it. The original's have no record.
 
     Raises:
-        KitError: no such file, not a file of weights, weights of another architecture, or not
-            those that the record beside them describes. The original's have no record.
+        KitError: `EXTRACTOR-MISSING`, no such file; `EXTRACTOR-DAMAGED`, the weights do not match
+            their record; `EXTRACTOR-UNREADABLE`, not a file of weights; `EXTRACTOR-MISMATCH`,
+            weights of another architecture.
     """
     if not path.exists():
         raise KitError(
             "EXTRACTOR-MISSING",
-            f"the fine-tuned weights {path} are not there",
+            f"the fine-tuned weights {path} do not exist",
             "Run `python -m submission finetune CONFIG EXPERIMENT`, or put the file there",
         )
     beside = path.with_suffix(".json")
@@ -104,15 +108,15 @@ def load_checkpoint(extractor: nn.Module, path: Path) -> None:
         if record is None or record["sha256"] != sha256_of(path):
             raise KitError(
                 "EXTRACTOR-DAMAGED",
-                f"{path} is not the file that its record, {beside.name}, describes: one of them "
-                "is damaged or was exchanged",
+                f"{path} does not match its record {beside.name}: one of them is damaged or was "
+                "replaced",
                 "Move both away and run `python -m submission finetune` again; if these weights "
                 "are your own, remove the record",
             )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         state = _in_our_names(state, extractor.state_dict())
-    except Exception as error:  # torch.load raises whatever its unpickler meets
+    except Exception as error:  # torch.load raises exceptions of many kinds
         raise KitError(
             "EXTRACTOR-UNREADABLE",
             f"{path} is not a file of weights that can be loaded safely: {error}",
@@ -124,8 +128,8 @@ def load_checkpoint(extractor: nn.Module, path: Path) -> None:
         raise KitError(
             "EXTRACTOR-MISMATCH",
             f"{path} holds weights of another architecture: {_first_line(error)}",
-            "Make get_feature_extractor and AggregatedFeatureExtractor of the config agree with "
-            "those it was fine-tuned with",
+            "Give get_feature_extractor and AggregatedFeatureExtractor in the config the same "
+            "settings as in the fine-tuning",
         ) from None
 
 
@@ -135,9 +139,10 @@ def _first_line(error: RuntimeError) -> str:
 
 
 def _in_our_names(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of the original with the names and the parts that ours has.
+    """The part of a state dict of the original that our module has, with our names.
 
-    It kept some backbones as `model.…`, with layers beyond the cut and the classification head.
+    The original named some backbones `model.…`, and stored their layers after the cut and their
+    classification head, too.
     """
     ours = {}
     for name, tensor in state.items():
@@ -151,7 +156,7 @@ def _in_our_names(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> 
 
 
 def _imagenet_weights(model_name: str) -> Mapping[str, Tensor]:
-    """ImageNet's weights as torchvision first published them, downloaded if need be."""
+    """ImageNet's weights in torchvision's first version, downloaded if they are missing."""
     weights = get_model_weights(BUILDERS[model_name])["IMAGENET1K_V1"]
     path = torch_home() / "hub" / "checkpoints" / weights.url.rpartition("/")[2]
     if not path.exists():
@@ -161,19 +166,19 @@ def _imagenet_weights(model_name: str) -> Mapping[str, Tensor]:
             return weights.get_state_dict(
                 model_dir=str(path.parent), check_hash=True, weights_only=True
             )
-    except Exception as error:  # torch.load's errors, or those of the network
+    except Exception as error:  # an error of torch.load or of the network
         state = "are not a file of weights" if path.exists() else "could not be downloaded"
         raise KitError(
             "EXTRACTOR-IMAGENET",
             f"the ImageNet weights of {model_name}, {path}, {state}: {error}",
-            f"Put {weights.url} there, or set get_feature_extractor.pretrained = False for random "
-            "weights",
+            f"Put the file {weights.url} there, or set get_feature_extractor.pretrained = False "
+            "for random weights",
         ) from None
 
 
 @contextmanager
 def _network_timeout(seconds: float) -> Iterator[None]:
-    """Makes a server that does not answer an error: torch.hub would wait for ever."""
+    """Gives sockets a timeout within the block: torch.hub alone would wait without end."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

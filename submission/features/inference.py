@@ -1,4 +1,4 @@
-"""Networks that only infer, as they run fastest: folded, channels-last, packed for oneDNN."""
+"""Makes networks faster for inference: folded batch norms, channels last, packed for oneDNN."""
 
 import copy
 from collections.abc import Sequence
@@ -19,28 +19,30 @@ from submission.runtime.layers import LayerKind, kinds_of, results
 from submission.runtime.precision import has_bf16, settled
 
 _IMAGES_A_BATCH = {"cpu": 32, "cuda": 1024}
-"""Of 64x64: few enough on a CPU for the maps to stay in its cache, enough on a GPU to fill it."""
+"""Images of 64x64 in a batch: few on a CPU, so that the maps fit in its cache; many on a GPU, so
+that all its cores have work."""
 
 _DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 
 def batch_size_for(extractor: Extractor, placement: Placement) -> int:
-    """Images a batch with which `extractor` runs fastest."""
+    """The number of images in a batch with which `extractor` runs fastest."""
     height, width = extractor.interpolation_size
     larger = max(1, height * width // (64 * 64))
     return max(4, _IMAGES_A_BATCH[placement.kind] // larger)
 
 
 def extraction_placement(extractor: Extractor, placement: Placement) -> Placement:
-    """`placement`, in float32 where this machine computes the extractor wrongly in bf16."""
+    """`placement`, but in float32 if this machine computes the extractor wrongly in bf16."""
     batch = (batch_size_for(extractor, placement), 3, 64, 64)
     return settled("Extraction", extractor, [batch], placement, learning=False)
 
 
 def accelerated(extractor: Extractor, placement: Placement) -> nn.Module:
-    """A copy for inference: batch norms folded into convolutions, bfloat16 if asked.
+    """A copy for inference, with batch norms folded into convolutions.
 
-    Images and their normalisation stay in float32, and so does what comes out.
+    With the precision bf16, the layers compute in bfloat16. The images, their normalisation and the
+    output are in float32.
     """
     fast = copy.deepcopy(extractor).eval()
     batch_size = batch_size_for(extractor, placement)
@@ -55,6 +57,8 @@ def accelerated(extractor: Extractor, placement: Placement) -> nn.Module:
 
 
 class _InPrecision(nn.Module):
+    """A network that computes in a precision; its input and output are float32."""
+
     def __init__(self, network: nn.Module, placement: Placement, batch: Sequence[int]) -> None:
         super().__init__()
         self.network = cast(GraphModule, fuse(network))
@@ -72,9 +76,9 @@ class _InPrecision(nn.Module):
 def _pack_convolutions(
     graph: GraphModule, kinds: Sequence[tuple[nn.Module, LayerKind]], precision: Precision
 ) -> None:
-    """Puts packed convolutions in the place of all, and into them the ReLU that follows.
+    """Replaces each convolution, and the ReLU after it, by a packed convolution.
 
-    Those that oneDNN gets wrong stay as they are.
+    A convolution that oneDNN computes wrongly is not replaced.
     """
     modules = dict(graph.named_modules())
     wrong = {layer for layer, kind in kinds if not _packs_rightly(kind, precision)}
@@ -95,7 +99,7 @@ def _pack_convolutions(
 
 @cache
 def _packs_rightly(kind: LayerKind, precision: Precision) -> bool:
-    """Whether the packed convolution gives what the plain one gives here; a line says if not."""
+    """Whether a packed convolution gives the result of the plain one; if not, a line says so."""
     if precision == "bf16" and not has_bf16("cpu"):
         return False
     dtype = _DTYPES[precision]
@@ -106,17 +110,17 @@ def _packs_rightly(kind: LayerKind, precision: Precision) -> bool:
     off = disagreement(found.float().numpy(), expected.relu().numpy())
     if off > allowed(precision):
         console.print(
-            f"Not packed, because this processor then gets {kind} wrong in {precision} (off by "
-            f"{off:.2g} of the value, where rounding explains {allowed(precision):.2g})",
+            f"Not packed, because this processor computes packed {kind} wrongly in {precision} "
+            f"(relative error {off:.2g}; rounding explains at most {allowed(precision):.2g})",
             markup=False,
         )
     return off <= allowed(precision)
 
 
 class _PackedConvolution(nn.Module):
-    """A convolution, and perhaps a ReLU, by oneDNN, with the weights laid out as it wants them.
+    """A convolution, and possibly a ReLU, in oneDNN, with weights in oneDNN's own layout.
 
-    PyTorch's own convolution arranges them again for every batch.
+    PyTorch's convolution converts the weights to this layout again for every batch.
     """
 
     def __init__(self, convolution: nn.Conv2d, activation: str) -> None:

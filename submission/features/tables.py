@@ -1,9 +1,9 @@
 """A table of float32 rows that several processes fill batch by batch, in a file or in memory.
 
-While a file grows it is hidden. Beside it lie the digests of the batches that are there, so a job
-that was killed goes on from these, whatever the number of processes. The table appears under its
-name when it is whole. Each time it is opened its rows are compared with their digests, and batches
-that were damaged since are computed again.
+A file that is not whole has a hidden name. The digests of its finished batches lie beside it. So a
+killed job continues from these batches, with any number of processes. The file gets its final name
+when it is whole. Each time it is opened, its rows are compared with their digests, and damaged
+batches are computed again.
 """
 
 import json
@@ -26,18 +26,25 @@ from submission.features.batch_digests import BatchDigests, missing
 from submission.runtime import distributed
 
 Compute = Callable[[Sequence[slice]], Iterable[NDArray[np.float32]]]
-"""Gives the rows of each of the slices, in their order."""
+"""Takes slices of the table, and gives the rows of each, in order."""
 
 
 def table_on_disk(
     path: Path, made_from: dict[str, Any], shape: Sequence[int], batch_size: int, compute: Compute
 ) -> NDArray[np.float32]:
-    """The table at `path`, in a folder of its own, mapped for reading.
+    """The table in the file `path`, as a read-only memory map.
 
-    Batches that are not there, are damaged, or were made from something else are computed first.
+    Batches that are missing, damaged or out of date are computed first.
+
+    Args:
+        path: The file; its folder holds only this table.
+        made_from: All that the rows depend on, as JSON.
+        shape: Shape of the table, (N, ...).
+        batch_size: Rows of a batch.
+        compute: Computes the rows of batches.
 
     Raises:
-        KitError: the disk has no room for it.
+        KitError: `FEATURES-DISK`, the disk has no room for it.
     """
     table = _Table(path, made_from, shape, batch_size)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +52,7 @@ def table_on_disk(
         if distributed.is_main():
             table.open()
         distributed.barrier()
-        # The first process keeps others out, so all of this group see the same.
+        # The first process has locked the folder, so all processes of the group see the same files.
         if table.partial.exists():
             table.fill(compute)
             distributed.barrier()
@@ -73,7 +80,7 @@ class _Table:
         self._size = len(self._header) + self._rows * self._row_bytes
 
     def open(self) -> None:
-        """Looks at what is there; leaves a partial file where a batch has to be computed."""
+        """Checks the files. If a batch must be computed, a partial file exists afterwards."""
         damaged = self.path.exists()
         if damaged and self._is_whole():
             console.print(f"Reusing {self.path}", markup=False)
@@ -90,7 +97,7 @@ class _Table:
                 f"{len(digests)} batches again"
             )
         elif left < len(digests):
-            what = f"Going on with {self.path}"
+            what = f"Continuing {self.path}"
         else:
             what = f"Writing {readable_size(self._size)} of features to {self.path}"
         console.print(what, markup=False)
@@ -111,8 +118,8 @@ class _Table:
         ):
             rows_of = compute([batches[number] for number in numbers])
             for number, rows in zip(numbers, rows_of, strict=True):
-                # Written to the file, not through a map: mapped pages count as this process's
-                # memory. A digest without its rows, after a power cut, is noticed when opened.
+                # Not written through a memory map, because its pages count as this process's
+                # memory. After a power cut a digest may lack its rows; `open` notices that.
                 content = np.ascontiguousarray(rows).data.cast("B")
                 place = len(self._header) + batches[number].start * self._row_bytes
                 os.pwrite(rows_file.fileno(), content, place)
@@ -120,14 +127,14 @@ class _Table:
                 os.pwrite(digests_file.fileno(), digest, self._digests.place(number))
 
     def finish(self) -> None:
-        """Gives the table its name."""
+        """Renames the whole table to its final name."""
         with self.partial.open("rb") as stream:
             os.fsync(stream.fileno())
         self._write_record()
         self.partial.replace(self.path)
 
     def _is_whole(self) -> bool:
-        """Whether all rows are there, in whatever division into batches they were computed."""
+        """Whether the file holds all rows undamaged, for any batch size of the run that made it."""
         stored = self._digests.read(self._rows)
         if stored is None or self.path.stat().st_size != self._size:
             return False
@@ -137,9 +144,9 @@ class _Table:
         return not self._wrong(self.path, *stored)
 
     def _digests_of_partial(self) -> NDArray[np.uint8]:
-        """Digests of the batches, zeros for those that the partial file does not hold."""
+        """Digests (batches, 32), zeros for the batches that the partial file does not hold."""
         stored = self._digests.read(self._rows)
-        # A device that takes larger batches divides the rows in another way.
+        # An earlier run on another device may have had another batch size.
         if stored is None or stored[0] != self._batch_size or not self.partial.exists():
             return self._digests.none(len(_batches(self._rows, self._batch_size)))
         digests = stored[1].copy()
@@ -151,25 +158,26 @@ class _Table:
         return self._digests.wrong(table, len(self._header), self._row_bytes, batches, digests)
 
     def _reserve(self) -> None:
-        """Gives the partial file its header and its size.
+        """Gives the partial file its header and its size, so that a full disk is noticed now.
 
-        Reserved now, so that a full disk is reported before hours of work.
+        Raises:
+            KitError: `FEATURES-DISK`, the disk has no room.
         """
         there = self.partial.stat().st_blocks * 512 if self.partial.exists() else 0
         free = free_bytes(self.path.parent)
         if self._size - there > free:
             raise KitError(
                 "FEATURES-DISK",
-                f"{self.path.parent} has {readable_size(free)} free, and the features need "
+                f"{self.path.parent} has {readable_size(free)} free, but the features need "
                 f"{readable_size(self._size - there)}",
-                "Give --features-dir a folder with more room, or set a smaller main.dataset_size",
+                "Set --features-dir to a folder with more room, or set a smaller main.dataset_size",
             )
         reserve(self.partial, self._size)
         with self.partial.open("rb+") as stream:
             stream.write(self._header)
 
     def _write_record(self) -> None:
-        """Says what the table was made from, for people: the digests know it too."""
+        """Writes what the table was made from, for people to read. The kit uses the digests."""
         text = json.dumps(self._made_from, indent=2) + "\n"
         if not self._record.exists() or self._record.read_bytes() != text.encode():
             write_json(self._record, self._made_from)
@@ -178,7 +186,14 @@ class _Table:
 def table_in_memory(
     shape: Sequence[int], batch_size: int, compute: Compute, placement: Placement
 ) -> NDArray[np.float32]:
-    """The same rows in memory; processes exchange theirs by way of the device."""
+    """The same table in memory. Under torchrun the processes exchange their rows on the device.
+
+    Args:
+        shape: Shape of the table, (N, ...).
+        batch_size: Rows of a batch.
+        compute: Computes the rows of batches.
+        placement: The device for the exchange.
+    """
     table = np.zeros(shape, np.float32)
     batches = _batches(shape[0], batch_size)
     own = batches[distributed.share(len(batches))]

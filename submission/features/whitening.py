@@ -1,4 +1,4 @@
-"""Principal axes of the regions that RMAC adds up, fitted once to all of them and cached."""
+"""Fits the principal axes of RMAC's regions to all regions of a dataset, and caches them."""
 
 import json
 import struct
@@ -34,18 +34,27 @@ def fit_whitening(
     features_dir: Path | None,
     placement: Placement,
 ) -> Whitening:
-    """Axes of all regions of the images `indices`, by scikit-learn's IncrementalPCA.
+    """The principal axes of all regions of the images `indices` (n,), by IncrementalPCA.
 
-    The regions stream past; neither they nor the maps are kept. The first process fits, the
-    others wait for the file.
+    The regions are used batch by batch, and are not kept. The first process fits; the others wait
+    for the file.
+
+    Args:
+        dataset: The images.
+        indices: Numbers of the images.
+        extractor: Images to feature maps.
+        transform: Must be an `RMACTransform`.
+        features_dir: Folder of the cache; None fits in memory.
+        placement: Where and in which precision the extractor runs.
 
     Raises:
-        KitError: `transform` has no regions, or there are fewer regions than channels.
+        KitError: `PCA-TRANSFORM`, `transform` has no regions; `PCA-REGIONS`, there are fewer
+            regions than channels.
     """
     if not isinstance(transform, RMACTransform):
         raise KitError(
             "PCA-TRANSFORM",
-            f"main.use_pca whitens the regions of RMACTransform, and main.transform_class is "
+            f"main.use_pca whitens the regions of RMACTransform, but main.transform_class is "
             f"{type(transform).__name__}",
             "Set main.transform_class = @RMACTransform or main.use_pca = False",
         )
@@ -79,10 +88,10 @@ def fit_whitening(
 
 
 def _stored(path: Path, made_from: dict[str, str]) -> dict[str, NDArray] | None:
-    """What the file holds; None if it is not there, damaged, or made from something else."""
+    """The content of the file; None if it is missing, damaged, or made from something else."""
     try:
         with np.load(path) as stored:
-            # zipfile compares each part with its checksum.
+            # Reading each part makes zipfile compare it with its checksum.
             content = {name: stored[name] for name in ("made_from", *_PARTS)}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, struct.error):
         return None
@@ -90,7 +99,7 @@ def _stored(path: Path, made_from: dict[str, str]) -> dict[str, NDArray] | None:
 
 
 class _Regions(nn.Module):
-    """Every region of every image as one row (rows, C)."""
+    """Feature maps (N, C, H, W) to all regions of all images, as rows (rows, C)."""
 
     def __init__(self, transform: RMACTransform) -> None:
         super().__init__()
@@ -109,7 +118,7 @@ def _fit(regions: Iterator[Tensor]) -> dict[str, NDArray]:
     for rows in regions:
         waiting.append(rows.cpu().numpy())
         channels = rows.shape[1]
-        # The first part must have a row for each axis; larger parts waste less on each.
+        # IncrementalPCA needs at least C rows at first, and is faster with more rows at once.
         if sum(map(len, waiting)) < 8 * channels:
             continue
         pca = pca or IncrementalPCA(channels)
@@ -120,7 +129,8 @@ def _fit(regions: Iterator[Tensor]) -> dict[str, NDArray]:
         if pca is None and len(rest) < rest.shape[1]:
             raise KitError(
                 "PCA-REGIONS",
-                f"{len(rest)} regions are too few to fit {rest.shape[1]} axes to",
+                f"{len(rest)} regions are too few for {rest.shape[1]} axes; there must be at least "
+                "one region for each axis",
                 "Raise main.dataset_size",
             )
         pca = pca or IncrementalPCA(rest.shape[1])

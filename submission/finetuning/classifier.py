@@ -1,4 +1,4 @@
-"""What fine-tuning trains: an extractor that learns vectors, and one linear head a factor."""
+"""The network that fine-tuning trains: an extractor, and one linear head for each factor."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from submission.features.backbones import Backbone
 
 
 class FactorClassifier(nn.Module):
-    """Images (N, 3, H, W) to the logits of every factor's values, side by side (N, sum of sizes).
+    """Images (N, 3, H, W) to the logits (N, sum of sizes) of all factors' values, side by side.
 
     Args:
-        extractor: Gives the features (N, feature_dims).
+        extractor: Images to features (N, feature_dims).
         factor_sizes: Number of values of each factor.
     """
 
@@ -33,21 +33,34 @@ class FactorClassifier(nn.Module):
         return torch.cat([head(features) for head in self.heads], 1)
 
     def losses(self, logits: Tensor, factors: Tensor) -> Tensor:
-        """Cross entropy of each factor (factors,), the mean over the batch."""
+        """The cross entropy (factors,) of each factor, as the mean over the batch.
+
+        Args:
+            logits: (N, sum of sizes).
+            factors: The right values (N, factors).
+        """
         parts = zip(logits.split(self.factor_sizes, 1), factors.T, strict=True)
         return torch.stack([functional.cross_entropy(*part) for part in parts])
 
     def hits(self, logits: Tensor, factors: Tensor) -> Tensor:
-        """How many of the batch have their likeliest value right, by factor (factors,)."""
+        """For each factor (factors,), the number of images whose likeliest value is right.
+
+        Args:
+            logits: (N, sum of sizes).
+            factors: The right values (N, factors).
+        """
         parts = zip(logits.split(self.factor_sizes, 1), factors.T, strict=True)
         return torch.stack([(part.argmax(1) == values).sum() for part, values in parts])
 
     def set_backbone_learning(self, learning: bool) -> None:
-        """Whether the backbone's weights get gradients; see also `train`."""
+        """Sets whether the backbone's weights get gradients; see also `train`."""
         self.backbone.requires_grad_(learning)
 
     def train(self, mode: bool = True) -> "FactorClassifier":
-        """A backbone that does not learn keeps its batch norms' statistics too."""
+        """As in `nn.Module`, but a backbone that does not learn stays in evaluation mode.
+
+        So its batch norms keep their statistics.
+        """
         super().train(mode)
         backbone = self.backbone
         if not any(weight.requires_grad for weight in backbone.parameters()):

@@ -1,4 +1,4 @@
-"""Images with their factors as labels, of one dataset or of several one after the other."""
+"""Images with their factors as labels, from one dataset or several."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,14 @@ from submission.features.extraction import select_images
 
 
 class LabelledImages:
-    """Datasets of the same factors, numbered through.
+    """Datasets with the same factors. The numbers of images continue from one to the next.
+
+    Args:
+        grids: The datasets.
 
     Raises:
-        KitError: the factors or the format of the images differ.
+        KitError: `FINETUNE-FACTORS`, the sizes of the factors differ; `FINETUNE-IMAGES`, the
+            formats of the images differ.
     """
 
     def __init__(self, grids: Sequence[ImageGrid]) -> None:
@@ -26,8 +30,8 @@ class LabelledImages:
             if grid.factor_sizes != self.factor_sizes:
                 raise KitError(
                     "FINETUNE-FACTORS",
-                    f"{grids[0].name} has factors of sizes {self.factor_sizes}, {grid.name} of "
-                    f"{grid.factor_sizes}",
+                    f"{grids[0].name} has factors of sizes {self.factor_sizes}, but {grid.name} "
+                    f"has sizes {grid.factor_sizes}",
                     "Give main.dataset_name datasets of the same layout",
                 )
             if grid.image_format != grids[0].image_format:
@@ -35,8 +39,8 @@ class LabelledImages:
                 raise KitError(
                     "FINETUNE-IMAGES",
                     f"{grids[0].name} has images of {shown[0]} {grids[0].image_format.dtype}, "
-                    f"{grid.name} of {shown[1]} {grid.image_format.dtype}",
-                    "Give main.dataset_name datasets of the same images",
+                    f"but {grid.name} has images of {shown[1]} {grid.image_format.dtype}",
+                    "Give main.dataset_name datasets with the same format of images",
                 )
         self._grids = grids
 
@@ -56,19 +60,19 @@ class LabelledImages:
     def split(
         self, dataset_size: int, sequential: bool, test_ratio: float, seed: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Numbers to train on and to hold out.
+        """The numbers of the images to train on, and of those that are held out for testing.
 
-        Of what `extraction.select_images` takes of each dataset the part `test_ratio`, rounded down
-        and drawn anew for each, is held out.
+        `extraction.select_images` selects images of each dataset. A random part of them,
+        `test_ratio` rounded down, is held out.
         """
         total = len(self._grids[0])
         chosen = select_images(total, dataset_size, sequential, seed)
-        held = int(len(chosen) * test_ratio)
+        num_held_out = int(len(chosen) * test_ratio)
         random_state = RandomState(seed)
         orders = [
             place * total + random_state.permutation(chosen) for place in range(len(self._grids))
         ]
         return (
-            np.concatenate([order[held:] for order in orders]),
-            np.concatenate([order[:held] for order in orders]),
+            np.concatenate([order[num_held_out:] for order in orders]),
+            np.concatenate([order[:num_held_out] for order in orders]),
         )

@@ -1,7 +1,7 @@
-"""Trains the classifier of fine-tuning: the loop, top to bottom.
+"""Trains the classifier of fine-tuning: the training loop.
 
-What an epoch draws comes from streams seeded by the run's seed and the epoch's number, so a job
-that was killed goes on from its last whole epoch to the weights that it would have had.
+The random numbers of an epoch depend only on the run's seed and the epoch's number. So a killed job
+can continue after its last whole epoch, and gets the same weights as without the kill.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,15 +31,18 @@ CHECKPOINT = "checkpoint.pt"
 @gin.configurable("train")
 @dataclass(frozen=True)
 class FineTuning:
-    """How the extractor is fine-tuned.
+    """The settings of fine-tuning.
 
     Args:
+        epochs: Number of epochs.
+        optimizer_name: The optimiser.
         lr: Learning rate of the aggregation and the heads.
         weight_decay: Decoupled from the gradient in radam, added to it in adam and rmsprop.
-        unfreeze_extractor_epoch: Epoch, from 0, with which the backbone begins to learn; before
-            it, and for ever if it never comes, its weights and its batch norms do not change.
+        unfreeze_extractor_epoch: The zero-based epoch in which the backbone starts to learn. Before
+            it, the backbone's weights and batch norms do not change. If it is negative or not below
+            `epochs`, they never change.
         extractor_lr: Learning rate of the backbone.
-        log_interval: Batches between the losses that the progress bar shows.
+        log_interval: The progress bar shows new losses after this many batches.
     """
 
     epochs: Annotated[int, Range(1)] = 20
@@ -64,13 +67,20 @@ def tune(
     folder: Path,
     made_from: dict[str, Any],
 ) -> None:
-    """Trains `classifier` in place, from where an earlier run of the same training stopped.
+    """Trains `classifier` in place. It continues where an earlier run of this training stopped.
 
     Args:
-        learned, held_out: Numbers of the images to train on, and to measure accuracy on.
-        folder: Gets checkpoint.pt, stats.csv and tensorboard/ after every epoch.
+        classifier: The network.
+        images: The images with their labels.
+        learned, held_out: Numbers (n,) of the images to train on, and to measure accuracy on.
+        tuning: The settings.
+        batch_size: Images of a batch, of all processes together.
+        seed: Seed of all random numbers.
+        placement: Where and in which precision to train.
+        folder: After every epoch, checkpoint.pt, stats.csv and tensorboard/ are written here.
+        made_from: All that the result depends on. Only a checkpoint with the same is continued.
     """
-    # As the original: an epoch is repeated to the bit on a GPU as well.
+    # As in the original: then an epoch gives the same bits again on a GPU, too.
     torch.backends.cudnn.deterministic = True
     path = folder / CHECKPOINT
     state = checkpoints.load(path, made_from)
@@ -138,7 +148,7 @@ def _shuffled(
 ) -> list[NDArray[np.int64]]:
     """The batches of an epoch, the same in every process."""
     order = np.random.RandomState(distributed.seed_epoch(seed, epoch)).permutation(numbers)
-    # A single image has no variance for batch norm.
+    # Batch norm needs at least two images to compute a variance.
     return [batch for batch in _in_batches(order, batch_size) if len(batch) > 1]
 
 
@@ -149,7 +159,7 @@ def _in_batches(numbers: NDArray[np.int64], batch_size: int) -> list[NDArray[np.
 def _with_labels(
     images: LabelledImages, batches: Sequence[NDArray[np.int64]], placement: Placement
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Of each batch this process's share of the images, and all its labels (n, factors)."""
+    """Yields, for each batch, this process's share of the images, and all labels (n, factors)."""
     own = [batch[distributed.share(len(batch))] for batch in batches]
     for batch, pictures in zip(batches, image_batches(images.images, own, placement), strict=True):
         yield pictures, torch.from_numpy(images.factors(batch)).to(placement.device)
@@ -163,7 +173,7 @@ def _measure(
     batch_size: int,
     placement: Placement,
 ) -> dict[str, float]:
-    """Loss and accuracy of each factor on images that were not learned from."""
+    """The loss and the accuracy of each factor on images that were not trained on."""
     classifier.eval()
     sums = torch.zeros(2, len(images.factor_sizes), device=placement.device, dtype=torch.float64)
     own = _in_batches(numbers[distributed.share(len(numbers))], batch_size)
@@ -191,6 +201,6 @@ def _row(kind: str, names: Sequence[str], losses: Tensor) -> dict[str, float]:
 
 
 def _note(epoch: int, names: Sequence[str], losses: Tensor) -> str:
-    """What stands beside the progress bar."""
+    """The text beside the progress bar."""
     by_factor = (f"{name} {loss:.3f}" for name, loss in zip(names, losses.tolist(), strict=True))
     return f"epoch {epoch + 1}, losses: {', '.join(by_factor)}"

@@ -1,7 +1,7 @@
-"""Stage 2's fine-tuning: from a config to the weights of an extractor in their place.
+"""Stage 2's fine-tuning: from a config to a file with the extractor's weights.
 
-The extractor learns the factors of datasets whose labels are known (arXiv 2002.12356); `loop` is
-how.
+The extractor learns to predict the factors of datasets with labels (arXiv 2002.12356). The training
+loop is in `loop`.
 """
 
 import hashlib
@@ -33,21 +33,26 @@ from submission.runtime.precision import PROBE_ROWS, settled
 from submission.settings import Main
 
 SCOPE = "finetune"
-"""gin scope in which fine-tuning looks names up, so that one config may serve it and `train`."""
+"""The gin scope of fine-tuning: bindings in this scope do not change the settings of `train`."""
 
 
 def finetune(experiment: str, placement: Placement) -> None:
-    """Fine-tunes the extractor of the config in force, and files it where training finds it.
+    """Fine-tunes the extractor of the current config, and saves it for `train`.
 
-    The curves and the last epoch's state land in `$AICROWD_OUTPUT_PATH/<experiment>/finetuning/`,
-    the extractor's weights in `extractors.checkpoint_path`, with a record beside them. Weights
-    that were made from the same are used again, and those of another fine-tuning kept under
-    another name; a config that says nothing about fine-tuning (no binding of `train`) asks for
-    none.
+    The curves and the last checkpoint are written to
+    `$AICROWD_OUTPUT_PATH/<experiment>/finetuning/`. The extractor's weights are written to
+    `extractors.checkpoint_path`, with a record beside them. Weights that were made from the same
+    are used again. Weights of another fine-tuning are renamed and kept. If the config has no
+    binding of `train`, nothing is done.
+
+    Args:
+        experiment: Name of the experiment's folder.
+        placement: Where to train. If this machine computes bf16 wrongly, float32 is used, and a
+            line says so.
 
     Raises:
-        KitError: the datasets' factors differ, or there are weights in the place of ours that the
-            kit did not make.
+        KitError: the datasets' factors or images differ; `FINETUNE-FOREIGN`, the kit did not write
+            the weights that it would replace.
     """
     if not gin_config.sets("train"):
         console.print("Nothing to fine-tune: the config sets nothing of `train`")
@@ -104,15 +109,15 @@ def finetune(experiment: str, placement: Placement) -> None:
             made_from=made_from,
         )
         if distributed.is_main():
-            _keep(extractor, path, made_from)
+            _save_weights(extractor, path, made_from)
         distributed.barrier()
 
 
 def _is_made_from(path: Path, made_from: dict[str, Any]) -> bool:
-    """Whether the weights at `path` are those that fine-tuning from the same ended with.
+    """Whether the weights at `path` are the result of a fine-tuning from the same.
 
     Raises:
-        KitError: the file there is not of this kit's making, and would be lost.
+        KitError: `FINETUNE-FOREIGN`, this kit did not write the file, so it must not replace it.
     """
     if not path.exists():
         return False
@@ -121,18 +126,21 @@ def _is_made_from(path: Path, made_from: dict[str, Any]) -> bool:
         beside = path.with_suffix(".json").name
         raise KitError(
             "FINETUNE-FOREIGN",
-            f"{path} is not the file that its record, {beside}, describes: one of them is "
-            "damaged, or this kit did not write it",
+            f"{path} does not match its record {beside}: one of them is damaged, or this kit did "
+            "not write it",
             "Move it away and run the same command again, or set "
-            "AggregatedFeatureExtractor.model_id to file ours under a name of its own",
+            "AggregatedFeatureExtractor.model_id to give the new weights another name",
         )
     return bool(record["made_from"] == made_from)
 
 
-def _keep(extractor: AggregatedFeatureExtractor, path: Path, made_from: dict[str, Any]) -> None:
+def _save_weights(
+    extractor: AggregatedFeatureExtractor, path: Path, made_from: dict[str, Any]
+) -> None:
+    """Writes the weights and their record, and keeps weights of another fine-tuning."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.parent, path.name):
-        if _is_made_from(path, made_from):  # another experiment's run has just written the same
+        if _is_made_from(path, made_from):  # another experiment has just written the same weights
             return
         if path.exists():
             _set_aside(path)
@@ -141,16 +149,16 @@ def _keep(extractor: AggregatedFeatureExtractor, path: Path, made_from: dict[str
             checkpoints.write(
                 temporary, {name: weight.cpu().contiguous() for name, weight in weights.items()}
             )
-            # Before the weights get their name: weights without a record would count as foreign.
+            # The record comes first: the kit would not accept weights without a record as its own.
             record = {"made_from": made_from, "sha256": sha256_of(temporary)}
             write_json(path.with_suffix(".json"), {**record, "config": gin_config.effective()})
     console.print(f"Wrote {path}", markup=False)
 
 
 def _set_aside(path: Path) -> None:
-    """Renames weights of another fine-tuning: hours of work, and another experiment's extractor."""
+    """Renames weights of another fine-tuning, since another experiment may need them."""
     kept = path.with_stem(f"{path.stem}.{sha256_of(path)[:8]}")
-    # The record first and as a copy: weights without a record would count as foreign.
+    # The record comes first: the kit would not accept weights without a record as its own.
     shutil.copyfile(path.with_suffix(".json"), kept.with_suffix(".json"))
     path.rename(kept)
     console.print(f"Keeping the weights of another fine-tuning as {kept}", markup=False)

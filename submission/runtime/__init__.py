@@ -1,1 +1,1 @@
-"""How training runs: processes, checkpoints, curves, optimisers, compiled steps."""
+"""What both trainings use: processes, checkpoints, curves, optimisers, compiled steps."""

@@ -1,7 +1,7 @@
-"""Where a training stands: a file that is whole, and says what the training was made from.
+"""Checkpoints: the state of a training after its last epoch, and what it was made from.
 
-The state of the epoch before is kept beside it. Each file holds the SHA-256 of its own state, so
-one that was damaged since is noticed, and the other one used.
+The checkpoint of the epoch before is kept beside it. Each file holds the SHA-256 of its state. If
+one file is damaged, the other one is used.
 """
 
 import hashlib
@@ -17,43 +17,50 @@ from evaluation.common.terminal import console
 _DIGEST = "sha256"
 
 _undamaged_here: set[Path] = set()
-"""Files that this process has written, or read and found undamaged."""
+"""Files that this process has written, or has read without finding damage."""
 
 
 def save(path: Path, made_from: dict[str, Any], **state: Any) -> None:
-    """Writes `state`: tensors, numbers, texts, and lists and dictionaries of these.
+    """Writes a checkpoint. The one that was in `path` is moved to `previous(path)`.
 
-    What was in `path` becomes that of `previous(path)`.
+    Args:
+        path: The file.
+        made_from: All that the training depends on.
+        state: Tensors, numbers, strings, and lists and dictionaries of these.
     """
     content = {"made_from": made_from, **state}
     with whole_file(path) as temporary:
         write(temporary, {**content, _DIGEST: _digest_of(content)})
-        # A kill after this leaves the previous file alone, from which training goes on. A damaged
-        # file must not take its place.
+        # If the process is killed after this, training continues from the previous file. So a
+        # damaged file must not replace it.
         if path in _undamaged_here and path.exists():
             path.replace(previous(path))
     _undamaged_here.add(path)
 
 
 def write(path: Path, content: Any) -> None:
-    """`torch.save` by way of Python's files, which say so when the disk is full."""
+    """`torch.save` through a Python file, which gives a clear error if the disk is full.
+
+    Raises:
+        OSError: the disk is full, or the file cannot be written.
+    """
     with path.open("wb") as stream:
         try:
             torch.save(content, stream)
         except RuntimeError as error:
-            # Closing its archive fails as well, and hides why writing did.
+            # After a failed write torch also fails to close its archive, which hides the cause.
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
 
 
 def previous(path: Path) -> Path:
-    """Where the state before that in `path` is kept."""
+    """The file of the checkpoint before the one in `path`."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
 def load(path: Path, made_from: dict[str, Any]) -> dict[str, Any] | None:
-    """The last state that is undamaged, on the CPU; None if there is none made from the same."""
+    """The last undamaged state, on the CPU; None if there is none that was made from the same."""
     found, damaged = None, []
     for candidate in (path, previous(path)):
         if found is not None or not candidate.exists():
@@ -66,7 +73,7 @@ def load(path: Path, made_from: dict[str, Any]) -> dict[str, Any] | None:
         if state["made_from"] == made_from:
             found = state
     if damaged:
-        following = "training begins anew" if found is None else "the epoch before is used"
+        following = "training starts again" if found is None else "the epoch before is used"
         console.print(f"Damaged: {' and '.join(damaged)}; {following}", markup=False)
     return found
 
@@ -75,7 +82,7 @@ def _undamaged(path: Path) -> dict[str, Any] | None:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         digest = content.pop(_DIGEST)
-    except Exception:  # torch.load raises whatever its unpickler meets
+    except Exception:  # torch.load raises exceptions of many kinds
         return None
     return content if digest == _digest_of(content) else None
 
@@ -87,7 +94,7 @@ def _digest_of(content: Any) -> str:
 
 
 def _add(digest: "hashlib._Hash", value: Any) -> None:
-    """Adds a value as `save` takes it to a digest: types and shapes as well as content."""
+    """Adds a value that `save` accepts to a digest: its type, its shape and its content."""
     if isinstance(value, Tensor):
         digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
         on_cpu = value.detach().cpu().contiguous().flatten()

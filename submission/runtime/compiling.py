@@ -1,4 +1,4 @@
-"""Training steps through TorchInductor, which runs many small operations as few."""
+"""Compiles training steps with TorchInductor, which joins many small operations into few."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,35 +12,38 @@ from evaluation.common.terminal import console
 from submission.runtime import distributed
 
 SAMPLES_WORTH_IT = 4_000_000
-"""Compiling takes 15 seconds on two cores, and saves 4 microseconds a sample of stage 1."""
+"""From this many samples on, compiling saves time. It takes 15 seconds on two cores, and saves 4
+microseconds for each sample of stage 1."""
 
 Losses = Callable[..., dict[str, Tensor]]
-"""Gives losses by name of a model, which comes first, and further arguments."""
+"""Takes a model and more arguments, and returns losses by name."""
 
 
 def compiled_if_long(function: Losses, samples: int, placement: Placement) -> Losses:
-    """`function`, compiled where that pays: one process, on a CPU, for millions of samples.
+    """`function`, compiled if that saves time: in one process, on a CPU, for enough samples.
 
-    It depends on the length of the whole training, so that one that goes on where it was killed
-    computes as it did before. Compiled sums differ from eager ones in their last bits.
+    The choice depends on the length of the whole training. So a killed training that continues
+    computes as before: compiled sums differ from eager ones in the last bits.
 
     Args:
+        function: Computes the losses.
         samples: Rows of all epochs together.
+        placement: Where training runs.
     """
     if placement.kind != "cpu" or distributed.world_size() > 1 or samples < SAMPLES_WORTH_IT:
         return function
     try:
         torch.compile(torch.neg)(torch.zeros(1))
-    except Exception as error:  # whatever the compilers below it raise
+    except Exception as error:  # the compilers raise exceptions of many kinds
         reason = str(error).strip().partition("\n")[0]
         console.print(
-            f"Training steps are not compiled, which is slower: {reason}. It takes g++ and "
+            f"Training steps are not compiled, which is slower: {reason}. Compiling needs g++ and "
             "Python's headers (on Debian and Ubuntu: the packages g++ and python3-dev)",
             markup=False,
         )
         return function
-    # A graph for each of an epoch's two sizes of batch: one for all sizes is slower. Dropout draws
-    # as it does without compiling, so that both can be compared.
+    # dynamic=False compiles once for each of the two batch sizes of an epoch, which is faster than
+    # one graph for all sizes. fallback_random draws the same dropout as eager steps do.
     compiled = torch.compile(
         function, dynamic=False, fullgraph=True, options={"fallback_random": True}
     )
@@ -48,7 +51,7 @@ def compiled_if_long(function: Losses, samples: int, placement: Placement) -> Lo
 
 
 class _Checked:
-    """Compiled losses, or the eager ones for a size of batch for which those are wrong."""
+    """Uses compiled losses, or eager ones for a batch size whose compiled losses are wrong."""
 
     def __init__(self, compiled: Losses, eager: Losses, placement: Placement) -> None:
         self.compiled = compiled
@@ -71,8 +74,8 @@ class _Checked:
         if off <= bound:
             return self.compiled
         console.print(
-            "Training steps are not compiled, which is slower: their losses or gradients come out "
-            f"wrong on this processor (off by {off:.2g} of the value, where rounding explains "
+            "Training steps are not compiled, which is slower: compiled losses or gradients are "
+            f"wrong on this processor (relative error {off:.2g}; rounding explains at most "
             f"{bound:.2g})",
             markup=False,
         )
@@ -82,7 +85,10 @@ class _Checked:
 def _losses_and_gradient(
     losses_of: Losses, model: nn.Module, *arguments: Any
 ) -> tuple[Tensor, Tensor]:
-    """The losses, and the gradient of their sum; model and random stream stay as they were."""
+    """The losses (losses,), and the gradient of their sum as one vector.
+
+    The model and the state of the random generator do not change.
+    """
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     before = [buffer.clone() for buffer in model.buffers()]
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""The curves of a training, one row an epoch: stats.csv, and TensorBoard."""
+"""The curves of a training, one row for each epoch: stats.csv, and TensorBoard."""
 
 import csv
 import io
@@ -25,10 +25,14 @@ _EVENTS = "events.out.tfevents.*"
 
 @contextmanager
 def recording(folder: Path, rows: Sequence[Row]) -> Iterator[Callable[[], None]]:
-    """Yields a function to call whenever `rows` has got one more row, the losses of an epoch.
+    """Yields a function that writes the last row of `rows`. Call it after each new row.
 
-    `rows` holds those of earlier runs already; what an interrupted run wrote beyond them goes, and
-    what is missing of them is written again. Of several processes only the first records.
+    First the files are brought in line with `rows`: what an interrupted run wrote after these rows
+    is removed, and missing rows are written. With several processes, only the first one writes.
+
+    Args:
+        folder: Gets stats.csv and tensorboard/.
+        rows: Name -> loss for each epoch; it holds the epochs of earlier runs already.
     """
     if not distributed.is_main():
         yield lambda: None
@@ -48,7 +52,7 @@ def recording(folder: Path, rows: Sequence[Row]) -> Iterator[Callable[[], None]]
 
 
 def restore(folder: Path, rows: Sequence[Row]) -> None:
-    """Writes the curves of `rows` again where the files do not hold them."""
+    """Writes the curves of `rows` again if the files do not hold them."""
     if not rows or not distributed.is_main():
         return
     path = folder / "stats.csv"
@@ -84,7 +88,7 @@ def _add(writer: "SummaryWriter", rows: Sequence[Row], epoch: int) -> None:
 
 
 def _shown(folder: Path) -> dict[tuple[int, str], np.float32]:
-    """The values in TensorBoard's files by epoch and name, as far as each file can be read."""
+    """(epoch, name) -> value in TensorBoard's files; a damaged file is read up to its damage."""
     _without_tensorflow()
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.tensorflow_stub import errors
@@ -105,10 +109,10 @@ def _shown(folder: Path) -> dict[tuple[int, str], np.float32]:
 
 
 def _without_tensorflow() -> None:
-    """Spares an import of ten seconds for a few file operations.
+    """Stops TensorBoard from importing TensorFlow, which takes ten seconds.
 
-    TensorBoard imports all of TensorFlow where it is installed, unless a module of this name
-    exists: its own way to ask for a stand-in.
+    TensorBoard looks for a module of this name. If it exists, TensorBoard uses its own small
+    substitute for TensorFlow.
     """
     sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
 
@@ -119,7 +123,10 @@ def _write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 
 def _csv_of(rows: Sequence[Row]) -> str:
-    """Semicolons between columns, `epochs` counted from 0, the others by name: the original's."""
+    """The text of stats.csv in the original's format.
+
+    The columns are `epochs`, counted from 0, and the losses, sorted by name. The separator is ";".
+    """
     names = sorted(rows[0])
     text = io.StringIO()
     lines = csv.writer(text, delimiter=";", lineterminator="\n")

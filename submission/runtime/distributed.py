@@ -1,12 +1,12 @@
-"""One job on several devices or nodes: plain torch.distributed under torchrun.
+"""One job on several devices or machines, with torch.distributed under torchrun.
 
-`--devices N` starts N processes on this machine; several nodes start the same command through
-`torchrun` themselves. A process that torchrun did not start is a group of one, and every function
-here then does nothing, so the code that calls them reads the same for one device and for many.
+`--devices N` starts N processes on this machine. For several machines, the user starts the same
+command with `torchrun` on each. A process that torchrun did not start is a group of one. All
+functions here work for it too, so the code that calls them is the same for one device and many.
 
-The convention for losses: every process ends up with the loss of the *global* batch, made from
-sums over processes that autograd sees (`sum_over_processes`, `gather_rows`). The mean over
-processes that DistributedDataParallel takes of the gradients is then the gradient of that loss.
+Every process computes the loss of the *global* batch, from sums over processes that autograd
+follows (`sum_over_processes`, `gather_rows`). DistributedDataParallel then takes the mean of the
+gradients over processes, and this mean is the gradient of the global loss.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,8 +27,8 @@ from evaluation.common.errors import KitError
 from evaluation.common.files import locked
 from evaluation.common.terminal import console
 
-_PATIENCE = timedelta(hours=2)
-"""How long processes wait for the first of them, which may be rendering or downloading."""
+_LONGEST_WAIT = timedelta(hours=2)
+"""How long processes wait for the first one, which may have to render or download a dataset."""
 
 
 def is_launched() -> bool:
@@ -37,17 +37,22 @@ def is_launched() -> bool:
 
 
 def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
-    """Runs `python -m submission ARGUMENTS` in `devices` processes; returns the exit status.
+    """Runs `python -m submission ARGUMENTS` in `devices` processes, and returns the exit status.
+
+    Args:
+        devices: Number of processes.
+        device: "cpu" or "cuda".
+        arguments: The command line after `python -m submission`.
 
     Raises:
-        KitError: there are not as many CUDA devices, or one of them is asked for by number.
+        KitError: `DEVICE-NUMBER`, there are too few CUDA devices, or `device` has a number.
     """
     if device != "cpu" and (device != "cuda" or devices > torch.cuda.device_count()):
         raise KitError(
             "DEVICE-NUMBER",
             f"--devices {devices} on {device}: torch finds {torch.cuda.device_count()}",
-            "Give --devices at most that and --device cuda; CUDA_VISIBLE_DEVICES chooses among "
-            "them",
+            "Set --devices to at most that number, and --device to cuda; choose devices with "
+            "CUDA_VISIBLE_DEVICES",
         )
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -63,11 +68,11 @@ def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
 
 @contextmanager
 def process_group(placement: Placement) -> Iterator[Placement]:
-    """Joins the processes that torchrun started, if it did, and yields this process's placement.
+    """Joins the group of processes that torchrun started, and yields this process's placement.
 
-    Only the first process prints to the console.
+    Without torchrun, it yields `placement`. Only the first process prints to the console.
     """
-    # float32 is float32, also what bf16 leaves to it: no TF32 in convolutions and products.
+    # TF32 would compute float32 convolutions and products with less precision.
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
     if not is_launched():
@@ -78,7 +83,7 @@ def process_group(placement: Placement) -> Iterator[Placement]:
         own = replace(placement, device=f"cuda:{distributed.get_node_local_rank()}")
         torch.cuda.set_device(own.device)
         backend = "nccl"
-    distributed.init_process_group(backend, timeout=_PATIENCE)
+    distributed.init_process_group(backend, timeout=_LONGEST_WAIT)
     console.quiet = not is_main()
     yield own
     # Not in a `finally`: a process that failed must end without waiting for the others.
@@ -87,30 +92,32 @@ def process_group(placement: Placement) -> Iterator[Placement]:
 
 
 def rank() -> int:
+    """The number of this process in its group, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def world_size() -> int:
+    """The number of processes in the group."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def is_main() -> bool:
-    """Whether this process is the one that prints and writes files."""
+    """Whether this is the first process, which prints and writes files."""
     return rank() == 0
 
 
 def only_group(folder: Path) -> AbstractContextManager[None]:
-    """Keeps other runs out of `folder` while it lasts.
+    """Locks `folder` against other runs within the block.
 
-    The first process waits for them; the others meet it at the next barrier.
+    Only the first process waits for the lock. The others wait for it at the next barrier.
     """
     return locked(folder, str(folder)) if is_main() else nullcontext()
 
 
 def seed_epoch(seed: int, epoch: int) -> int:
-    """Seeds the process's own stream, and returns the seed of what all draw alike in this epoch.
+    """Seeds PyTorch's generator for an epoch, and returns the seed that all processes share.
 
-    Dropout draws from the process's own: each has other rows.
+    The generator gets another seed in each process, because dropout in each has other rows.
     """
     stream = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
     torch.manual_seed(stream + rank())
@@ -118,41 +125,42 @@ def seed_epoch(seed: int, epoch: int) -> int:
 
 
 def barrier() -> None:
+    """Waits until all processes of the group have called it."""
     if distributed.is_initialized():
         distributed.barrier()
 
 
 def share(total: int) -> slice:
-    """This process's contiguous part of `total` rows; parts differ by one row at most."""
+    """This process's contiguous part of `total` rows; the parts differ by at most one row."""
     return slice(total * rank() // world_size(), total * (rank() + 1) // world_size())
 
 
 def sum_over_processes(tensor: Tensor) -> Tensor:
-    """The sum over processes of tensors of one shape, for autograd as well."""
+    """The sum over processes of tensors with the same shape. Autograd follows it."""
     return tensor if world_size() == 1 else _Sum.apply(tensor)
 
 
 def any_of_all(flag: bool, placement: Placement) -> bool:
-    """Whether `flag` is true in any process; all get the same answer."""
+    """Whether `flag` is true in any process; all processes get the same answer."""
     return bool(sum_over_processes(torch.tensor(float(flag), device=placement.device)))
 
 
 def gather_rows(rows: Tensor, total: int) -> Tensor:
-    """The rows (total, ...) of all processes, of which this one has `share(total)`."""
+    """The rows (total, ...) of all processes; `rows` are those of `share(total)`."""
     if world_size() == 1:
         return rows
     before = share(total).start
     after = total - before - len(rows)
-    # A sum with zeros: all_gather wants shares of one size, and has no gradient of its own.
+    # A sum of parts padded with zeros: all_gather needs parts of equal size, and has no gradient.
     padding = [0, 0] * (rows.ndim - 1) + [before, after]
     return sum_over_processes(functional.pad(rows, padding))
 
 
 def data_parallel(model: nn.Module) -> nn.Module:
-    """`model` for training: its gradients are averaged over processes after each backward pass.
+    """`model` for training: after each backward pass, gradients are averaged over the processes.
 
-    Its batch norms take their statistics over the global batch. Every parameter must take part in
-    every loss.
+    Its batch norms use the statistics of the global batch. Every parameter must contribute to every
+    loss.
     """
     if world_size() == 1:
         return model
@@ -174,7 +182,7 @@ class _Sum(torch.autograd.Function):
 
 
 class _SharedBatchNorm(_BatchNorm):
-    """Batch norm over the global batch on devices where PyTorch's SyncBatchNorm refuses to run."""
+    """Batch norm over the global batch, for CPUs: PyTorch's SyncBatchNorm runs only on GPUs."""
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 - PyTorch's name
         if input.ndim < 2:
@@ -184,7 +192,7 @@ class _SharedBatchNorm(_BatchNorm):
         if not self.training:
             return super().forward(input)
         axes = [axis for axis in range(input.ndim) if axis != 1]
-        values = input.float()  # bfloat16 could not even count them
+        values = input.float()  # bfloat16 is too coarse for sums over a batch
         count = sum_over_processes(values.new_tensor([input.numel() / input.shape[1]]))
         mean = sum_over_processes(values.sum(axes)) / count
         shape = [1, -1] + [1] * (input.ndim - 2)
@@ -204,10 +212,10 @@ class _SharedBatchNorm(_BatchNorm):
 
 
 def _shared_norms(module: nn.Module) -> nn.Module:
-    """`module` with every batch norm, at any depth, exchanged for one over the global batch."""
+    """`module` with every batch norm, at any depth, replaced by one over the global batch."""
     if isinstance(module, _BatchNorm):
         shared = _SharedBatchNorm(module.num_features, module.eps, module.momentum)
-        # The same parameters, not copies: an optimiser may hold them already.
+        # The parameters are not copied, because an optimiser may already refer to them.
         shared.weight, shared.bias = module.weight, module.bias
         shared.load_state_dict(module.state_dict())
         shared.train(module.training)

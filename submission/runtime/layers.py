@@ -1,8 +1,8 @@
-"""The kinds of layers that a network has, and what each of them gives in a precision.
+"""The kinds of layers in a network, and the result of each kind in a precision.
 
-Whether a processor computes a layer rightly depends on the layer's settings and on the shape of
-what goes in, not on the numbers. So a kind is tried with random numbers, once a process, and a
-network is known by the kinds that it has.
+Whether a processor computes a layer correctly depends on the layer's settings and on the shape of
+its input, not on the numbers. So each kind of layer is tested once in a process, with random
+numbers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class LayerKind:
-    """A convolution or a linear layer, and the shape of what goes in.
+    """A convolution or a linear layer, together with the shape of its input.
 
     Args:
-        input_shape: (n, channels, height, width), or (n, dims) before a linear layer.
-        outputs: Channels, or dims, that come out.
-        geometry: Of a convolution: kernel, stride, padding, dilation, groups; of a linear layer
-            nothing.
-        bias: Whether it has one.
+        input_shape: (n, channels, height, width) for a convolution, (n, dims) for a linear layer.
+        outputs: Number of output channels or dims.
+        geometry: Kernel, stride, padding, dilation and groups of a convolution; empty for a linear
+            layer.
+        bias: Whether the layer has a bias.
     """
 
     input_shape: tuple[int, ...]
@@ -59,7 +59,7 @@ class LayerKind:
             return layer.to(device).to(memory_format=torch.channels_last)
 
     def inputs(self, device: str) -> Tensor:
-        """Random numbers that go in."""
+        """A random input (*input_shape), the same in each call."""
         random = torch.randn(self.input_shape, generator=torch.Generator().manual_seed(1))
         if not self.geometry:
             return random.to(device)
@@ -72,7 +72,8 @@ def kinds_of(network: nn.Module, *input_shapes: Sequence[int]) -> list[tuple[nn.
     Nothing is computed.
 
     Args:
-        input_shapes: Of the network's arguments, batch included.
+        network: The network.
+        input_shapes: The shape of each of its arguments, batch included.
     """
     kinds: list[tuple[nn.Module, LayerKind]] = []
 
@@ -92,10 +93,10 @@ def kinds_of(network: nn.Module, *input_shapes: Sequence[int]) -> list[tuple[nn.
 
 
 def results(kind: LayerKind, dtype: torch.dtype, device: str, *, learning: bool) -> list[Tensor]:
-    """What a layer gives in `dtype`, in float32, of operands that bf16 can hold.
+    """Runs a layer in `dtype`, on random operands that bf16 can hold exactly.
 
     Returns:
-        The output and, with `learning`, the gradients with respect to input, weight and bias.
+        The output in float32. With `learning`, also the gradients of input, weight and bias.
     """
     layer = kind.build(device)
     operands = [kind.inputs(device), *layer.parameters()]
@@ -113,7 +114,7 @@ def results(kind: LayerKind, dtype: torch.dtype, device: str, *, learning: bool)
 
 
 def _as(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Rounded to bf16, whatever it is then kept as."""
+    """`tensor` rounded to bf16, and stored as `dtype`."""
     return tensor.detach().bfloat16().to(dtype)
 
 

@@ -1,8 +1,8 @@
-"""Linear layers in float32 by oneDNN, where PyTorch leaves half of a CPU unused.
+"""Runs linear layers in float32 with oneDNN, which is faster than MKL on many CPUs.
 
-PyTorch hands float32 products to MKL, which keeps its widest instructions for Intel's processors:
-on a core of an AMD EPYC it reaches 110 GFLOPS and oneDNN 240, in the same precision. For
-convolutions and for bfloat16 PyTorch takes oneDNN itself.
+PyTorch computes float32 products with MKL. MKL uses its widest instructions only on Intel's
+processors: on a core of an AMD EPYC it reaches 110 GFLOPS, and oneDNN 240, in the same precision.
+For convolutions and for bfloat16 PyTorch uses oneDNN itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,11 +19,11 @@ from evaluation.common.rounding import allowed, disagreement
 from evaluation.common.terminal import console
 
 _SMALLEST_WEIGHT = 8192
-"""For smaller products the detour through Python costs more than it saves."""
+"""Weights with fewer values stay with MKL: there the extra Python call costs more than it saves."""
 
 
 def linear_layers(placement: Placement) -> AbstractContextManager:
-    """Inside the block, linear layers on vectors use oneDNN where the device has it."""
+    """Within the block, linear layers on vectors use oneDNN if the device has it."""
     has_it = placement.kind == "cpu" and torch.backends.mkldnn.is_available()
     return _LinearByOneDNN() if has_it else nullcontext()
 
@@ -55,7 +55,7 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight = ctx.saved_tensors
         wants_rows, wants_weight, wants_bias = ctx.needs_input_grad
-        # oneDNN wants the left factor in rows; compiled, what makes the gradient writes it so.
+        # oneDNN needs a contiguous left factor; a compiled step writes the gradient that way.
         return (
             _product(gradient, weight.T) if wants_rows else None,
             _product(gradient.T.contiguous(), rows.T) if wants_weight else None,
@@ -68,7 +68,7 @@ def _product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     return torch.ops.kit.product(rows, weight, bias)
 
 
-# An operator of its own, because TorchInductor takes oneDNN's for one with packed weights.
+# Our own operator, because TorchInductor expects packed weights for oneDNN's operator.
 torch.library.define("kit::product", "(Tensor rows, Tensor weight, Tensor? bias) -> Tensor")
 
 
@@ -81,7 +81,7 @@ def _on_cpu(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 _right: dict[tuple, bool] = {}
-"""By shapes and layouts whether oneDNN is used: it is right, and was never wrong before."""
+"""Shapes and layouts -> whether oneDNN is used. After one wrong result, no new shape uses it."""
 
 
 def _is_right(rows: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
@@ -89,9 +89,9 @@ def _is_right(rows: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     off = disagreement(found.numpy(), expected.numpy())
     if off > allowed("float32"):
         console.print(
-            f"Linear layers without oneDNN, which gets products of {tuple(rows.shape)} and "
-            f"{tuple(weight.T.shape)} wrong on this processor (off by {off:.2g} of the value, "
-            f"where rounding explains {allowed('float32'):.2g})",
+            f"Linear layers do not use oneDNN, which computes products of {tuple(rows.shape)} and "
+            f"{tuple(weight.T.shape)} wrongly on this processor (relative error {off:.2g}; "
+            f"rounding explains at most {allowed('float32'):.2g})",
             markup=False,
         )
     return off <= allowed("float32")

@@ -1,7 +1,7 @@
-"""The optimisers that a config may name, by PyTorch's fused kernels where it has them.
+"""The optimisers that a config may name, with PyTorch's fused kernels if it has them.
 
-Reading and writing every parameter and its moments once a step, rather than ten times, is a third
-of a training step of stage 2's 55 million parameters.
+A fused kernel reads and writes every parameter and its moments once in a step, not ten times. With
+the 55 million parameters of stage 2 that saves a third of the time of a training step.
 """
 
 import math
@@ -25,24 +25,28 @@ def make_optimizer(
     """An optimiser by its name.
 
     Args:
-        beta1: Of Adam and RAdam; their second beta is 0.999.
+        name: The name.
+        parameters: The parameters to train.
+        lr: Learning rate.
+        beta1: First beta of Adam and RAdam; their second beta is 0.999.
         weight_decay: Decoupled from the gradient in RAdam, added to it in the others.
     """
     options: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
     if name == "rmsprop":
         return torch.optim.RMSprop(parameters, foreach=True, **options)
     options["betas"] = (beta1, 0.999)
-    if name == "radam" and weight_decay:  # the fused kernel knows Adam's decay alone
+    if name == "radam" and weight_decay:  # the fused kernel has no decoupled weight decay
         return torch.optim.RAdam(parameters, decoupled_weight_decay=True, **options)
     kind = FusedRAdam if name == "radam" else torch.optim.Adam
     return kind(parameters, fused=True, **options)
 
 
 class FusedRAdam(torch.optim.Adam):
-    """`torch.optim.RAdam` (Liu et al., arXiv 1908.03265) on the kernel of fused Adam.
+    """`torch.optim.RAdam` (Liu et al., arXiv 1908.03265) with the kernel of fused Adam.
 
-    A step of either moves a parameter by -rate * m / (sqrt(v) / c + eps), where m and v are the
-    moments and c corrects v's bias; they differ in rate and eps alone, see `adam_settings`.
+    A step of Adam or RAdam moves a parameter by -rate * m / (sqrt(v) / c + eps). Here m and v are
+    the moments, and c corrects the bias of v. The two differ only in rate and eps, see
+    `adam_settings`.
     """
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -58,10 +62,17 @@ class FusedRAdam(torch.optim.Adam):
 
 
 def adam_settings(step: int, beta2: float, lr: float, eps: float) -> tuple[float, float]:
-    """Rate and eps with which step number `step` (from 1) of Adam is that of RAdam.
+    """The rate and the eps with which a step of Adam equals one of RAdam.
 
-    While RAdam cannot yet estimate the variance of its rate it leaves v out and steps by
-    -lr * m. An eps beside which sqrt(v) vanishes in float32, and a rate that undoes it, do that.
+    In its first steps RAdam cannot estimate the variance of its rate, so it ignores v and moves by
+    -lr * m. A huge eps has the same effect: sqrt(v) is lost in rounding, and a rate that is larger
+    by the same factor restores -lr * m.
+
+    Args:
+        step: Number of the step, from 1.
+        beta2: The second beta.
+        lr: Learning rate of RAdam.
+        eps: Epsilon of RAdam.
     """
     longest = 2 / (1 - beta2) - 1
     correction = 1 - beta2**step

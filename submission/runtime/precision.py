@@ -1,6 +1,6 @@
-"""Whether this machine computes a network in bf16 as it should; where not, float32 it is.
+"""Tests whether this machine computes a network correctly in bf16, and uses float32 if not.
 
-Some processors get some layers wrong (docs/known-issues.md), and say nothing.
+Some processors compute some layers wrongly, without an error (docs/known-issues.md).
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from submission.runtime import distributed
 from submission.runtime.layers import LayerKind, kinds_of, results
 
 PROBE_ROWS = 32
-"""Most images that a layer is tried with. A batch of another size may take another kernel, so it is
-the size of real batches where that costs less than a second or two."""
+"""The most images for a test of a layer. Another batch size may use another kernel, so the test has
+the size of the real batches, unless that takes more than a second or two."""
 
 
 def settled(
@@ -29,15 +29,17 @@ def settled(
     *,
     learning: bool,
 ) -> Placement:
-    """`placement`, or the same in float32 where bf16 cannot be had or goes wrong.
+    """`placement`, or the same with float32 if this machine has no bf16 or computes it wrongly.
 
     Each kind of layer in the network runs once in bf16 and once in float32, on the same operands.
-    The processes of a group decide alike. A line says why it is float32.
+    All processes of a group make the same choice. A printed line gives the reason for float32.
 
     Args:
-        what: Of the line, such as "The VAE".
-        input_shapes: Shapes of the network's arguments, batch included.
-        learning: Whether gradients are needed as well.
+        what: Names the network in that line, such as "The VAE".
+        network: The network.
+        input_shapes: The shape of each of its arguments, batch included.
+        placement: The device, and the precision that the user wants.
+        learning: Whether gradients are needed, too.
     """
     if not placement.in_bf16:
         return placement
@@ -61,15 +63,15 @@ def _fault_of(
         off = fault_in_bf16(kind, placement.device, learning)
         if off > allowed("bf16"):
             return (
-                f"this {_processor(placement)} gets bf16 wrong for {kind} (off by {off:.2g} of the "
-                f"value, where rounding explains {allowed('bf16'):.2g})"
+                f"this {_processor(placement)} gets bf16 wrong for {kind} (relative error "
+                f"{off:.2g}; rounding explains at most {allowed('bf16'):.2g})"
             )
     return None
 
 
 @cache
 def fault_in_bf16(kind: LayerKind, device: str, learning: bool) -> float:
-    """`disagreement` of what the layer gives in bf16 with float32 on the same numbers."""
+    """The `disagreement` between a layer's results in bf16 and in float32, on the same operands."""
     rough = results(kind, torch.bfloat16, device, learning=learning)
     exact = results(kind, torch.float32, device, learning=learning)
     pairs = zip(rough, exact, strict=True)
@@ -77,7 +79,7 @@ def fault_in_bf16(kind: LayerKind, device: str, learning: bool) -> float:
 
 
 def has_bf16(device: str) -> bool:
-    """Whether a "cpu" or "cuda" of this machine has instructions for bf16."""
+    """Whether the "cpu" or the "cuda" device of this machine has instructions for bf16."""
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()

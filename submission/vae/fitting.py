@@ -1,7 +1,7 @@
-"""Fits the VAE to a table of features: the training loop, top to bottom.
+"""Fits the VAE to a table of features: the training loop.
 
-What an epoch draws (the order of rows, noise, dropout) comes from streams seeded by the run's seed
-and the epoch's number, so a training that was interrupted goes on as if it had not been.
+The random numbers of an epoch (order of rows, noise, dropout) depend only on the run's seed and the
+epoch's number. So an interrupted training continues with the same results.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -40,12 +40,17 @@ def fit(
     folder: Path,
     made_from: dict[str, Any],
 ) -> None:
-    """Trains `vae` on `features` (N, *feature_shape), from where an earlier run of it stopped.
+    """Trains `vae` in place. It continues where an earlier run of this training stopped.
 
     Args:
-        placement: Of the networks; latents stay float32 as well.
-        folder: Gets checkpoint.pt, stats.csv and tensorboard/ after every epoch.
-        made_from: What decides the outcome; a checkpoint with the same is of the same training.
+        vae: The VAE with its initial weights.
+        training: The settings.
+        features: (N, *feature_shape).
+        batch_size: Rows of a batch, of all processes together.
+        seed: Seed of all random numbers.
+        placement: Where and in which precision to train. Latents are always float32.
+        folder: After every epoch, checkpoint.pt, stats.csv and tensorboard/ are written here.
+        made_from: All that the result depends on. Only a checkpoint with the same is continued.
     """
     path = folder / CHECKPOINT
     state = checkpoints.load(path, made_from)
@@ -101,12 +106,15 @@ def fit(
 def batches(
     table: Rows, batch_size: int, latent_dims: int, seed: int, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Features (n, ...) and noise (n, latent_dims) of an epoch, the same in every process."""
+    """Yields the features (n, ...) and the noise (n, latent_dims) of each batch of an epoch.
+
+    They are the same in every process.
+    """
     generator = torch.Generator(table.device).manual_seed(distributed.seed_epoch(seed, epoch))
     order = torch.randperm(len(table), generator=generator, device=table.device)
     for numbers in order.split(batch_size):
         if len(numbers) == 1:
-            continue  # A single row has no variance for batch norm.
+            continue  # Batch norm needs at least two rows to compute a variance.
         shape = (len(numbers), latent_dims)
         yield table[numbers], torch.randn(shape, generator=generator, device=table.device)
 
@@ -122,12 +130,20 @@ def train_epoch(
     placement: Placement,
     advance: Callable[[int], None],
 ) -> dict[str, Tensor]:
-    """Takes a step a batch; returns the sums over rows of the losses, by name.
+    """Makes one training step for each batch.
 
     Args:
+        vae: The VAE, trained in place.
+        optimizer: Its optimiser.
         losses_of_batch: `batch_losses` of `vae`, compiled or not.
-        epoch: Features (n, *feature_shape) and noise (n, latent_dims).
-        weights: Of the losses, 1 where not given.
+        epoch: For each batch, features (n, *feature_shape) and noise (n, latent_dims).
+        weights: Name -> weight of a loss; 1 for losses without an entry.
+        clip_gradients: Bound on the absolute value of each entry of the gradients, or None.
+        placement: Where and in which precision to train.
+        advance: Called with the number of rows after each step.
+
+    Returns:
+        Name -> sum of the loss over all rows, on the device.
     """
     vae.train()
     sums: dict[str, Tensor] = {}
@@ -141,17 +157,21 @@ def train_epoch(
             nn.utils.clip_grad_value_(vae.parameters(), clip_gradients)
         optimizer.step()
         for name, loss in losses.items():
-            # Added up where it is: to ask for the number would make a GPU wait for each batch.
+            # Summed on the device: reading the number would make a GPU wait after each batch.
             sums[name] = sums.get(name, 0) + loss.detach() * len(features)
         advance(len(features))
     return sums
 
 
 def batch_losses(model: nn.Module, vae: VAE, features: Tensor, noise: Tensor) -> dict[str, Tensor]:
-    """The losses of a batch by name.
+    """The losses of a batch by name, as scalars.
 
     Args:
-        model: `vae`, or what wraps it to run on several devices, each its share of the rows.
+        model: `vae`, or its wrapper from `distributed.data_parallel`. Each process runs it on its
+            own share of the rows.
+        vae: The VAE.
+        features: (n, *feature_shape).
+        noise: (n, latent_dims), standard normal.
     """
     count = len(features)
     own = distributed.share(count)
@@ -162,20 +182,20 @@ def batch_losses(model: nn.Module, vae: VAE, features: Tensor, noise: Tensor) ->
 def fitting_placement(
     vae: VAE, feature_shape: Sequence[int], latent_dims: int, batch_size: int, placement: Placement
 ) -> Placement:
-    """`placement`, in float32 where this machine computes the VAE's steps wrongly in bf16."""
+    """`placement`, but in float32 if this machine computes the VAE's steps wrongly in bf16."""
     inputs = [(batch_size, *feature_shape), (batch_size, latent_dims)]
     return settled("Training the VAE", vae, inputs, placement, learning=True)
 
 
 def in_precision(placement: Placement) -> AbstractContextManager:
-    """What a forward pass runs under."""
+    """The context in which a forward pass computes in the precision of `placement`."""
     if placement.in_bf16:
         return torch.autocast(placement.kind, torch.bfloat16)
     return onednn.linear_layers(placement)
 
 
 def _note(rows: list[dict[str, float]], epoch: int, beta: float) -> str:
-    """What stands beside the progress bar: the losses are those of the epoch before."""
+    """The text beside the progress bar, with the losses of the epoch before."""
     note = f"epoch {epoch + 1}, beta {beta:.4g}"
     if rows:
         note += "".join(f", {name} {rows[-1][name]:.4g}" for name in rows[-1] if name.isupper())

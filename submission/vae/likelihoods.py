@@ -9,11 +9,11 @@ from torch.nn import functional
 
 
 class Likelihood(nn.Module):
-    """The last layer of a decoder, and the loss of the mean that it gives.
+    """The last layer of a decoder, which gives the mean, and the loss of this mean.
 
     Args:
-        input_dims: Hidden values, per place where there are maps.
-        output_dims: Values of a feature vector, or channels of maps.
+        input_dims: Number of hidden values; with maps, at each position of the map.
+        output_dims: Number of values of a feature vector, or of channels of maps.
         scale_mean_zero_one: Whether a sigmoid keeps the mean in (0, 1).
         scale_loss_by_batch: Whether the summed squared error is divided by the batch size.
         scale_loss_by_dims: Whether it is divided by the number of values in one observation.
@@ -45,6 +45,10 @@ class Likelihood(nn.Module):
         return torch.sigmoid(mean) if self.scale_mean_zero_one else mean
 
     def loss(self, mean: Tensor, features: Tensor) -> Tensor:
+        """The squared error of `mean`, summed over batch and values, then divided as configured.
+
+        Both arguments have the shape (batch, *feature_shape).
+        """
         loss = functional.mse_loss(mean, features, reduction="sum")
         if self.scale_loss_by_batch:
             loss = loss / len(features)
@@ -55,13 +59,13 @@ class Likelihood(nn.Module):
 
 @gin.configurable(denylist=["input_dims", "output_dims"])
 class GaussianLikelihood(Likelihood):
-    """Of vectors: hidden (batch, input_dims) to the mean (batch, output_dims)."""
+    """For vectors: hidden values (batch, input_dims) to the mean (batch, output_dims)."""
 
     on_maps = False
 
 
 @gin.configurable(denylist=["input_dims", "output_dims"])
 class GaussianLikelihood2d(Likelihood):
-    """Of maps: hidden (batch, input_dims, H, W) to the mean (batch, output_dims, H, W)."""
+    """For maps: hidden values (batch, input_dims, H, W) to the mean (batch, output_dims, H, W)."""
 
     on_maps = True

@@ -1,7 +1,7 @@
 """The variational autoencoder on features, and the representation that it gives.
 
-`feature_shape` is (dims,) for vectors or (channels, height, width) for maps. Names of modules are
-those of the original, so its weights load.
+`feature_shape` is (dims,) for vectors or (channels, height, width) for maps. The modules have the
+names of the original, so its weights can be loaded.
 """
 
 import math
@@ -24,10 +24,14 @@ Init = Literal["default", "orthogonal"]
 class Encoder(nn.Module):
     """Features (batch, *feature_shape) to the posterior's mean and log variance, (batch, dims).
 
+    A hidden layer is linear, batch norm, ReLU and dropout.
+
     Args:
-        features_per_layer: Widths of the hidden layers: linear, batch norm, ReLU, dropout.
+        feature_shape: Shape of one image's features.
+        latent_dims: Number of latents.
+        features_per_layer: Widths of the hidden layers.
         batch_norm: Whether hidden layers have batch norm; their linear layers then have no bias.
-        dropout: Probability with which a hidden value is dropped in training.
+        dropout: Probability that a hidden value is dropped in training.
         init: `orthogonal` linear weights with zero biases, or PyTorch's `default`.
     """
 
@@ -56,16 +60,17 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Latents (batch, dims) to the likelihood's mean (batch, *feature_shape).
 
-    With a likelihood of maps this is a spatial broadcast decoder (Watters et al., arXiv
-    1901.07017) of 1x1 convolutions: at each place of the map the hidden layers see the latents and
-    the place's two coordinates in [-1, 1].
+    With a likelihood for maps this is a spatial broadcast decoder (Watters et al., arXiv
+    1901.07017) of 1x1 convolutions. At each position of the map, the hidden layers get the latents
+    and the two coordinates of the position, in [-1, 1].
 
     Args:
+        feature_shape, latent_dims: As in `Encoder`.
         features_per_layer, batch_norm, dropout, init: As in `Encoder`.
-        likelihood_class: `GaussianLikelihood`, or `GaussianLikelihood2d` of maps.
+        likelihood_class: `GaussianLikelihood` for vectors, or `GaussianLikelihood2d` for maps.
 
     Raises:
-        KitError: a likelihood of maps, and features that are vectors.
+        KitError: `CONFIG-LIKELIHOOD`, a likelihood for maps, but features that are vectors.
     """
 
     def __init__(
@@ -86,8 +91,8 @@ class Decoder(nn.Module):
             if len(self.feature_shape) != 3:
                 raise KitError(
                     "CONFIG-LIKELIHOOD",
-                    f"{likelihood_class.__name__} wants maps, and the features are vectors of "
-                    f"{output_dims}",
+                    f"{likelihood_class.__name__} needs maps, but the features are vectors of "
+                    f"{output_dims} dims",
                     "Set main.transform_class = @IdentityTransform with an extractor that gives "
                     "maps, or Decoder.likelihood_class = @GaussianLikelihood",
                 )
@@ -113,7 +118,7 @@ class Decoder(nn.Module):
 
 
 class VAE(nn.Module):
-    """Encoder, decoder and the losses of a batch; the noise that it samples with is given."""
+    """Encoder, decoder and the losses of a batch. The caller gives the noise for sampling."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, latent_dims: int) -> None:
         super().__init__()
@@ -140,7 +145,10 @@ class VAE(nn.Module):
         mean: Tensor,
         logvar: Tensor,
     ) -> dict[str, Tensor]:
-        """Scalars by the names under which `train_vae.loss_weights` knows them."""
+        """Name in `train_vae.loss_weights` -> loss, a scalar.
+
+        The arguments are a batch's features and the four results of `forward`.
+        """
         likelihood = cast(Likelihood, self.decoder.output_dist)
         return {
             likelihood.name: likelihood.loss(reconstruction, features),
@@ -149,7 +157,12 @@ class VAE(nn.Module):
 
 
 class PosteriorMean(nn.Module):
-    """The representation of features: the mean of the posterior, or some of its dims."""
+    """Features (batch, *feature_shape) to the posterior mean (batch, dims), or some of its dims.
+
+    Args:
+        encoder: An `Encoder`.
+        dims: Numbers (n,) of the dims to keep; None keeps all.
+    """
 
     def __init__(self, encoder: nn.Module, dims: Tensor | None = None) -> None:
         super().__init__()
@@ -163,10 +176,15 @@ class PosteriorMean(nn.Module):
 
 @gin.configurable(denylist=["vae"])
 def get_representation_extractor(vae: VAE, top_n_variance_dims: int | None = None) -> PosteriorMean:
-    """The posterior mean, of all dims or of those whose learned prior variance is largest.
+    """The posterior mean, of all dims or of those with the largest learned prior variance.
+
+    Args:
+        vae: The trained VAE.
+        top_n_variance_dims: How many dims to keep; None keeps all. Without a learned prior
+            variance, all are kept.
 
     Raises:
-        KitError: more dims are asked for than there are.
+        KitError: `CONFIG-DIMS`, `top_n_variance_dims` is not between 1 and the number of latents.
     """
     log_precision = vae.reg_loss.log_precision
     if top_n_variance_dims is None or log_precision is None:
@@ -174,9 +192,10 @@ def get_representation_extractor(vae: VAE, top_n_variance_dims: int | None = Non
     if not 1 <= top_n_variance_dims <= log_precision.numel():
         raise KitError(
             "CONFIG-DIMS",
-            f"top_n_variance_dims is {top_n_variance_dims}, and there are "
+            f"top_n_variance_dims is {top_n_variance_dims}, but there are "
             f"{log_precision.numel()} latents",
-            "Set get_representation_extractor.top_n_variance_dims between 1 and that",
+            "Set get_representation_extractor.top_n_variance_dims to a number from 1 to "
+            f"{log_precision.numel()}",
         )
     largest = log_precision.detach()[0].topk(top_n_variance_dims, largest=False)
     return PosteriorMean(vae.encoder, largest.indices)
@@ -205,6 +224,6 @@ def _initialise(module: nn.Module, init: Init) -> None:
 
 
 def _places(height: int, width: int) -> Tensor:
-    """Coordinates (height * width, 2) of a map's places, row by row, in [-1, 1]."""
+    """Coordinates (height * width, 2) of a map's positions, row by row, in [-1, 1]."""
     rows, columns = torch.linspace(-1, 1, height), torch.linspace(-1, 1, width)
     return torch.cartesian_prod(rows, columns)

@@ -1,7 +1,7 @@
-"""What the VAE's codes are asked to be, beside reconstructing: functions of a batch's posterior.
+"""The VAE's losses beside the reconstruction: functions of the posterior of a batch.
 
-Everywhere `mean`, `logvar` and `latents` are (batch, dims): the parameters of the posterior
-q(z|x) and one sample from it. Terms are sums over the batch, divided by the number of dims.
+`mean`, `logvar` and `latents` are always (batch, dims): the parameters of the posterior q(z|x), and
+one sample from it. The functions return sums over the batch.
 """
 
 import math
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 
 def kl_divergence(mean: Tensor, logvar: Tensor, log_precision: Tensor | None = None) -> Tensor:
-    """KL of the posterior from a normal prior N(0, 1 / precision), summed over batch and dims.
+    """KL divergence of the posterior from a normal prior N(0, 1 / precision), a scalar.
 
-    With the standard normal prior (no `log_precision`) this is appendix B of Kingma and Welling
-    (arXiv 1312.6114); with a learned one, (dims,), the prior of Bayes-Factor-VAE-0 (Kim et al.,
-    arXiv 1909.02820).
+    It is summed over batch and dims. Without `log_precision`, the prior is standard normal:
+    appendix B of Kingma and Welling (arXiv 1312.6114). With a learned `log_precision` (1, dims), it
+    is the prior of Bayes-Factor-VAE-0 (Kim et al., arXiv 1909.02820).
     """
     spread = mean.square() + logvar.exp()
     if log_precision is not None:
@@ -26,16 +26,20 @@ def kl_divergence(mean: Tensor, logvar: Tensor, log_precision: Tensor | None = N
 
 
 def variance_penalty(log_precision: Tensor) -> Tensor:
-    """How far the prior's variances (dims,) are from one: squares, summed (arXiv 1909.02820)."""
+    """The sum of squared differences between the prior's variances and 1 (arXiv 1909.02820).
+
+    Args:
+        log_precision: (1, dims).
+    """
     return (torch.exp(-log_precision) - 1).square().sum()
 
 
 def total_correlation(latents: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    """Dependence between the dims of the aggregate posterior, summed over the batch.
+    """The dependence between the dims of the aggregate posterior, a scalar.
 
-    log q(z) - sum over dims of log q(z_d), with q taken as the mixture of the batch's posteriors;
-    the constants of Chen et al.'s estimator (arXiv 1802.04942), which have no gradient, are left
-    out as in the original.
+    It is log q(z) - sum over dims of log q(z_d), summed over the batch, where q is the mixture of
+    the batch's posteriors. The estimator of Chen et al. (arXiv 1802.04942) has additional constants
+    without a gradient. They are omitted, as in the original.
     """
     deviations = (latents[:, None] - mean[None]).square() * torch.exp(-logvar)[None]
     log_densities = -0.5 * (math.log(2 * math.pi) + logvar[None] + deviations)
@@ -46,13 +50,16 @@ def total_correlation(latents: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
 
 @gin.configurable
 class RegularizationLoss(nn.Module):
-    """The regularising losses by the names under which `train_vae.loss_weights` knows them.
+    """The regularising losses: name in `train_vae.loss_weights` -> scalar.
 
-    `KLD` always; `alpha_penalty` with the learned-variance prior; `TC` where it is asked for.
+    `KLD` is always there, `alpha_penalty` with a learned prior, and `TC` with `use_tc_loss`. Each
+    is divided by the number of dims.
 
     Args:
-        scale_by_batch: Whether every term is divided by the batch size.
+        latent_dims: Number of latents.
+        scale_by_batch: Whether every loss is also divided by the batch size.
         use_bayes_factor_vae0_loss: Whether the prior's variances are learned.
+        use_tc_loss: Whether the total correlation is a loss.
     """
 
     def __init__(

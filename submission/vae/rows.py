@@ -1,4 +1,4 @@
-"""Rows of a feature table by their numbers, on the device that trains."""
+"""Gives rows of a feature table, by their numbers, on the device for training."""
 
 import mmap
 
@@ -10,16 +10,17 @@ from torch import Tensor
 from evaluation.common.devices import Placement
 
 _PART_OF_FREE_MEMORY = 0.5
-"""How much of a GPU's free memory the features may take; the rest is the network's."""
+"""The part of a GPU's free memory that the features may take; the rest is for the network."""
 
 _ROWS_BETWEEN_RELEASES = 8192
 
 
 class Rows:
-    """The table lies on the GPU whole if it fits; else its rows are read from the file's map.
+    """The rows of a table. The whole table is put on the GPU if it fits.
 
     Args:
-        features: (N, ...), in memory or mapped from a file.
+        features: The table (N, ...), in memory or a memory map of a file.
+        placement: Where training runs.
     """
 
     def __init__(self, features: NDArray[np.float32], placement: Placement) -> None:
@@ -57,7 +58,7 @@ class Rows:
         return table
 
     def _release(self, rows: int) -> None:
-        """Returns the map's pages to the kernel now and then, so that memory does not grow."""
+        """Gives the pages of the memory map back to the kernel after every 8192 rows."""
         self._read += rows
         mapped = getattr(self._features, "_mmap", None)
         if self._read >= _ROWS_BETWEEN_RELEASES and isinstance(mapped, mmap.mmap):

@@ -17,14 +17,16 @@ class BetaSchedule:
     In between it is interpolated.
 
     Args:
-        schedule_type: `constant` (then `beta0` and `beta1` must agree), `linear`, `cosine` (half
-            a wave from `beta0` up to `beta1`), or `cosine-restarts`: the same wave `cycles` times
-            over, each `(beta_end - beta_start) // cycles` epochs long.
-        beta_start: Zero-based epoch where the change begins; at it the weight is still `beta0`.
-        beta_end: Zero-based epoch where the change ends.
+        schedule_type: `constant` (needs equal `beta0` and `beta1`), `linear`, `cosine` (half a wave
+            from `beta0` to `beta1`), or `cosine-restarts`: the same half wave `cycles` times, each
+            `(beta_end - beta_start) // cycles` epochs long.
+        beta0, beta1: The weight at the start and at the end.
+        beta_start: Zero-based epoch in which the change starts; its weight is still `beta0`.
+        beta_end: Zero-based epoch in which the change ends.
+        cycles: Number of half waves.
 
     Raises:
-        KitError: numbers that contradict each other.
+        KitError: `CONFIG-SCHEDULE`, the numbers contradict each other.
     """
 
     def __init__(
@@ -38,16 +40,18 @@ class BetaSchedule:
     ) -> None:
         if beta_start > beta_end:
             raise _bad(
-                f"beta_start {beta_start} lies after beta_end {beta_end}", "Give them in order"
+                f"beta_start {beta_start} is after beta_end {beta_end}",
+                "Set beta_start to at most beta_end",
             )
         if schedule_type == "constant" and beta0 != beta1:
             raise _bad(
-                f"a constant schedule has beta0 {beta0} and beta1 {beta1}", "Give both one value"
+                f"a constant schedule has beta0 {beta0} and beta1 {beta1}",
+                "Give both the same value",
             )
         if schedule_type == "cosine-restarts" and not 1 <= cycles <= beta_end - beta_start:
             raise _bad(
                 f"{cycles} cycles do not fit in {beta_end - beta_start} epochs",
-                "Give at least one cycle and at most one an epoch",
+                "Set cycles to at least 1 and at most the number of these epochs",
             )
         self.schedule_type = schedule_type
         self.beta0 = beta0
@@ -57,7 +61,7 @@ class BetaSchedule:
         self.cycles = cycles
 
     def __call__(self, epoch: int) -> float:
-        """The weight at a zero-based epoch."""
+        """The weight in a zero-based epoch."""
         if epoch < self.beta_start:
             return self.beta0
         if epoch > self.beta_end:
@@ -78,7 +82,7 @@ class BetaSchedule:
 
 @gin.configurable
 class LRSchedule:
-    """A learning rate with a warm-up: `warmup_lr` for the first `warmup_epochs`, then `lr`."""
+    """A learning rate: `warmup_lr` in the first `warmup_epochs` epochs, then `lr`."""
 
     def __init__(self, lr: float, warmup_lr: float | None = None, warmup_epochs: int = 0) -> None:
         self.lr = lr
@@ -86,7 +90,7 @@ class LRSchedule:
         self.warmup_epochs = warmup_epochs
 
     def __call__(self, epoch: int) -> float:
-        """The rate at a zero-based epoch."""
+        """The learning rate in a zero-based epoch."""
         if self.warmup_lr is not None and epoch < self.warmup_epochs:
             return self.warmup_lr
         return self.lr

@@ -16,16 +16,20 @@ from submission.vae.schedules import BetaSchedule, LRSchedule
 @gin.configurable("train_vae")
 @dataclass
 class VAETraining:
-    """What is trained, and how.
+    """The settings of the VAE and of its training.
 
     Args:
-        lr: Learning rate, or with `schedule_lr` the one that `LRSchedule` warms up to.
+        lr: Learning rate. With `schedule_lr`, the rate after the warm-up of `LRSchedule`.
+        schedule_lr: Whether `LRSchedule` changes the learning rate.
+        latent_dims: Number of latents.
+        epochs: Number of epochs.
+        optimizer_name: The optimiser.
         adam_beta1: First beta of Adam and RAdam.
-        loss_weights: Factor of each loss by its name (`MSE`, `KLD`, `alpha_penalty`, `TC`), 1
-            where not given.
-        clip_gradients: Bound on the absolute value of each entry of the gradients.
+        loss_weights: Name of a loss (`MSE`, `KLD`, `alpha_penalty`, `TC`) -> its weight; 1 for
+            losses without an entry.
+        clip_gradients: Bound on the absolute value of each entry of the gradients; None for none.
         encoder_class, decoder_class: Called with `feature_shape` and `latent_dims`.
-        schedule_classes: Schedules of loss weights, by the loss's name.
+        schedule_classes: Name of a loss -> schedule of its weight.
         beta_schedule_class: Schedule of the weight of `KLD`.
     """
 
@@ -48,7 +52,7 @@ class VAETraining:
         self._lr_schedule = LRSchedule(self.lr) if self.schedule_lr else None
 
     def build(self, feature_shape: Sequence[int]) -> VAE:
-        """The VAE with fresh weights, drawn from PyTorch's own stream."""
+        """A VAE with initial weights, drawn from PyTorch's global generator."""
         encoder = self.encoder_class(feature_shape, self.latent_dims)
         decoder = self.decoder_class(feature_shape, self.latent_dims)
         return VAE(encoder, decoder, self.latent_dims)
@@ -58,6 +62,6 @@ class VAETraining:
         return self.lr if self._lr_schedule is None else self._lr_schedule(epoch)
 
     def loss_weights_at(self, epoch: int) -> dict[str, float]:
-        """The losses' weights in a zero-based epoch, of all that differ from 1."""
+        """Name of a loss -> its weight in a zero-based epoch; losses without an entry have 1."""
         scheduled = {name: schedule(epoch) for name, schedule in self._schedules.items()}
         return {**(self.loss_weights or {}), **scheduled}

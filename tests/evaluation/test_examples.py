@@ -9,7 +9,11 @@ import pytest
 @pytest.mark.parametrize(
     "module",
     [
+        "common.arrays",
+        "data.factor_columns",
+        "data.factor_table",
         "data.ground_truth",
+        "metrics",
         "metrics.beta_vae",
         "metrics.dci",
         "metrics.factor_vae",
@@ -18,7 +22,14 @@ import pytest
         "metrics.mig",
         "metrics.modularity_explicitness",
         "metrics.mutual_information",
+        "metrics.regression",
         "metrics.sap_score",
+        "metrics.tables.running",
+        "metrics.tables.scoring",
+        "metrics.tables.tokens",
+        "report.code_order",
+        "report.leaderboard",
+        "report.walks",
     ],
 )
 def test_examples(module: str) -> None:

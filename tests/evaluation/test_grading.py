@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from evaluation import __main__ as command
 from evaluation import grading, metrics, origin, reference
-from evaluation.baselines import spread
 from evaluation.codes.table import CodeTable, Draws
 from evaluation.common import environment
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid, IndexGrid
+from evaluation.metrics.baselines import spread
 from evaluation.representation.finding import Found, find
 from evaluation.representation.running import RunningRepresentation
 from evaluation.rules import Rules
@@ -58,7 +58,16 @@ def perfect(mini: ImageGrid, tmp_path: Path) -> Path:
 @pytest.fixture
 def run(mini: ImageGrid, data_root: Path) -> Run:
     def main(*argv: object) -> int:
-        flags = ["--dataset", mini.name, "--data-root", data_root, "--device", "cpu", *argv]
+        flags = [
+            "--dataset",
+            mini.name,
+            "--data-root",
+            data_root,
+            "--device",
+            "cpu",
+            "--no-page",
+            *argv,
+        ]
         return command.main([str(flag) for flag in flags])
 
     return main

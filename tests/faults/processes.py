@@ -63,7 +63,7 @@ class Process:
         if self._process.pid is not None and self._process.is_alive():
             os.kill(self._process.pid, number)
 
-    def wait(self, seconds: float = 120) -> Ended:
+    def wait(self, seconds: float = 600) -> Ended:
         self._process.join(seconds)
         if self._process.is_alive():
             self._process.kill()

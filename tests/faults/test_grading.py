@@ -79,7 +79,7 @@ def grade(folder: Path, seed: int = 0) -> None:
     what = ["--representation", folder / "one", folder / "other"]
     how = ["--baseline", folder / "untrained", "--metrics", "mig,irs", "--seed", str(seed)]
     try:
-        command("evaluation", [*what, *where, *how, "--device", "cpu"])
+        command("evaluation", [*what, *where, *how, "--device", "cpu", "--no-page"])
     except SystemExit as ended:
         if ended.code == 0:
             scores = {

@@ -1,1 +1,1 @@
-"""Files of the field's datasets, fetched from where they are published."""
+"""Downloads the files of datasets from where they are published."""

@@ -1,8 +1,8 @@
-"""All files of a dataset, each fetched once, whole or not at all.
+"""Fetches all files of a dataset. Each appears in its place only when it is whole.
 
-A file grows in `<root>/.download/<its name>/`, and is moved to its place when it is whole and has
-its digest. Then the dataset is opened, which reads every file to its end: a file that was fetched
-and is not what it should be is removed again.
+A file is downloaded to `<root>/.download/<its name>/`, compared with its digest, and then moved to
+its place. After that the dataset is opened, which reads every file to its end. If a fetched file
+turns out to be wrong, it is removed.
 """
 
 import hashlib
@@ -19,19 +19,21 @@ _UNFIT = ("DATA-DAMAGED", "DATA-KEY", "DATA-SHAPE", "DATA-LAYOUT")
 
 
 def download(dataset: Dataset, root: Path, revision: str | None = None) -> None:
-    """Fetches the files of a dataset that are not there, and opens it.
+    """Fetches the missing files of a dataset, and opens it.
 
     Args:
-        revision: Branch, tag or commit of the Hub's repository, if not its newest.
+        dataset: The registry's entry.
+        root: The data root.
+        revision: Branch, tag or commit of the Hub's repository; None for its newest commit.
 
     Raises:
-        KitError: the kit renders the set, no program can fetch it, the disk has no room, a server
-            refuses, or what it gives is not the file.
+        KitError: the kit renders the dataset, no program can fetch it, the disk is too full, a
+            server refuses, or a fetched file is wrong.
     """
     if dataset.rendered:
         raise KitError(
             "DOWNLOAD-RENDERED",
-            f"{dataset.name} is rendered by the kit, and published nowhere",
+            f"{dataset.name} is rendered by the kit, and cannot be downloaded",
             f"Run python -m evaluation.data render {dataset.name}",
         )
     try:
@@ -61,20 +63,20 @@ def download(dataset: Dataset, root: Path, revision: str | None = None) -> None:
             path.unlink()
         raise KitError(
             "DOWNLOAD-UNFIT",
-            f"what was fetched is not {dataset.name}, and was removed: {refusal.problem}",
+            f"the fetched files are not {dataset.name}, and were removed: {refusal.problem}",
             f"Try again later, or look at {dataset.home}",
         ) from refusal
     console.print(f"{dataset.name}: {len(opened):,} images are ready", markup=False)
 
 
 def is_there(file: RemoteFile, root: Path) -> bool:
-    """Whether a file, or what a person has made of it, is in its place."""
+    """Whether a file is in its place, as it is or unpacked."""
     path = root / file.path.partition(" ")[0]
     return path.exists() or (path.suffix == ".gz" and path.with_suffix("").exists())
 
 
 def _fetch(file: RemoteFile, root: Path, revision: str | None) -> bool:
-    """Fetches a file; whether this process did, and no other one meanwhile."""
+    """Fetches a file. Returns False if another process fetched it meanwhile."""
     target = root / file.path
     folder = root / ".download" / target.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +101,7 @@ def _fetch(file: RemoteFile, root: Path, revision: str | None) -> bool:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """What libraries keep beside a file that they fetch; the lock stays, others may wait for it."""
+    """Removes a library's temporary files. The lock file stays: other processes may wait for it."""
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
@@ -108,7 +110,11 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _require_room(folder: Path, name: str, size: int) -> None:
-    """Refuses a file of that size, less what is there of it already, where the disk is too full."""
+    """Checks that the disk has room for the part of `size` bytes that is not fetched yet.
+
+    Raises:
+        KitError: `DATA-DISK-FULL`.
+    """
     room, done = free_bytes(folder), sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     if size - done > room:
         raise KitError(
@@ -120,7 +126,11 @@ def _require_room(folder: Path, name: str, size: int) -> None:
 
 
 def _require_digest(path: Path, digest: str, file: RemoteFile) -> None:
-    """Compares a file with "md5:…" or "sha256:…", and removes it where they differ."""
+    """Compares a file with "md5:…" or "sha256:…".
+
+    Raises:
+        KitError: `DOWNLOAD-DIGEST`, they differ; the file is removed.
+    """
     kind, _, wanted = digest.partition(":")
     found = hashlib.new(kind, usedforsecurity=False)
     size = path.stat().st_size
@@ -132,6 +142,6 @@ def _require_digest(path: Path, digest: str, file: RemoteFile) -> None:
         path.unlink()
         raise KitError(
             "DOWNLOAD-DIGEST",
-            f"{file.path} came with the {kind} {found.hexdigest()}; it must have {wanted}",
-            "Try again later: the server, or something on the way, gives another file",
+            f"the fetched {file.path} has the {kind} {found.hexdigest()}; it must have {wanted}",
+            "Try again later: the server or a proxy gave another file",
         )

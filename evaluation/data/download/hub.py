@@ -1,6 +1,6 @@
-"""A file of the Hugging Face Hub, through its own library.
+"""Fetches a file from the Hugging Face Hub with the Hub's own library.
 
-The library goes on where it was cut off, and follows HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN.
+The library continues an interrupted download, and obeys HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ _SHA256_LENGTH = 64
 
 
 class Found(NamedTuple):
-    """What the Hub has.
+    """A file that the Hub has.
 
     Args:
         commit: The commit of the repository.
-        bytes: Size of the file, where it says so.
-        digest: "sha256:…", where it says so.
+        bytes: Size of the file; None if the Hub does not tell.
+        digest: "sha256:…"; None if the Hub does not tell.
     """
 
     commit: str | None
@@ -30,13 +30,14 @@ class Found(NamedTuple):
 
 
 def ask(file: HubFile, revision: str | None) -> Found:
-    """What the Hub has of a file.
+    """Asks the Hub for a file's commit, size and digest.
 
     Args:
-        revision: Branch, tag or commit; None takes the newest.
+        revision: Branch, tag or commit; None for the newest commit.
 
     Raises:
-        KitError: the Hub is not reached, refuses, or is not to be asked.
+        KitError: `DOWNLOAD-OFFLINE`, HF_HUB_OFFLINE is set; `DOWNLOAD-REFUSED`, the Hub refuses;
+            `DOWNLOAD-LOST`, the Hub cannot be reached.
     """
     require("huggingface_hub")
     import huggingface_hub
@@ -48,16 +49,22 @@ def ask(file: HubFile, revision: str | None) -> Found:
         )
         found = huggingface_hub.get_hf_file_metadata(url)
     console.print(f"{name} of {file.repository} at commit {found.commit_hash}", markup=False)
-    # What lies in Git LFS is tagged by its digest.
+    # The Hub uses the SHA-256 of a file in Git LFS as its ETag.
     tagged = found.etag is not None and len(found.etag) == _SHA256_LENGTH
     return Found(found.commit_hash, found.size, f"sha256:{found.etag}" if tagged else None)
 
 
 def fetch(file: HubFile, folder: Path, found: Found) -> Path:
-    """Fetches what was found, whatever is published meanwhile, into a folder of this process's own.
+    """Fetches the file of the commit that `ask` found, even if a newer commit exists by now.
+
+    Args:
+        folder: A folder that only this process uses.
+
+    Returns:
+        The path of the file in it.
 
     Raises:
-        KitError: as `ask`.
+        KitError: as in `ask`.
     """
     import huggingface_hub
 
@@ -82,7 +89,7 @@ def _refusing(file: HubFile, revision: str | None) -> Iterator[None]:
     except errors.OfflineModeIsEnabled as error:
         raise KitError(
             "DOWNLOAD-OFFLINE",
-            f"{name} is not here, and HF_HUB_OFFLINE forbids to fetch it",
+            f"{name} is missing, and HF_HUB_OFFLINE forbids the download",
             f"Unset HF_HUB_OFFLINE, or put the file below the data root as {file.path}",
         ) from error
     except (errors.HfHubHTTPError, errors.EntryNotFoundError, errors.FileMetadataError) as error:
@@ -96,7 +103,7 @@ def _refusing(file: HubFile, revision: str | None) -> Iterator[None]:
         raise KitError(
             "DOWNLOAD-LOST",
             f"{name} of {file.repository} was not fetched ({_first_line(error)})",
-            "Try again later: it goes on where it was",
+            "Try again later: the download continues where it stopped",
         ) from error
 
 

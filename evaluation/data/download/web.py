@@ -1,4 +1,4 @@
-"""A file of a web server: goes on where a lost connection, or a killed process, left it."""
+"""Fetches a file from a web server, and continues after a lost connection or a killed process."""
 
 import time
 from pathlib import Path
@@ -10,25 +10,33 @@ from evaluation.common.terminal import progress
 from evaluation.data.dataset import WebFile
 
 TRIES = 6
-"""Connections in a row that may bring nothing before it is given up."""
+"""After so many connections in a row without any data, the download is given up."""
 
 BLOCK = 1 << 14
-"""Bytes that are read at once: where a connection breaks, the library keeps no part of a block."""
+"""Bytes for each read. If the connection breaks within a block, all of that block is lost."""
 
 _SECONDS_OF_SILENCE = 60
 _LONGEST_WAIT = 120.0
-"""Seconds that a server may ask to be left alone; one that asks for more is not waited for."""
+"""The longest pause in seconds that a server may ask for; after a longer one, we give up."""
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _SLACK = 20_000_000
-"""What a file may have more than it is known to have, and not be endless."""
+"""Bytes that a file may have beyond its known size. This limit stops endless answers."""
 
 
 def fetch(file: WebFile, folder: Path) -> Path:
-    """Fetches a file into a folder that is this process's own.
+    """Fetches a file.
+
+    Args:
+        file: The file.
+        folder: A folder that only this process uses. A part from an earlier try is continued.
+
+    Returns:
+        The path of the whole file in `folder`.
 
     Raises:
-        KitError: the server refuses, gives a web page or more than there can be, is not reached
-            or breaks off too often, or the disk has no room.
+        KitError: `DOWNLOAD-REFUSED`, the server refuses or gives a web page; `DOWNLOAD-SIZE`, it
+            gives too many bytes; `DOWNLOAD-LOST`, it cannot be reached or breaks the connection
+            too often; `DATA-DISK-FULL`.
     """
     require("requests")
     import requests
@@ -39,36 +47,36 @@ def fetch(file: WebFile, folder: Path) -> Path:
         while True:
             before = _size(part)
             try:
-                wait = _go_on(session, file, part)
+                wait = _continue(session, file, part)
             except requests.RequestException as error:
                 wait, reason = min(2.0**failures, 30.0), str(error)
             else:
                 if wait is None:
                     return part
-                reason = f"it asks to be left alone for {wait:.0f} s"
+                reason = f"the server asks for a pause of {wait:.0f} s"
             failures = 0 if _size(part) > before else failures + 1
             if failures == TRIES or wait > _LONGEST_WAIT:
                 raise KitError(
                     "DOWNLOAD-LOST",
                     f"{file.url} was not fetched after {failures} tries ({reason});"
                     f" {readable_size(_size(part))} are kept",
-                    "Try again later: it goes on from there",
+                    "Try again later: the download continues from there",
                 )
             time.sleep(wait)
 
 
-def _go_on(session: Any, file: WebFile, part: Path) -> float | None:
-    """Fetches what is missing; None when the file is whole, else the seconds to wait.
+def _continue(session: Any, file: WebFile, part: Path) -> float | None:
+    """Fetches the missing bytes. Returns None if the file is whole, else the seconds to wait.
 
     Raises:
         requests.RequestException: the connection broke.
-        KitError: what comes is not the file.
+        KitError: the server sends something else than the file.
     """
     import requests
 
     tag = part.with_suffix(".tag")
     start = _size(part)
-    headers = {"Accept-Encoding": "identity"}  # a range of packed bytes would be of no use
+    headers = {"Accept-Encoding": "identity"}  # a range of compressed bytes cannot be appended
     if start and tag.is_file():
         headers |= {"Range": f"bytes={start}-", "If-Range": tag.read_text(encoding="utf-8")}
     with session.get(
@@ -76,12 +84,12 @@ def _go_on(session: Any, file: WebFile, part: Path) -> float | None:
     ) as response:
         if response.status_code in _TRY_AGAIN:
             return _asked_to_wait(response.headers.get("Retry-After"))
-        if response.status_code == 416:  # the file is shorter than what is here of it
+        if response.status_code == 416:  # the server's file is shorter than our part of it
             part.unlink()
             return 0.0
         _require_file(response, file)
         if response.status_code != 206 or not _begins_at(response, start):
-            start = 0  # the server knows no ranges, or has another file now
+            start = 0  # the server does not support ranges, or has another file now
             part.write_bytes(b"")
         _remember(response, tag)
         length = response.headers.get("Content-Length", "")
@@ -107,7 +115,7 @@ def _begins_at(response: Any, start: int) -> bool:
 
 
 def _remember(response: Any, tag: Path) -> None:
-    """Keeps what tells this version of the file from another, if the server says it."""
+    """Stores the tag that identifies this version of the file, if the server sends one."""
     strong = response.headers.get("ETag", "")
     weak = not strong or strong.startswith("W/")
     known = response.headers.get("Last-Modified") if weak else strong
@@ -118,7 +126,7 @@ def _remember(response: Any, tag: Path) -> None:
 
 
 def _asked_to_wait(header: str | None) -> float:
-    """Seconds, by a number or a date; one where a server does not say."""
+    """The pause in seconds from a Retry-After header, a number or a date; 1.0 without one."""
     from email.utils import parsedate_to_datetime
 
     if not header:
@@ -152,7 +160,7 @@ def _require_size(size: int, file: WebFile, folder: Path, done: int) -> None:
         (folder / "part").unlink(missing_ok=True)
         raise KitError(
             "DOWNLOAD-SIZE",
-            f"{file.url} gives more than {readable_size(most)}; the file has"
+            f"{file.url} sends more than {readable_size(most)}; the file has"
             f" {readable_size(file.bytes)}",
             f"Get the file another way, and put it below the data root as {file.path}",
         )

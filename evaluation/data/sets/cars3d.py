@@ -1,7 +1,7 @@
-"""Cars3D: one MATLAB file a car, in a folder or in the archive that is published.
+"""Cars3D: one MATLAB file for each car, in a folder or in the published archive.
 
-Reed et al., "Deep Visual Analogy-Making", NeurIPS 2015. Images are scaled to 64x64 by Pillow's
-Lanczos filter, as disentanglement_lib scales them.
+Reed et al., "Deep Visual Analogy-Making", NeurIPS 2015. Images are scaled to 64x64 with Pillow's
+Lanczos filter, as in disentanglement_lib.
 """
 
 import io
@@ -41,21 +41,23 @@ _IN_ARCHIVE = "data/cars/"
 _SIZE = 64
 _MESH = (128, 128, 3, 24, 4)
 _MOST_BYTES = 1 << 26
-"""Of one car's file; those that are published have some 5 MB."""
+"""The largest file of a car; the published files have about 5 MB."""
 _MOST_UNPACKED = 1 << 33
-"""Of the whole archive, which also holds sets that are not read."""
+"""The largest unpacked size of the archive, which also holds other datasets."""
 
 Meshes = Callable[[], Iterator[tuple[str, Callable[[], bytes]]]]
-"""Goes over the cars: the name of each file, and a function that reads it while it is its turn."""
+"""Yields for each car the name of its file, and a function that reads it. Call the function before
+the next car."""
 
 
 def open_cars3d(name: str, root: Path) -> ImageGrid:
-    """Opens the cars of `<root>/cars`: .mat files, or the archive that they come in.
+    """Opens the cars of `<root>/cars`: .mat files, or the archive with these files.
 
-    Cars are numbered by the names of their files, in the order of the alphabet.
+    Cars are numbered in alphabetical order of their file names.
 
     Raises:
-        KitError: they are missing, damaged, too few or too many, or cannot be unpacked.
+        KitError: files are missing or damaged, there are too few or too many, or they cannot be
+            unpacked.
     """
     sizes = sizes_of(FACTORS)
     shape = (math.prod(sizes), _SIZE, _SIZE, 3)
@@ -85,7 +87,7 @@ def open_cars3d(name: str, root: Path) -> ImageGrid:
         value_names=values_of(FACTORS),
         notes=[
             place,
-            "disentanglement_lib 1.5 numbers the cars in whatever order the file system lists"
+            "disentanglement_lib 1.5 numbers the cars in the order in which the file system lists"
             " them, and needs a Pillow older than 10; here they are numbered by name",
         ],
     )
@@ -98,10 +100,10 @@ def _scale(
     grid: NDArray[np.uint8],
     origin: Origin,
 ) -> None:
-    """Fills the grid (elevation, azimuth, car, 64, 64, 3) with cars in the order of their names."""
+    """Fills the grid (elevation, azimuth, car, 64, 64, 3) with the cars, sorted by file name."""
     from PIL import Image
 
-    # An archive has them in any order, and all of them are too much for the memory.
+    # An archive can have the cars in any order, and memory cannot hold all of them.
     cars = {member: car for car, member in enumerate(sorted({member for member, _ in meshes()}))}
     if len(cars) != grid.shape[2]:
         raise origin.layout(folder, f"has {len(cars)} cars; {name} has {grid.shape[2]}")
@@ -117,7 +119,11 @@ def _scale(
 
 
 def _read_mesh(path: Path, content: bytes, origin: Origin) -> NDArray[np.uint8]:
-    """The images (128, 128, 3, azimuths, elevations) of a MATLAB file, refused by its header."""
+    """The images (128, 128, 3, azimuths, elevations) of a MATLAB file.
+
+    Raises:
+        KitError: the file is damaged, or its header names another array.
+    """
     import scipy.io
 
     bad = (ValueError, TypeError, KeyError, IndexError, NotImplementedError, EOFError, zlib.error)
@@ -143,7 +149,7 @@ def _in_folder(files: list[Path], origin: Origin) -> Iterator[tuple[str, Callabl
 
 
 def _in_archive(path: Path, origin: Origin) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Names and contents of the cars; nothing is written, and nothing else is kept."""
+    """Yields the cars in an archive, see `Meshes`. Nothing is written to the disk."""
     bad = (tarfile.TarError, EOFError, zlib.error, ValueError)
     with origin.reading(path, *bad), tarfile.open(path, "r:gz") as archive:
         unpacked = 0
@@ -152,12 +158,12 @@ def _in_archive(path: Path, origin: Origin) -> Iterator[tuple[str, Callable[[], 
             if unpacked > _MOST_UNPACKED:
                 raise origin.layout(path, f"unpacks to more than {_MOST_UNPACKED >> 30} GiB")
             if member.name.startswith("/") or ".." in Path(member.name).parts:
-                raise origin.layout(path, f"has a member {member.name!r} that climbs out of it")
+                raise origin.layout(path, f"has a member {member.name!r} outside of the archive")
             if not (member.name.startswith(_IN_ARCHIVE) and member.name.endswith(".mat")):
                 continue
             stream = archive.extractfile(member) if member.isreg() else None
             if stream is None or member.size > _MOST_BYTES:
-                raise origin.layout(path, f"has a member {member.name!r} that is no car")
+                raise origin.layout(path, f"has a member {member.name!r} that is not a car")
             yield Path(member.name).name, stream.read
 
 

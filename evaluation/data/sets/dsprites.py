@@ -1,8 +1,8 @@
 """dSprites, and its variants with a random colour, noise or painting around the sprite.
 
-The file is one .npz of bits. The variants draw what they add with each observation, as
-disentanglement_lib's classes do; where an image is asked for by its number, as for encoding it
-once, what is added is drawn by a stream of that number's own.
+The file is one .npz of bits. A variant draws its random part for each observation, as the classes
+of disentanglement_lib do. An image that is requested by its number gets a random part that depends
+only on that number, so that it can be encoded once.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ Paint = Callable[[NDArray[np.float32], RandomState], NDArray]
 
 
 def open_plain(name: str, root: Path) -> ImageGrid:
-    """Opens dSprites; without the shape among the factors where the name says so.
+    """Opens dSprites. For the name `dsprites_noshape`, the shape is a hidden factor.
 
     Raises:
         KitError: the file is missing, damaged, not dSprites, or cannot be unpacked.
@@ -68,12 +68,12 @@ def open_plain(name: str, root: Path) -> ImageGrid:
 
 
 class PaintedSprites(ImageGrid):
-    """dSprites with something random added to each observation.
+    """dSprites with a random part in each observation.
 
     Args:
         name: Name of the variant.
-        sprites: Its sprites, uint8 (N, 64, 64, 1), 0 or 255.
-        paint: Adds the rest.
+        sprites: The sprites, uint8 (N, 64, 64, 1), 0 or 255.
+        paint: Adds the random part.
         fingerprint: See `ImageGrid`.
         notes: See `ImageGrid`.
     """
@@ -100,7 +100,7 @@ class PaintedSprites(ImageGrid):
         return ImageFormat((64, 64, 3), "float32")
 
     def images_at(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Images (n, 64, 64, 3), the random part of each drawn by a stream of its number."""
+        """Images (n, 64, 64, 3) of the numbers (n,); each number seeds its image's random part."""
         images = np.empty((len(indices), 64, 64, 3), np.float32)
         sprites = as_floats(self.images[indices])
         for row, number in enumerate(np.asarray(indices).tolist()):
@@ -121,30 +121,30 @@ def open_painted(name: str, root: Path) -> ImageGrid:
     """Opens a variant of dSprites.
 
     Raises:
-        KitError: a file is missing, damaged, or not what it should be.
+        KitError: a file is missing, damaged or wrong.
     """
     images, fingerprint, notes = _open(name, root)
     paint, painted_with = _PAINTS[name](name, root)
     own = hashlib.sha256(f"{fingerprint} {name} {painted_with}".encode()).hexdigest()
     notes.append(
-        "each observation is drawn as disentanglement_lib draws it; where each image is encoded"
-        " once, as for grading, its random part is drawn once, by a stream of the image's number"
+        "each observation is drawn as in disentanglement_lib; but grading encodes each image once,"
+        " so there the random part is drawn once, with the image's number as seed"
     )
     return PaintedSprites(name, images, paint, own, notes)
 
 
 def in_colour(sprites: NDArray[np.float32], random_state: RandomState) -> NDArray:
-    """Sprites in a random colour, each channel from 0.5 to 1."""
+    """Images (n, 64, 64, 3) of sprites in a random colour, each channel from 0.5 to 1."""
     return sprites * random_state.uniform(0.5, 1, [len(sprites), 1, 1, 3])
 
 
 def on_noise(sprites: NDArray[np.float32], random_state: RandomState) -> NDArray:
-    """White sprites on noise."""
+    """Images (n, 64, 64, 3) of white sprites on uniform noise from 0 to 1."""
     return np.minimum(sprites + random_state.uniform(0, 1, [len(sprites), 64, 64, 3]), 1.0)
 
 
 def on_painting(painting: NDArray[np.float64]) -> Paint:
-    """Sprites as the negative of random parts of a painting (height, width, 3) in [0, 1]."""
+    """Draws sprites as the negative of a random part of a painting (height, width, 3) in [0, 1]."""
     height, width, _ = painting.shape
 
     def paint(sprites: NDArray[np.float32], random_state: RandomState) -> NDArray[np.float32]:
@@ -201,7 +201,7 @@ def _with_scream(name: str, root: Path) -> tuple[Paint, str]:
         painting = np.array(picture) * 1.0 / 255.0
     height, width, _ = painting.shape
     if min(height, width) <= 64:
-        raise origin.layout(path, f"is {height}x{width} once it fits 274x350; parts are 64x64")
+        raise origin.layout(path, f"scales to {height}x{width}; both must be above 64")
     return on_painting(painting), sha256_of(path)
 
 
@@ -247,7 +247,7 @@ def _entry(name: str, shows: str, channels: int, *more: WebFile) -> Dataset:
 
 DATASETS = (
     _entry("dsprites_full", "a white sprite on black", 1),
-    _entry("dsprites_noshape", "the same, the shape drawn anew with each observation", 1),
+    _entry("dsprites_noshape", "a white sprite on black, of a shape drawn at random", 1),
     _entry("color_dsprites", "a sprite in a random colour", 3),
     _entry("noisy_dsprites", "a white sprite on random noise", 3),
     _entry("scream_dsprites", "a sprite as the negative of a painting", 3, _SCREAM_FILE),

@@ -1,4 +1,4 @@
-"""MPI3D as published: one .npz a domain, the factors implied by an image's place in the array.
+"""MPI3D as published: one .npz for each domain; an image's place in the array gives its factors.
 
 Gondal et al., "On the Transfer of Inductive Bias from Simulation to the Real World: a New
 Disentanglement Dataset", NeurIPS 2019, arXiv 1906.03292.
@@ -48,20 +48,20 @@ LAYOUTS: dict[int, tuple[int, ...]] = {
     1_036_800: (6, 6, 2, 3, 3, 40, 40),
     460_800: (4, 4, 2, 3, 3, 40, 40),
 }
-"""Sizes of the factors by number of images. The same domain is in circulation in both."""
+"""Number of images -> sizes of the factors. Files of the same domain exist in both layouts."""
 
 _IMAGE = (64, 64, 3)
 _KEY = "images"
 _LIBRARY_SIZES = {"mpi3d_toy": 4, "mpi3d_realistic": 4, "mpi3d_real": 6}
-"""Colours and shapes that disentanglement_lib 1.5 takes for granted."""
+"""The number of colours, and of shapes, that disentanglement_lib 1.5 assumes."""
 
 
 def open_published(name: str, root: Path) -> ImageGrid:
-    """Opens `<root>/<name>/<name>.npz`, or the .npy beside it where there is no .npz.
+    """Opens `<root>/<name>/<name>.npz`, or `<name>.npy` if there is no .npz.
 
-    Images stored without compression are read where they are; compressed ones are unpacked once,
-    see `stored`. Either way the content is read once, its checksum compared with the .npz's own,
-    and opening takes no memory to speak of.
+    Images without compression are read from the .npz itself; compressed ones are unpacked once, see
+    `stored`. In both cases the first opening reads the content once and compares it with the
+    checksum in the .npz. Opening needs little memory.
 
     Raises:
         KitError: the file is missing, damaged, not MPI3D, or cannot be unpacked.
@@ -113,17 +113,17 @@ def layout_of(count: int, path: Path, origin: Origin) -> tuple[int, ...]:
             f"{length:,} ({sizes[0]} colours x {sizes[1]} shapes)"
             for length, sizes in LAYOUTS.items()
         )
-        raise origin.layout(path, f"holds {count:,} images; the layouts known have {known}")
+        raise origin.layout(path, f"holds {count:,} images; the known layouts have {known}")
     return LAYOUTS[count]
 
 
 def write_npz(name: str, root: Path, images: StoredImages) -> Path:
-    """Writes images in the format of MPI3D, uncompressed so as to be read where they are.
+    """Writes images in the format of MPI3D, without compression, so they need no unpacking.
 
     Raises:
-        KitError: nothing can be written, or the disk has no room.
+        KitError: `DATA-READ-ONLY`, no folder is writable; `DATA-DISK-FULL`.
     """
-    images.check()  # what is damaged is made again now, under the lock that is taken next
+    images.check()  # a repair needs the lock that is taken below, so repair before
     path = place_to_write(name, root) / f"{name}.npz"
     with (
         locked(path.parent, name),
@@ -144,7 +144,7 @@ def _is_mpi3d(shape: tuple[int, ...], dtype: np.dtype) -> bool:
 
 
 def _inspect_npy(path: Path, origin: Origin) -> ArrayInFile:
-    """Where the images lie in the file."""
+    """The place of the images in an .npy file, after a check of its shape and type."""
     with origin.reading(path, ValueError, EOFError):
         images = np.load(path, mmap_mode="r")
     header = (images.shape, not images.flags.c_contiguous, images.dtype)
@@ -165,18 +165,18 @@ def _notes(name: str, sizes: tuple[int, ...], path: Path) -> list[str]:
         return [found, "disentanglement_lib 1.5 does not know this set"]
     assumed = _LIBRARY_SIZES[name]
     if path.suffix == ".npy" and not path.with_suffix(".npz").is_file():
-        return [found, "disentanglement_lib 1.5 reads the .npz only, which is not there"]
+        return [found, "disentanglement_lib 1.5 reads only the .npz, and there is none"]
     if sizes[0] > assumed:
         return [
             found,
-            f"disentanglement_lib 1.5 takes this file for {assumed} x {assumed}: it reads the first"
-            f" {assumed**2 * 28_800:,} images with wrong colours and shapes, and says nothing",
+            f"disentanglement_lib 1.5 expects {assumed} colours x {assumed} shapes: without an"
+            f" error, it reads the first {assumed**2 * 28_800:,} images with wrong factors",
         ]
     if sizes[0] < assumed:
         return [
             found,
-            f"disentanglement_lib 1.5 takes this file for {assumed} x {assumed}: it fails with an"
-            " index that is out of bounds, or gives images of other factors than it says",
+            f"disentanglement_lib 1.5 expects {assumed} colours x {assumed} shapes: it fails with"
+            " an index out of bounds, or gives images with wrong factors",
         ]
     return [found]
 
@@ -193,7 +193,7 @@ _CITATION = Citation(
     venue="Advances in Neural Information Processing Systems",
     year=2019,
 )
-_NPZ_BYTES = 12_740_198_400  # the images alone; the header adds a few hundred
+_NPZ_BYTES = 12_740_198_400  # the images alone, without the few hundred bytes of the header
 
 
 def _published(domain: str, shows: str) -> Dataset:

@@ -1,4 +1,4 @@
-"""Images as one array of an .npz, of which never more than a chunk is in memory."""
+"""Reads an array of images from an .npz, one chunk at a time."""
 
 import math
 import struct
@@ -29,9 +29,9 @@ class NpzArray(NamedTuple):
         key: The array's name in it.
         shape: Its shape.
         dtype: Its type.
-        crc32: The archive's checksum of it.
-        place: Where its numbers begin in the file, if they are stored as they are.
-        origin: For what is to be refused.
+        crc32: Its checksum in the archive.
+        place: The position in bytes of its first number in the file; None if it is compressed.
+        origin: Makes the errors.
     """
 
     path: Path
@@ -44,11 +44,15 @@ class NpzArray(NamedTuple):
 
     @property
     def made_from(self) -> dict[str, Any]:
-        """What an array that is made of it depends on."""
+        """Size and checksum: all that images unpacked from this array depend on, as JSON."""
         return {"npz_bytes": self.path.stat().st_size, "crc32": self.crc32}
 
     def chunks(self, rows: int) -> Iterator[NDArray]:
-        """The array, that many rows at a time; its checksum is compared with the last."""
+        """Yields the array, `rows` rows at a time. The last read also compares the checksum.
+
+        Raises:
+            KitError: `DATA-DAMAGED`, the archive is damaged.
+        """
         with _entry(self.path, self.key, self.origin) as (_, stream):
             read_header(stream)
             numbers = math.prod(self.shape[1:])
@@ -56,18 +60,24 @@ class NpzArray(NamedTuple):
                 count = min(rows, self.shape[0] - start)
                 content = stream.read(count * numbers * self.dtype.itemsize)
                 yield np.frombuffer(content, self.dtype).reshape(count, *self.shape[1:])
-            stream.read(1)
+            stream.read(1)  # at the end of the entry, zipfile compares its checksum
 
     def whole(self) -> NDArray:
-        """All of it; for arrays that are no images."""
+        """The whole array at once; for arrays that are not images."""
         return np.concatenate(list(self.chunks(max(1, self.shape[0]))))
 
 
 def inspect(path: Path, key: str, origin: Origin, check: Check) -> NpzArray:
-    """Reads the header of an array, and nothing more.
+    """Reads only the header of an array.
+
+    Args:
+        path: The archive.
+        key: The array's name in it.
+        origin: Makes the errors.
+        check: Whether shape and type are right.
 
     Raises:
-        KitError: the archive or the array is damaged, not there, or does not pass the check.
+        KitError: the archive or the array is damaged or missing, or `check` returns False.
     """
     with _entry(path, key, origin) as (entry, stream):
         shape, fortran, dtype = read_header(stream)
@@ -77,7 +87,7 @@ def inspect(path: Path, key: str, origin: Origin, check: Check) -> NpzArray:
         place = None
         if entry.compress_type == zipfile.ZIP_STORED:
             with path.open("rb") as raw:
-                # The lengths of name and extra field stand at 26 and 28 of a local header of 30.
+                # A local header has 30 bytes. Bytes 26 to 29 hold the lengths of name and extra.
                 raw.seek(entry.header_offset + 26)
                 name_bytes, extra_bytes = struct.unpack("<HH", raw.read(4))
             place = entry.header_offset + 30 + name_bytes + extra_bytes + stream.tell()
@@ -91,7 +101,11 @@ def check_array(
     origin: Origin,
     check: Check,
 ) -> None:
-    """Refuses an array by what its header says: shape, whether in Fortran order, and type."""
+    """Checks an array's header: its shape, whether it is in Fortran order, and its type.
+
+    Raises:
+        KitError: `DATA-SHAPE`, the array is in Fortran order, or `check` returns False.
+    """
     shape, fortran, dtype = header
     if fortran or not shape or dtype.hasobject or not check(shape, dtype):
         order = " in column order" if fortran else ""
@@ -99,7 +113,7 @@ def check_array(
 
 
 def unpack(name: str, chunks: Iterable[NDArray], target: NDArray) -> None:
-    """Fills `target`, images (N, height, width, channels), with chunks of them."""
+    """Fills `target`, images (N, height, width, channels), with `chunks`, in order."""
     start = 0
     with progress(f"Unpacking {name}", len(target)) as advance:
         for chunk in chunks:
@@ -109,15 +123,15 @@ def unpack(name: str, chunks: Iterable[NDArray], target: NDArray) -> None:
 
 
 def chunk_of(shape: Sequence[int], dtype: str) -> int:
-    """Images that a pass over images (N, height, width, channels) reads at once."""
+    """Number of images in a chunk of images (N, height, width, channels), see `ArrayInFile`."""
     count, height, width, channels = shape
     return ArrayInFile(0, (count, height, width, channels), dtype).chunk
 
 
 @contextmanager
 def _entry(path: Path, key: str, origin: Origin) -> Iterator[tuple[zipfile.ZipInfo, IO[bytes]]]:
-    """Yields the array's entry and its stream; what they raise is refused."""
-    # Archives made by others may use compression or flags that the library does not know.
+    """Yields the array's entry and its stream. Errors of reading become `KitError`s."""
+    # RuntimeError: an archive from elsewhere may use compression or flags unknown to zipfile.
     bad = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError)
     with origin.reading(path, *bad, RuntimeError), zipfile.ZipFile(path) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]

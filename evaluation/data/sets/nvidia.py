@@ -1,8 +1,8 @@
 """Isaac3D and Falcor3D: a folder of numbered PNGs, and an array of labels.
 
-Nie et al., "Semi-Supervised StyleGAN for Disentanglement Learning", ICML 2020. The page of the sets
-and their own program do not agree on the order of Isaac3D's factors. The labels decide, where they
-are there; where not, the program's order is taken.
+Nie et al., "Semi-Supervised StyleGAN for Disentanglement Learning", ICML 2020. The datasets' page
+and the authors' program give different orders of Isaac3D's factors. The labels decide; if there is
+no file of labels, the order is that of the program.
 """
 
 import math
@@ -65,10 +65,10 @@ _CHUNK = 256
 
 
 def open_numbered(name: str, root: Path) -> ImageGrid:
-    """Opens `images/000000.png` and so on, and `labels.npy`, unpacking them once, see `stored`.
+    """Opens the PNGs in `images/` with their `labels.npy`. They are unpacked once, see `stored`.
 
     Raises:
-        KitError: they are missing or damaged, or do not hold each combination once.
+        KitError: files are missing or damaged, or do not hold each combination exactly once.
     """
     factors = FACTORS[name]
     sizes = sizes_of(factors)
@@ -87,13 +87,13 @@ def open_numbered(name: str, root: Path) -> ImageGrid:
         places = np.arange(count)
         if labelled:
             places = _places(labels_at, sizes, origin)
-        held = sum(1 for entry in os.scandir(images_at) if entry.name.endswith(".png"))
-        if held != count:
-            raise origin.layout(images_at, f"holds {held:,} PNGs; {name} has {count:,}")
+        found = sum(1 for entry in os.scandir(images_at) if entry.name.endswith(".png"))
+        if found != count:
+            raise origin.layout(images_at, f"holds {found:,} PNGs; {name} has {count:,}")
         _unpack(name, images_at, places, target, origin)
 
     images, fingerprint = open_made(name, root, made_from, shape, fill)
-    order = "its labels" if labelled else "their numbers, for lack of a labels.npy"
+    order = "the labels" if labelled else "their numbers, since there is no labels.npy"
     return ImageGrid(
         name,
         images,
@@ -127,7 +127,7 @@ def _read(path: Path, origin: Origin) -> NDArray[np.uint8]:
 
 
 def _places(path: Path, sizes: list[int], origin: Origin) -> NDArray[np.int64]:
-    """The place in the grid of each image, by its labels (N, factors)."""
+    """The number (N,) in the grid of each image, from its labels (N, factors)."""
     count = math.prod(sizes)
     with origin.reading(path, ValueError, EOFError):
         labels = np.load(path, mmap_mode="r")
@@ -165,7 +165,7 @@ def _unpack(
         ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
         progress(f"Unpacking {name}", len(places)) as advance,
     ):
-        for chunk in chunks():  # the pool would queue all of them at once
+        for chunk in chunks():  # one `map` over all images would keep all of them in memory
             for number, image in zip(chunk, pool.map(read, chunk), strict=True):
                 target[places[number]] = image
             advance(len(chunk))

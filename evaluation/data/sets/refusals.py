@@ -1,4 +1,4 @@
-"""What is wrong with the files of a dataset, in one line each."""
+"""The errors about a dataset's files, each in one line."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,11 +9,11 @@ from evaluation.common.errors import KitError
 
 
 class Origin:
-    """Where the files of a dataset come from, for the line that says what to do.
+    """Makes the errors about a dataset's files.
 
     Args:
         dataset: Its name.
-        wanted: What its images must be, for people: "uint8 (N, 64, 64, 3)".
+        wanted: What its images must be, in words: "uint8 (N, 64, 64, 3)".
     """
 
     def __init__(self, dataset: str, wanted: str) -> None:
@@ -21,7 +21,7 @@ class Origin:
         self._wanted = wanted
 
     def missing(self, root: Path, places: Sequence[str]) -> KitError:
-        """None of the places below the root is there."""
+        """None of the files exists. `places` are their paths, relative to the data root."""
         shown = " or ".join(str(root / place) for place in places)
         return KitError(
             "DATA-MISSING",
@@ -35,14 +35,16 @@ class Origin:
         return f"Remove it, and run python -m evaluation.data download {self._dataset}"
 
     def damaged(self, path: Path, why: object) -> KitError:
+        """A file whose content cannot be read."""
         return KitError(
             "DATA-DAMAGED",
             f"{path} is damaged or incomplete ({why})",
             self._again(),
         )
 
-    def lacks(self, path: Path, held: Sequence[str], key: str) -> KitError:
-        shown = ", ".join(held[:8]) + (", …" if len(held) > 8 else "")
+    def lacks(self, path: Path, keys: Sequence[str], key: str) -> KitError:
+        """A file with the arrays `keys`, but without the array `key`."""
+        shown = ", ".join(keys[:8]) + (", …" if len(keys) > 8 else "")
         return KitError(
             "DATA-KEY",
             f"{path} holds {shown or 'nothing'}, not '{key}'",
@@ -50,7 +52,7 @@ class Origin:
         )
 
     def other_array(self, path: Path, what: str, found: str, wanted: str | None = None) -> KitError:
-        """An array of another shape or type."""
+        """An array with a wrong shape or type."""
         return KitError(
             "DATA-SHAPE",
             f"{what} of {path} are {found}; {self._dataset} has {wanted or self._wanted}",
@@ -58,7 +60,7 @@ class Origin:
         )
 
     def layout(self, path: Path, problem: str) -> KitError:
-        """The right kind of array, whose content is not that of the dataset."""
+        """An array with the right type but wrong content."""
         return KitError(
             "DATA-LAYOUT",
             f"{path} {problem}",
@@ -67,13 +69,22 @@ class Origin:
 
     @contextmanager
     def reading(self, path: Path, *bad: type[Exception]) -> Iterator[None]:
-        """Refuses a file whose reading raises one of `bad`, or an error of the system."""
+        """Turns errors within the block into `KitError`s.
+
+        Args:
+            path: The file that is read.
+            bad: Exceptions that mean that the file is damaged.
+
+        Raises:
+            KitError: `DATA-DAMAGED`, for one of `bad`; `DATA-UNREADABLE`, for an error of the
+                operating system.
+        """
         try:
             yield
         except KitError:
             raise
         except OSError as error:
-            if error.errno is None:  # a library's, about what the file holds
+            if error.errno is None:  # raised by a library, about the content of the file
                 raise self.damaged(path, error) from error
             raise KitError(
                 "DATA-UNREADABLE",
@@ -85,10 +96,10 @@ class Origin:
 
 
 def first_file(root: Path, places: Sequence[str], origin: Origin) -> Path:
-    """The first of the places below the root that is there.
+    """The path of the first of `places` that exists below the data root.
 
     Raises:
-        KitError: none is.
+        KitError: `DATA-MISSING`, none exists.
     """
     for place in places:
         if (root / place).exists():
@@ -97,6 +108,6 @@ def first_file(root: Path, places: Sequence[str], origin: Origin) -> Path:
 
 
 def state_of(path: Path) -> dict[str, Any]:
-    """What tells, without reading it, that a file is another one, as JSON has it."""
+    """Facts that show, without reading the file, whether it changed; as JSON."""
     state = path.stat()
     return {"name": path.name, "bytes": state.st_size, "changed": int(state.st_mtime)}

@@ -41,15 +41,15 @@ FACTORS = (
 _FOLDER = "3dshapes"
 _H5 = f"{_FOLDER}/3dshapes.h5"
 _NPZ = f"{_FOLDER}/look-at-object-room_floor-hueXwall-hueXobj-hueXobj-sizeXobj-shapeXview-azi.npz"
-"""The name that disentanglement_lib asks for."""
+"""The file name that disentanglement_lib expects."""
 _IMAGE = (64, 64, 3)
 
 
 def open_shapes3d(name: str, root: Path) -> ImageGrid:
-    """Opens the .h5, or where there is none the .npz; either is unpacked once, see `stored`.
+    """Opens the .h5, or the .npz if there is no .h5. The images are unpacked once, see `stored`.
 
     Raises:
-        KitError: neither is there, or it is damaged, not Shapes3D, or cannot be unpacked.
+        KitError: the file is missing, damaged, not Shapes3D, or cannot be unpacked.
     """
     shape = (math.prod(sizes_of(FACTORS)), *_IMAGE)
     origin = Origin(name, f"uint8 {shape}")
@@ -58,7 +58,7 @@ def open_shapes3d(name: str, root: Path) -> ImageGrid:
     if path.suffix == ".h5":
         made_from = state_of(path)
         chunks = partial(_chunks_of_h5, path, shape, origin)
-        note = "disentanglement_lib 1.5 reads an .npz that is published nowhere; write it by"
+        note = "disentanglement_lib 1.5 reads an .npz that nobody publishes; to write it, run"
         notes = [f"HDF5, {path}", f"{note} python -m evaluation.data convert shapes3d"]
     else:
         wanted = (*sizes_of(FACTORS), *_IMAGE)
@@ -85,8 +85,11 @@ def open_shapes3d(name: str, root: Path) -> ImageGrid:
 def convert(name: str, root: Path) -> Path:
     """Writes the .npz that disentanglement_lib reads, with the labels of the .h5.
 
+    Returns:
+        Its path.
+
     Raises:
-        KitError: the .h5 is missing or damaged, or nothing can be written.
+        KitError: the .h5 is missing or damaged, no folder is writable, or the disk is full.
     """
     import h5py
 
@@ -119,23 +122,23 @@ def convert(name: str, root: Path) -> Path:
 
 
 _MOST_ROWS = 16_384
-"""Images of an HDF5 in memory at once: 200 MB."""
+"""The most images of an HDF5 file in memory at once: 200 MB."""
 
 _BAD_H5 = (ValueError, KeyError, RuntimeError, TypeError)
-"""What h5py raises, beside OSError, for what a file holds."""
+"""The exceptions that h5py raises for a damaged file, beside OSError."""
 
 
 def _chunks_of_h5(
     path: Path, shape: tuple[int, ...], origin: Origin
 ) -> Iterator[NDArray[np.uint8]]:
-    """The images in order, as many at a time as share chunks of the file."""
+    """Yields the images in order, a whole chunk of the HDF5 file at a time."""
     import h5py
 
     with origin.reading(path, *_BAD_H5), h5py.File(path) as file:
         images = file.get("images")
         if not isinstance(images, h5py.Dataset):
             raise origin.lacks(path, list(file), "images")
-        # A file may name others, of this machine, as the place of its numbers.
+        # An HDF5 file can refer to other files on this machine for its content.
         inside = isinstance(file.get("images", getlink=True), h5py.HardLink)
         if not inside or images.external or images.is_virtual:
             raise origin.layout(path, "has its images in other files")

@@ -1,9 +1,9 @@
-"""SmallNORB: six files of the format that its makers use for matrices, whole or gzipped.
+"""SmallNORB: six files in its authors' own matrix format, plain or gzipped.
 
 LeCun, Huang and Bottou, "Learning Methods for Generic Object Recognition with Invariance to Pose
-and Lighting", CVPR 2004. Of each stereo pair the first image is kept, scaled to 64x64 as
-disentanglement_lib scales it: with Pillow's Lanczos filter on 32-bit integers, which lets a few
-pixels swing below 0 and above 255. So the images are floats, a little beyond [0, 1].
+and Lighting", CVPR 2004. The first image of each stereo pair is scaled to 64x64 as in
+disentanglement_lib: with Pillow's Lanczos filter on 32-bit integers. A few pixels then are below 0
+or above 255. So the images are floats, some of them slightly outside [0, 1].
 """
 
 import gzip
@@ -40,23 +40,25 @@ FACTORS = (
     Factor.spaced("azimuth", 0, 340, 18, "°"),
     Factor.numbered("lighting", 6),
 )
-"""In the order of the files. The instance is hidden from metrics, as in disentanglement_lib."""
+"""The factors in the order of the files. Metrics do not see the instance, as in
+disentanglement_lib."""
 
 _HIDDEN = 1
 _FOLDER = "small_norb"
 _PARTS = ("5x46789x9x18x6x2x96x96-training", "5x01235x9x18x6x2x96x96-testing")
 _PAIR = (2, 96, 96)
 _SIZE = 64
-_BYTES, _INTEGERS = 0x1E3D4C55, 0x1E3D4C54  # as files begin
+_BYTES, _INTEGERS = 0x1E3D4C55, 0x1E3D4C54  # the first four bytes of a file give its type
 _TYPES: dict[int, np.dtype] = {_BYTES: np.dtype(np.uint8), _INTEGERS: np.dtype("<i4")}
 _READ_AT_ONCE = 512
 
 
 def open_smallnorb(name: str, root: Path) -> ImageGrid:
-    """Opens the six files in `<root>/small_norb`, unpacking the images once, see `stored`.
+    """Opens the six files in `<root>/small_norb`. The images are unpacked once, see `stored`.
 
     Raises:
-        KitError: a file is missing or damaged, or they do not hold each combination once.
+        KitError: a file is missing or damaged, or the files do not hold each combination exactly
+            once.
     """
     sizes = sizes_of(FACTORS)
     count = math.prod(sizes)
@@ -100,10 +102,9 @@ def open_smallnorb(name: str, root: Path) -> ImageGrid:
         hidden=[_HIDDEN],
         value_names=values_of(shown),
         notes=[
-            f"six files in {root / _FOLDER}; the instance of an object is no factor, and drawn"
-            " anew with each observation",
-            "disentanglement_lib 1.5 reads the files once they are gunzipped, and needs a Pillow"
-            " older than 10",
+            f"six files in {root / _FOLDER}; the instance of an object is not a factor, and is"
+            " drawn for each observation",
+            "disentanglement_lib 1.5 reads only unpacked files, and needs a Pillow older than 10",
         ],
     )
 
@@ -115,13 +116,13 @@ def _place(part: str, kind: str) -> str:
 def _scaled(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     from PIL import Image
 
-    # In 32 bits the filter does not clip.
+    # On 32-bit integers the filter does not clip, as in disentanglement_lib.
     scaled = Image.fromarray(image).convert("I").resize((_SIZE, _SIZE), Image.Resampling.LANCZOS)
     return (np.asarray(scaled) / 255.0).astype(np.float32)
 
 
 def _numbers(cat: Path, info: Path, sizes: list[int], origin: Origin) -> NDArray[np.int64]:
-    """The number in the grid of each image of a part."""
+    """The number (n,) in the grid of each image of a part."""
     with _matrix(cat, 1, _INTEGERS, origin) as (stream, shape):
         category = _read(stream, shape, _INTEGERS)
     with _matrix(info, 2, _INTEGERS, origin) as (stream, shape):
@@ -156,7 +157,12 @@ def _pairs(path: Path, count: int, origin: Origin) -> Iterator[NDArray[np.uint8]
 def _matrix(
     path: Path, ndim: int, kind: int, origin: Origin
 ) -> Iterator[tuple[IO[bytes], tuple[int, ...]]]:
-    """Yields a matrix's stream past its header, and its shape."""
+    """Yields a matrix's stream, positioned after its header, and its shape.
+
+    Args:
+        ndim: The number of dimensions that it must have.
+        kind: The type that it must have, `_BYTES` or `_INTEGERS`.
+    """
     opened: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
     with origin.reading(path, EOFError, zlib.error, ValueError), opened(path, "rb") as stream:
         found, dimensions = _read(stream, (2,), _INTEGERS).tolist()
@@ -169,7 +175,7 @@ def _matrix(
                 f"{_TYPES[found]} in {dimensions} dimensions",
                 f"{_TYPES[kind]} in {ndim}",
             )
-        # Three sizes are stored at least.
+        # The header stores at least three sizes, even for a matrix of fewer dimensions.
         shape = _read(stream, (max(3, ndim),), _INTEGERS).tolist()[:ndim]
         if min(shape) < 1 or math.prod(shape) > 1 << 33:
             raise ValueError(f"it has a shape of {tuple(shape)}")

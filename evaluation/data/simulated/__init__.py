@@ -1,4 +1,4 @@
-"""A simulated MPI3D, which the kit renders itself. Importing this compiles nothing."""
+"""A simulated MPI3D, which the kit renders itself. Importing this package compiles nothing."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from evaluation.data.ground_truth import ImageGrid
 from evaluation.data.sets import mpi3d
 
 _LAYOUTS = {"": (6, 6, 40), "_4x4": (4, 4, 40), "_mini": (4, 4, 6)}
-"""Numbers of colours, of shapes and of values of each axis, by the end of the name."""
+"""End of the name -> the numbers of colours, of shapes, and of values of each axis."""
 
 _CITATION = Citation(
     key="disentanglement_submission_kit",

@@ -1,7 +1,8 @@
-"""Images in a file, each block of them compared with its digest when it is first read.
+"""Images in a file. Each block of images is compared with its digest when it is first read.
 
-Nothing is mapped: a file that is cut short while it is open gives an error where a memory map would
-end the process. What was read of a small set is kept in memory, of a large one it takes none.
+The file is read, not mapped into memory. If it is cut short while it is open, a read gives an
+error, but a memory map would kill the process. The images of a small set stay in memory once they
+were read; those of a large set do not.
 """
 
 import hashlib
@@ -18,26 +19,26 @@ from numpy.typing import NDArray
 from evaluation.common.errors import KitError
 
 _BLOCK_BYTES = 192 * 1024
-"""Little more than Linux reads ahead for one image."""
+"""Bytes of a block: little more than what Linux reads ahead anyway for one image."""
 
 _BLOCKS_A_CHUNK = 64
 
 _KEPT_BYTES = 256 << 20
-"""Most bytes of a set that is kept in memory once it was read."""
+"""The most bytes of a set whose images stay in memory once they were read."""
 
 _DIGEST_BYTES = 16
-"""Of SHA-256, which processors compute faster than anything else in `hashlib`."""
+"""Bytes of each block's digest: the start of its SHA-256, the fastest digest in `hashlib`."""
 
 Mend = Callable[[int], Path]
-"""Given a block that is not what its digest says, gives a file in which it is, or raises."""
+"""Takes the number of a damaged block; returns a file with a good one, or raises `KitError`."""
 
 
 class ArrayInFile(NamedTuple):
-    """Images in a file, one after another in the order of memory.
+    """The place of images in a file: one after another, each in C order.
 
     Args:
-        offset: Where in the file the first begins.
-        shape: Of all of them: (N, height, width, channels).
+        offset: The position in bytes of the first image.
+        shape: Shape of all images together: (N, height, width, channels).
         dtype: Name of their type, "uint8" or "float32".
     """
 
@@ -55,16 +56,19 @@ class ArrayInFile(NamedTuple):
 
     @property
     def block(self) -> int:
-        """Images that share a digest."""
+        """Number of images in a block, which share one digest."""
         return max(1, _BLOCK_BYTES // self.image_bytes)
 
     @property
     def chunk(self) -> int:
-        """Images, whole blocks of them, that a pass over all of them reads at once: 12 MB."""
+        """Number of images in a chunk, which has whole blocks and about 12 MB.
+
+        Loops over all images read one chunk at a time.
+        """
         return self.block * _BLOCKS_A_CHUNK
 
     def images_of(self, first: int, last: int) -> str:
-        """The numbers of the images in the blocks from first to last, in words."""
+        """In words, the numbers of the images in the blocks from `first` to `last`."""
         end = min((last + 1) * self.block, self.shape[0]) - 1
         return f"images {first * self.block} to {end}"
 
@@ -74,11 +78,11 @@ class ArrayInFile(NamedTuple):
 
 
 class Digests(NamedTuple):
-    """What a file of images holds.
+    """The digests of a file of images.
 
     Args:
-        sha256: Of all images, hexadecimal.
-        blocks: One digest after another, `_DIGEST_BYTES` each.
+        sha256: SHA-256 of all images, hexadecimal.
+        blocks: The digests of the blocks, one after another, `_DIGEST_BYTES` bytes each.
     """
 
     sha256: str
@@ -86,10 +90,12 @@ class Digests(NamedTuple):
 
 
 def digests_of(chunks: Iterable[NDArray], block: int) -> Digests:
-    """The digests of images in chunks (n, height, width, channels), of whole blocks but the last.
+    """The digests of images.
 
     Args:
-        block: Images a block.
+        chunks: The images (n, height, width, channels) in order. Each chunk except the last has
+            whole blocks.
+        block: Number of images in a block.
     """
     whole = hashlib.sha256()
     blocks = []
@@ -102,14 +108,14 @@ def digests_of(chunks: Iterable[NDArray], block: int) -> Digests:
 class StoredImages:
     """Images (N, height, width, channels) in a file, indexed like an array along the first axis.
 
-    After a change of the file that its status tells, every block is compared anew. A change that
-    leaves size and times as they are is found by the next process only.
+    If the file's size or times change, every block is compared again. A change that keeps size and
+    times is noticed only by the next process.
 
     Args:
         path: The file.
-        array: Where in it the images lie.
-        digests: The `Digests.blocks` of what they must be.
-        mend: What to do about a block that is not.
+        array: The place of the images in it.
+        digests: The `Digests.blocks` that the images must have.
+        mend: Called for a block with another digest.
     """
 
     def __init__(self, path: Path, array: ArrayInFile, digests: bytes, mend: Mend) -> None:
@@ -122,7 +128,7 @@ class StoredImages:
         self._mending = threading.Lock()
         self._files: list[IO[bytes]] = []
         self._good = np.zeros(-(-len(self) // array.block), dtype=bool)
-        # Pages of `empty` that nobody writes to take no memory.
+        # The pages of `empty` take no memory until something is written to them.
         self._kept = self._empty(len(self)) if self.nbytes <= _KEPT_BYTES else None
         self._open(path)
 
@@ -130,20 +136,25 @@ class StoredImages:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> NDArray:
-        """Image (height, width, channels) of a number; images of numbers, a mask or a slice.
+        """One image (height, width, channels), or images (n, height, width, channels).
+
+        Args:
+            rows: A number for one image; numbers (n,), a mask (N,) or a slice for several.
 
         Raises:
             IndexError: there is no such image.
-            KitError: the file cannot be read, or is damaged and cannot be mended.
+            KitError: the file cannot be read, or is damaged and cannot be repaired.
         """
         numbers = self._numbers(rows)
         return self._read(numbers) if numbers.ndim else self._read(numbers[np.newaxis])[0]
 
     def floats(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Images (n, height, width, channels) of the numbers (n,), bytes divided by 255.
+        """Images (n, height, width, channels) of the numbers (n,) as float32.
+
+        Bytes are divided by 255.
 
         Raises:
-            IndexError, KitError: as indexing does.
+            IndexError, KitError: as in `__getitem__`.
         """
         from evaluation.data.storage.gathering import to_floats
 
@@ -158,7 +169,7 @@ class StoredImages:
         return floats
 
     def _numbers(self, rows: Any) -> NDArray[np.int64]:
-        """What is asked for as numbers from 0 on."""
+        """The numbers, from 0 on, of the images that `rows` selects."""
         if isinstance(rows, slice):
             return np.arange(*rows.indices(len(self)))
         numbers = np.asarray(rows)
@@ -175,17 +186,17 @@ class StoredImages:
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def chunks(self) -> Iterator[NDArray]:
-        """All images in order, `ArrayInFile.chunk` at a time."""
+        """Yields all images in order, `ArrayInFile.chunk` at a time."""
         for start in self.array.starts():
             yield self[start : start + self.array.chunk]
 
     def check(self) -> None:
-        """Compares every block that has not been compared yet, and mends what is damaged."""
+        """Compares every block that was not compared yet, and repairs damaged ones."""
         for block in np.flatnonzero(~self._good):
             self._good_block(int(block))
 
     def is_good(self, block: int) -> bool:
-        """Whether the file holds, at this moment, what the block's digest says."""
+        """Whether the block in the file has its digest at this moment."""
         start = block * self.array.block
         content = self._empty(min(self.array.block, len(self) - start))
         return self._fill(content, start) and self._matches(block, content)
@@ -199,7 +210,7 @@ class StoredImages:
 
     def _open(self, path: Path) -> None:
         self.path = path
-        # Those before stay open, for other threads may be reading from them.
+        # Earlier files stay open, because other threads may still read from them.
         self._files.append(path.open("rb", buffering=0))
         self._status = self._current_status()
         self._good[:] = False
@@ -238,7 +249,7 @@ class StoredImages:
         return images
 
     def _good_block(self, block: int) -> NDArray:
-        """All images of a block, after they were compared with their digest."""
+        """All images of a block, compared with their digest and repaired if necessary."""
         start = block * self.array.block
         content = self._empty(min(self.array.block, len(self) - start))
         if not (self._fill(content, start) and self._matches(block, content)):
@@ -257,7 +268,7 @@ class StoredImages:
         return _digest(images) == self._digests[place : place + _DIGEST_BYTES]
 
     def _fill(self, images: NDArray, number: int) -> bool:
-        """Reads images from `number` on; False where the file ends before."""
+        """Fills `images` from the file, from image `number` on; False if the file is too short."""
         place = self.array.offset + number * self.array.image_bytes
         try:
             return os.preadv(self._files[-1].fileno(), [images.data], place) == images.nbytes
@@ -270,11 +281,11 @@ class StoredImages:
 
 
 def changing(path: Path) -> KitError:
-    """The refusal of a file that is written to by somebody else while it is read."""
+    """The error for a file that another program writes to while it is read."""
     return KitError(
         "DATA-CHANGED",
         f"{path} changes while it is read",
-        "End what writes to it, and start again",
+        "End the program that writes to it, and start again",
     )
 
 

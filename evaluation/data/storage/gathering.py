@@ -1,4 +1,4 @@
-"""Random images of a file, as fast as its pages can be copied: no Python between two of them."""
+"""Compiled loops that read single images from a file, and turn bytes into floats."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ _pread: Any = types.ExternalFunction(
     "pread", _SIGNATURE(types.intc, types.uintp, types.uintp, types.intp)
 )
 
-# x / 255 is the sum of these two multiples of x: of the first, whose last eight bits are empty,
-# each multiple is exact, so that the sum is rounded once. Two products take less than a division.
+# x / 255 is computed as x * _INVERSE + x * _REST, since two products are faster than a division.
+# The last eight bits of _INVERSE are zero, so its product with a byte is exact.
 _INVERSE = (np.float32(1 / 255).view(np.uint32) & np.uint32(0xFFFFFF00)).view(np.float32)
 _REST = np.float32(1 / 255 - float(_INVERSE))
 
@@ -27,13 +27,14 @@ def gather(
     images: NDArray[np.uint8],
     wanted: NDArray[np.bool_],
 ) -> None:
-    """Reads images (n, bytes an image) of the numbers (n,) where they are wanted.
-
-    What cannot be read whole is no longer wanted afterwards.
+    """Reads the wanted images from a file.
 
     Args:
-        handle: Of a file that is open.
-        offset: Where in it the images begin.
+        handle: Descriptor of the open file.
+        offset: The position in bytes of image 0.
+        numbers: The numbers (n,) of the images.
+        images: Filled: (n, bytes of an image).
+        wanted: Mask (n,) of the images to read. Set to False for those that the file lacks.
     """
     size = images.shape[1]
     for row in range(len(numbers)):
@@ -47,9 +48,12 @@ def gather(
 def to_floats(
     images: NDArray[np.uint8], numbers: NDArray[np.int64], floats: NDArray[np.float32]
 ) -> None:
-    """Sets floats (n, k) to the images of the numbers (n,), of all images (N, k), divided by 255.
+    """Divides images by 255; each result is the float32 nearest to the exact quotient.
 
-    They are the float32 nearest to the quotients.
+    Args:
+        images: All images (N, k).
+        numbers: The numbers (n,) of the images to divide.
+        floats: Filled: (n, k).
     """
     for row in range(len(numbers)):
         _divide(images[numbers[row]], floats[row])

@@ -1,7 +1,7 @@
-"""Records of what a file of images holds, and where the kit keeps what it makes of a dataset.
+"""Records of image files, and the folders for files that the kit makes from a dataset.
 
-`<name>.json` lies beside the images. Where a data root cannot be written, as in a container that
-mounts it read-only, what would go there goes to `AICROWD_OUTPUT_PATH/.dataset/<name>` instead.
+The record `<name>.json` lies beside the images. If the data root is read-only, as in a container,
+the kit writes to `AICROWD_OUTPUT_PATH/.dataset/<name>` instead.
 """
 
 import hashlib
@@ -20,12 +20,13 @@ from evaluation.data.storage.blocks import ArrayInFile, Digests
 
 @dataclass(frozen=True)
 class FileState:
-    """What tells, without reading it, that a file is probably another one.
+    """Facts that show, without reading the file, whether it probably changed.
 
     Args:
         name: Its name.
         bytes: Its size.
-        changed: Its time of change in seconds: layers of images and archives keep no fractions.
+        changed: Its modification time in whole seconds: container images and archives store no
+            fractions.
     """
 
     name: str
@@ -40,13 +41,13 @@ class FileState:
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of a file of images.
+    """What the kit knows about a file of images.
 
     Args:
-        made_from: What the images depend on, as JSON has it; None where they were given to the kit.
-        file: The file when it was last read whole.
-        array: Where in it the images lie.
-        digests: Of the images.
+        made_from: All that the images depend on, as JSON. None if the kit did not make the file.
+        file: The state of the file when it was last read to its end.
+        array: The place of the images in it.
+        digests: The digests of the images.
     """
 
     made_from: dict[str, Any] | None
@@ -56,15 +57,15 @@ class Record:
 
 
 def folders(name: str, root: Path) -> tuple[Path, Path]:
-    """The two folders that a dataset's files may lie in."""
+    """The two folders that may hold a dataset's files."""
     return root / name, output_path() / ".dataset" / name
 
 
 def place_to_write(name: str, root: Path) -> Path:
-    """The folder for what the kit makes of a dataset, created if need be.
+    """The folder for files that the kit makes from a dataset. It is created if it is missing.
 
     Raises:
-        KitError: none can be written.
+        KitError: `DATA-READ-ONLY`, neither folder can be written.
     """
     for folder in folders(name, root):
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
@@ -74,13 +75,13 @@ def place_to_write(name: str, root: Path) -> Path:
     beside, outputs = folders(name, root)
     raise KitError(
         "DATA-READ-ONLY",
-        f"{name} has to be written, and neither {beside} nor {outputs} can be",
-        "Make one of them writable, or set AICROWD_OUTPUT_PATH to a folder that is",
+        f"{name} must be written, but neither {beside} nor {outputs} is writable",
+        "Make one of them writable, or set AICROWD_OUTPUT_PATH to a writable folder",
     )
 
 
 def records(name: str, root: Path) -> list[Record]:
-    """The records of a dataset that are whole; one that is damaged counts as none."""
+    """The records of a dataset; a damaged one counts as missing."""
     found = []
     for folder in folders(name, root):
         with suppress(OSError, ValueError, KeyError, TypeError):
@@ -91,7 +92,7 @@ def records(name: str, root: Path) -> list[Record]:
 
 
 def write_record(name: str, root: Path, record: Record) -> None:
-    """Writes a record; where nothing can be written, the images are read whole each time."""
+    """Writes a record. If no folder is writable, none is written, and each run reads all images."""
     content: dict[str, Any] = asdict(record)
     content["array"] = record.array._asdict()
     content["digests"] = {

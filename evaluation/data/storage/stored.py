@@ -1,7 +1,8 @@
-"""Arrays of images on disk, opened by their records: what the kit made, and what it was given.
+"""Opens image files by their records: files that the kit made, and files that the user gave.
 
-Neither is read whole once it has a record: each block is compared with its digest when something of
-it is first read, see `blocks`. What the kit made and finds damaged it makes again.
+A file that has a record is not read to its end again. Instead each block is compared with its
+digest when it is first used, see `blocks`. If a file that the kit made is damaged, the kit makes it
+again.
 """
 
 import math
@@ -28,7 +29,7 @@ from evaluation.data.storage.records import (
 )
 
 Fill = Callable[[NDArray], None]
-"""Writes all of the images it is given, (N, height, width, channels)."""
+"""Fills an array of images (N, height, width, channels)."""
 
 
 def open_made(
@@ -39,23 +40,24 @@ def open_made(
     fill: Fill,
     dtype: str = "uint8",
 ) -> tuple[StoredImages, str]:
-    """Opens `<name>.npy`, making it first unless there is one made from the same.
+    """Opens `<name>.npy`. If there is none made from `made_from`, it is made first.
 
-    Processes that ask at the same time make it once; a killed one leaves nothing that is trusted.
+    If several processes need it at the same time, one of them makes it. If that process is killed,
+    its part of a file is never used.
 
     Args:
         name: Name of the dataset.
-        root: Folder of one folder a dataset.
-        made_from: What the images depend on, as JSON has it.
-        shape: Of all images: (N, height, width, channels).
-        fill: Makes them.
+        root: The data root.
+        made_from: All that the images depend on, as JSON.
+        shape: Shape of all images together: (N, height, width, channels).
+        fill: Makes the images.
         dtype: "uint8" or "float32".
 
     Returns:
-        The images and the SHA-256 of their bytes.
+        The images and the SHA-256 of their bytes, hexadecimal.
 
     Raises:
-        KitError: nothing can be written, or the disk has no room.
+        KitError: `DATA-READ-ONLY`, no folder is writable; `DATA-DISK-FULL`.
     """
     header = header_of(shape, dtype)
     array = ArrayInFile(len(header), shape, dtype)
@@ -71,13 +73,13 @@ def open_made(
         with locked(place_to_write(name, root), name):
             for other, known in _made(name, root, made_from, array):
                 if known == digests and opened(other).is_good(block):
-                    return other  # as another process has made it meanwhile
+                    return other  # another process has made the file again meanwhile
             damaged = f"{array.images_of(block, block)} in {path} are damaged"
             console.print(f"{damaged}; making all of {name} again", markup=False)
-            anew, digests_anew = _make(name, root, made_from, array, fill)
-        if digests_anew != digests:
-            raise changing(anew)
-        return anew
+            made_again, new_digests = _make(name, root, made_from, array, fill)
+        if new_digests != digests:
+            raise changing(made_again)
+        return made_again
 
     def opened(path: Path) -> StoredImages:
         return StoredImages(path, array, digests.blocks, mend)
@@ -92,21 +94,22 @@ def open_given(
     array: ArrayInFile,
     chunks: Iterable[NDArray] | None = None,
 ) -> tuple[StoredImages, str]:
-    """Opens images in a file that was given to the kit, reading them once for their digests.
+    """Opens images in a file that the user gave. The first time, all are read for their digests.
 
     Args:
         name: Name of the dataset.
-        root: Folder of one folder a dataset.
+        root: The data root.
         path: The file.
-        array: Where in it the images lie.
+        array: The place of the images in it.
         chunks: The images in order, from a reader that compares them with a checksum in the file.
-            None where the file has none: its content may not change then.
+            None if the file has no checksum; then its content must never change.
 
     Returns:
-        The images and the SHA-256 of their bytes.
+        The images and the SHA-256 of their bytes, hexadecimal.
 
     Raises:
-        KitError: the file cannot be read, or is not what it was when it was read first.
+        KitError: `DATA-CHANGED`, the file changed since it was first read; others if it cannot be
+            read.
     """
     state = FileState.of(path)
     known = [
@@ -120,8 +123,8 @@ def open_given(
         kept = " and ".join(str(record) for record in own if record.exists())
         return KitError(
             "DATA-CHANGED",
-            f"{which} of {path} are not what they were when the kit first read them",
-            f"Download {path.name} again, or, if you meant to change it, remove {kept}",
+            f"{which} of {path} have changed since the kit first read them",
+            f"Download {path.name} again, or, if you changed it on purpose, remove {kept}",
         )
 
     def mend(block: int) -> Path:
@@ -139,13 +142,13 @@ def open_given(
 
 
 def recorded(name: str, root: Path) -> list[StoredImages]:
-    """The files of a dataset that the kit has records of, as they are."""
+    """The files of a dataset that have records. They can be checked, but not repaired."""
 
-    def let_be(block: int) -> Path:  # nothing is read but to be looked at
+    def refuse_to_mend(block: int) -> Path:
         raise NotImplementedError
 
     return [
-        StoredImages(path, record.array, record.digests.blocks, let_be)
+        StoredImages(path, record.array, record.digests.blocks, refuse_to_mend)
         for record in records(name, root)
         for folder in folders(name, root)
         if (path := folder / record.file.name).is_file()
@@ -155,7 +158,7 @@ def recorded(name: str, root: Path) -> list[StoredImages]:
 def _made(
     name: str, root: Path, made_from: dict[str, Any], array: ArrayInFile
 ) -> Iterator[tuple[Path, Digests]]:
-    """Files that were made from the same, and are whole as far as size and header tell."""
+    """Yields the files made from `made_from` that have the right size and header."""
     known = [
         record
         for record in records(name, root)
@@ -175,10 +178,10 @@ def _made(
 def _make(
     name: str, root: Path, made_from: dict[str, Any], array: ArrayInFile, fill: Fill
 ) -> tuple[Path, Digests]:
-    """Makes the file, under the lock of its folder, and its record."""
+    """Makes the file and its record. The caller holds the lock of the folder."""
     path = place_to_write(name, root) / f"{name}.npy"
     if path.exists():
-        console.print(f"{path} is damaged, or made from something else", markup=False)
+        console.print(f"{path} is damaged or out of date", markup=False)
     size = array.offset + array.nbytes
     with fresh_file(path, size) as temporary:
         temporary.write_bytes(header_of(array.shape, array.dtype))
@@ -212,12 +215,12 @@ def _chunks(path: Path, array: ArrayInFile) -> Iterator[NDArray]:
 
 @contextmanager
 def fresh_file(path: Path, size: int) -> Iterator[Path]:
-    """`files.whole_file` for a file of many gigabytes, under the lock of its folder.
+    """`files.whole_file` for a file of many gigabytes. The caller holds the lock of the folder.
 
-    Removes what killed processes left of the same file.
+    Temporary files that killed processes left of the same file are removed first.
 
     Raises:
-        KitError: the disk has no room for `size` bytes.
+        KitError: `DATA-DISK-FULL`, the disk has no room for `size` bytes.
     """
     for leftover in path.parent.glob(f".{path.stem}.*{path.suffix}"):
         leftover.unlink()

@@ -3,14 +3,15 @@
 import math
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
-_MEMORY = ("VmRSS:", "VmSwap:", "VmPTE:", "HugetlbPages:")
+_HAS_MEMORY = b"\nVmRSS:\t"
+_MEMORY = (b"VmRSS", b"VmSwap", b"VmPTE", b"HugetlbPages")
 # Page tables too: to read memory that was never written takes no other.
 
 _USER_TICKS = 11  # fields of /proc/PID/stat, counted from the one after the name
@@ -58,17 +59,39 @@ def usage(pids: Sequence[int]) -> Usage:
     for pid in pids:
         try:
             cpu += _cpu_seconds(pid)
-            status = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
+            status = _status(pid)
         except OSError:
             continue
         processes += 1
-        for line in status:
-            name, _, value = line.partition("\t")
+        # A process names itself, and only "\n" is escaped there of all that Python ends lines at.
+        for line in status.split(b"\n"):
+            name, _, value = line.partition(b":\t")
             if name in _MEMORY:
                 memory += int(value.split()[0]) << 10
-            elif name == "Threads:":
+            elif name == b"Threads":
                 threads += int(value)
     return Usage(processes, threads, memory, cpu)
+
+
+def _status(pid: int) -> bytes:
+    """What `/proc` says of a process's memory, as one of its threads that have not ended sees it.
+
+    The first thread may end before the others, and its process then seems to have no memory.
+    """
+    status = b""
+    for folder in _threads(pid):
+        with suppress(OSError):
+            status = (folder / "status").read_bytes()
+        if _HAS_MEMORY in status:
+            break
+    return status
+
+
+def _threads(pid: int) -> Iterator[Path]:
+    """Folders in `/proc` of a process's threads, its first before the others."""
+    yield Path(f"/proc/{pid}")
+    for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - polled often
+        yield Path(f"/proc/{pid}/task/{thread}")
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -80,14 +103,15 @@ def _cpu_seconds(pid: int) -> float:
 
 def bytes_in_own_folder(pid: int, folder: Path) -> int:
     """Bytes in a file system that the process `pid` alone has mounted at `folder`, if it has."""
-    seen_by_it = f"/proc/{pid}/root{folder}"
-    try:
-        if os.stat(seen_by_it).st_dev == folder.stat().st_dev:  # noqa: PTH116 - polled often
-            return 0
-        room = os.statvfs(seen_by_it)
-    except OSError:
-        return 0
-    return (room.f_blocks - room.f_bfree) * room.f_frsize
+    with suppress(OSError):
+        for thread in _threads(pid):
+            with suppress(OSError):  # it ended before the others
+                seen_by_it = f"{thread}/root{folder}"
+                if os.stat(seen_by_it).st_dev == folder.stat().st_dev:  # noqa: PTH116 - polled often
+                    return 0
+                room = os.statvfs(seen_by_it)
+                return (room.f_blocks - room.f_bfree) * room.f_frsize
+    return 0
 
 
 def kill_descendants(root: int) -> bool:

@@ -56,7 +56,7 @@ def enter(work: Path, copy: Path, device: str, grader: int, *, capped: bool) -> 
     privileges.drop()
     ruled = _attempt(lambda: landlock.restrict_files(work, paths, nodes))
     scoped = _attempt(landlock.restrict_signals)
-    filtered = _attempt(lambda: seccomp.install(device, mounts_are_read_only=rooted))
+    filtered = _attempt(lambda: seccomp.install(device, rooted=rooted, apart=apart))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (WORK_MIB << 20, WORK_MIB << 20))
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))

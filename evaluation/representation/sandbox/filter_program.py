@@ -60,6 +60,17 @@ def deny(number: int, error: int) -> bytes:
     return _instruction(_EQUAL, number, if_false=1) + _fail(error)
 
 
+def deny_but_zero(number: int, argument: int, error: int) -> bytes:
+    """The system call fails where its argument, counted from 0, a process's number, is not 0."""
+    return (
+        _instruction(_EQUAL, number, if_false=4)
+        + _instruction(_LOAD, _ARGUMENTS + _ARGUMENT_BYTES * argument)
+        + _instruction(_EQUAL, 0, if_true=1)
+        + _fail(error)
+        + ALLOW
+    )
+
+
 def deny_any_flag(number: int, argument: int, flags: int, error: int) -> bytes:
     """The system call fails where its argument, counted from 0, has any of the `flags`."""
     return (

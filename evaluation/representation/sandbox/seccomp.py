@@ -80,9 +80,37 @@ _CHANGES_OF_ATTRIBUTES: _Calls = {
     "file_setattr": (469, 469),
 }
 
+_WHAT_LIES_IN_MEMORY: _Calls = {
+    "mincore": (27, 232),
+    "cachestat": (451, 451),
+    "io_setup": (206, 0),
+}
+"""What one worker has read stays in memory, where these would show it to the next."""
+
+_EVENTS_OF_FILES: _Calls = {
+    "inotify_init": (253, None),
+    "inotify_init1": (294, 26),
+}
+
+_SCHEDULING: _Calls = {
+    "setpriority": (141, 140),
+    "ioprio_set": (251, 30),
+}
+"""Calls for all processes of a user at once."""
+
+_SCHEDULING_BY_NUMBER: _Calls = {
+    "prlimit64": (302, 261),
+    "sched_setaffinity": (203, 122),
+    "sched_setscheduler": (144, 119),
+    "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274),
+}
+"""Calls whose first argument is the number of a process, 0 for the caller."""
+
 _CLONE = (56, 220)
 _CLONE3 = (435, 435)
 _MMAP = (9, 222)
+_PREADV2 = (327, 286)
 
 _NEW_NAMESPACES = (
     namespaces.CLONE_NEWNS
@@ -97,14 +125,18 @@ _MAP_SHARED = 0x01
 _MAP_ANONYMOUS = 0x20
 _FLAGS_OF_CLONE = 0  # which argument they are
 _FLAGS_OF_MMAP = 3
+_FLAGS_OF_PREADV2 = 5
+_RWF_NOWAIT = 0x08
+_PROCESS = 0
 
 
-def install(device: str, mounts_are_read_only: bool) -> None:
+def install(device: str, *, rooted: bool, apart: bool) -> None:
     """Makes system calls fail with EACCES that a representation has no need of.
 
     Args:
         device: "cpu", or "cuda", whose driver may need memory that is shared.
-        mounts_are_read_only: Whether the modes and times of files are safe already.
+        rooted: Whether it sees no files but those it may read, and all of them read-only.
+        apart: Whether it sees no processes but its own.
 
     Raises:
         OSError: the kernel or the machine has no such filter.
@@ -114,18 +146,27 @@ def install(device: str, mounts_are_read_only: bool) -> None:
         raise OSError(errno.ENOSYS, f"no filter for {machine}")
     column = _MACHINES.index(machine)
     denied = {**_TO_THE_OUTSIDE, **_MEMORY_THAT_ESCAPES, **_NEW_RIGHTS, **_OTHER_PROCESSES}
+    denied |= _WHAT_LIES_IN_MEMORY
     if device == "cpu":
         denied |= _MEMORY_OF_NO_FILE
-    if not mounts_are_read_only:
-        denied |= _CHANGES_OF_ATTRIBUTES
+    if not rooted:
+        denied |= _CHANGES_OF_ATTRIBUTES | _EVENTS_OF_FILES
+    if not apart:
+        denied |= _SCHEDULING
     program = bpf.only_architecture(machine, errno.EACCES)
     for numbers in denied.values():
         number = numbers[column]
         if number is not None:
             program += bpf.deny(number, errno.EACCES)
+    if not apart:
+        for numbers in _SCHEDULING_BY_NUMBER.values():
+            number = numbers[column]
+            if number is not None:
+                program += bpf.deny_but_zero(number, _PROCESS, errno.EACCES)
     # Its flags lie in memory, where no filter sees them: the C library then takes clone.
     program += bpf.deny(_CLONE3[column], errno.ENOSYS)
     program += bpf.deny_any_flag(_CLONE[column], _FLAGS_OF_CLONE, _NEW_NAMESPACES, errno.EACCES)
+    program += bpf.deny_any_flag(_PREADV2[column], _FLAGS_OF_PREADV2, _RWF_NOWAIT, errno.EACCES)
     if device == "cpu":
         shared = _MAP_SHARED | _MAP_ANONYMOUS
         program += bpf.deny_all_flags(_MMAP[column], _FLAGS_OF_MMAP, shared, errno.EACCES)

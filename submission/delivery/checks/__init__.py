@@ -1,7 +1,7 @@
-"""Everything that is wrong with a submission, found at once, each with a code and a remedy.
+"""Finds all problems of a submission at once, each with a code and a remedy.
 
-`files` looks at the text files that AIcrowd reads, `encoder` at what was trained, and `repository`
-at what a push would send. Each offers `problems(...)`, which yields what a user has to correct.
+`files` checks the text files that AIcrowd reads, `encoder` the bundled representation, and
+`repository` what a push would send. Each has a function `problems`, which yields the problems.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,17 +17,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """What a check has found, and what the representation costs on each device it ran on."""
+    """The result of a check.
+
+    Args:
+        problems: What the user must correct.
+        costs: What the representation costs on each device on which it ran.
+    """
 
     problems: list[KitError]
     costs: list["Cost"]
 
     @property
     def status(self) -> int:
-        """Exit status of a command that reports this."""
+        """The exit status of a command: 1 if there are problems."""
         return 1 if self.problems else 0
 
     def as_json(self) -> dict[str, Any]:
+        """The report as JSON, with the keys `problems` and `costs`."""
         return {
             "problems": [
                 {"code": problem.code, "problem": problem.problem, "remedy": problem.remedy}
@@ -37,16 +43,17 @@ class Report:
         }
 
     def show(self) -> None:
+        """Prints the report, a line for each problem and each cost."""
         for problem in self.problems:
             console.print(str(problem), markup=False)
         for cost in self.costs:
             console.print(f"The encoder on {cost}.", markup=False)
         found = len(self.problems)
-        console.print("Ready to submit." if not found else f"{found} to correct before submitting.")
+        console.print("Ready to submit." if not found else f"Problems to correct: {found}.")
 
 
 def check(root: Path, tag: str, remote: str) -> Report:
-    """Looks at everything in `root` that pushing it to `remote` as `tag` would bring to AIcrowd."""
+    """Checks all that a push of `root` to `remote`, as `tag`, would send to AIcrowd."""
     from submission.delivery.checks import encoder, files, repository
     from submission.delivery.git import has_remote
 

@@ -1,4 +1,4 @@
-"""The bundled representation: whether it keeps the contract, and what it costs to run."""
+"""Checks that the bundled representation keeps the contract, and measures what it costs."""
 
 import os
 import statistics
@@ -23,16 +23,19 @@ MPI3D_IMAGES = 1_036_800
 
 _WARM_UP = 3
 _BATCHES, _MOST_BATCHES, _SECONDS = 11, 101, 2.0
-"""A batch is measured this often at least; a fast encoder more often, for so many seconds."""
+"""At least `_BATCHES` batches are measured. A fast encoder is measured for `_SECONDS` seconds, but
+with at most `_MOST_BATCHES` batches."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What encoding takes on one device.
+    """What encoding costs on one device.
 
     Args:
-        dims: Size of a code.
+        device: The device, as torch names it.
+        dims: Number of dims of a code.
         milliseconds_per_image: The median over `batches` batches, after a warm-up.
+        batches: Number of measured batches.
         memory_bytes: Resident memory of the process that encodes, with all its libraries.
     """
 
@@ -52,7 +55,12 @@ class Cost:
 
 
 def problems(root: Path, costs: list[Cost]) -> Iterator[KitError]:
-    """What is wrong with the bundled representation; its cost on each device joins `costs`."""
+    """Yields the problems of the bundled representation.
+
+    Args:
+        root: The checkout.
+        costs: Gets the cost on each device.
+    """
     try:
         bundle.verify(root)
         (found,) = finding.find(root / bundle.FOLDER / "representation")

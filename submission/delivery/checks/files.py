@@ -1,4 +1,4 @@
-"""aicrowd.json, run.sh, Dockerfile and requirements.txt as AIcrowd's evaluator will read them."""
+"""Checks the files that AIcrowd uses: aicrowd.json, run.sh, Dockerfile and requirements.txt."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from submission.delivery.git import lines
 
 CHALLENGE = "aicrowd-neurips-2019-disentanglement-challenge"
 KIT_AUTHOR = "Seed 58530945 maintainers"
-"""Who wrote the kit, as its own aicrowd.json says."""
+"""The author in the kit's own aicrowd.json."""
 
 USER, UID, ENTRY = "aicrowd", "1001", "/home/aicrowd/run.sh"
 
@@ -33,10 +33,11 @@ _PINNED = re.compile(r"[\w.-]+(\[[\w.,-]+\])?\s*==\s*[\w.!+-]+\s*(;.*)?")
 
 
 def problems(root: Path, to_submit: bool) -> Iterator[KitError]:
-    """What is wrong with the four files under `root`.
+    """Yields the problems of the four files in `root`.
 
     Args:
-        to_submit: Whether they are about to be submitted, which the kit's authors do not.
+        root: The checkout.
+        to_submit: Whether they will be submitted. Then the kit's author is not accepted as author.
     """
     nobody = {KIT_AUTHOR} if to_submit else set()
     for name, check in (
@@ -57,10 +58,10 @@ def _aicrowd_json(path: Path, nobody: Container[str]) -> Iterator[KitError]:
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        yield KitError("AICROWD-JSON", f"aicrowd.json is not JSON ({error})", "Correct that place")
+        yield KitError("AICROWD-JSON", f"aicrowd.json is not JSON ({error})", "Correct that line")
         return
     if not isinstance(content, dict):
-        yield KitError("AICROWD-JSON", "aicrowd.json holds no object", "Write it as {...}")
+        yield KitError("AICROWD-JSON", "aicrowd.json is not an object", "Write it as {...}")
         return
 
     for key in content.keys() - _TYPES.keys():
@@ -76,7 +77,7 @@ def _aicrowd_json(path: Path, nobody: Container[str]) -> Iterator[KitError]:
             yield KitError(
                 "AICROWD-TYPE",
                 f"aicrowd.json: '{key}' is {content[key]!r}, not a {kind.__name__}",
-                "Write it in JSON's own type",
+                f"Write a JSON value of the type {kind.__name__}",
             )
         elif key in ("challenge_id", "grader_id") and content[key] != CHALLENGE:
             yield KitError(
@@ -94,7 +95,7 @@ def _authors(authors: list[Any], nobody: Container[str]) -> Iterator[KitError]:
         if not isinstance(author, str) or _is_placeholder(author) or author in nobody:
             yield KitError(
                 "AICROWD-AUTHOR",
-                f"aicrowd.json: {author!r} is not the name of who submits",
+                f"aicrowd.json: {author!r} is not the name of a participant",
                 "List the AIcrowd user names of the people who submit",
             )
 
@@ -107,22 +108,26 @@ def _run_script(path: Path) -> Iterator[KitError]:
     if not (path.stat().st_mode & 0o111 and _runs_in_git(path)):
         yield KitError(
             "RUN-BIT",
-            "run.sh may not be run",
-            "git update-index --chmod=+x run.sh; chmod +x run.sh",
+            "run.sh is not executable",
+            "Make it executable: git update-index --chmod=+x run.sh; chmod +x run.sh",
         )
     content = path.read_bytes()
     if b"\r" in content:
         yield KitError(
-            "RUN-LINE-ENDS", "run.sh has Windows line ends", "Convert it: sed -i 's/\\r$//' run.sh"
+            "RUN-LINE-ENDS",
+            "run.sh has Windows line endings",
+            "Convert it: sed -i 's/\\r$//' run.sh",
         )
     if not content.startswith(b"#!"):
         yield KitError(
-            "RUN-SHEBANG", "run.sh names no interpreter", "Begin it with #!/usr/bin/env bash"
+            "RUN-SHEBANG",
+            "the first line of run.sh names no interpreter",
+            "Begin it with #!/usr/bin/env bash",
         )
 
 
 def _runs_in_git(path: Path) -> bool:
-    """What a push sends: where file modes mean nothing to git, its index may hold another one."""
+    """Whether git's index has the file as executable. A push sends the index's mode of the file."""
     try:
         entries = lines(path.parent, "ls-files", "--stage", path.name)
     except KitError:  # no repository
@@ -154,6 +159,6 @@ def _requirements(path: Path) -> Iterator[KitError]:
         if requirement and not _PINNED.fullmatch(requirement):
             yield KitError(
                 "REQUIREMENT-LOOSE",
-                f"requirements.txt:{number}: '{requirement}' names no version",
+                f"requirements.txt:{number}: '{requirement}' has no exact version",
                 "Pin it with ==",
             )

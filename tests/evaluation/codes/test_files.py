@@ -124,7 +124,7 @@ def test_a_file_of_torch_runs_nothing(tmp_path: Path) -> None:
         ("CODES-DTYPE", np.full((24, 3), None)),
         ("CODES-SHAPE", np.array(3.0)),
         ("CODES-SHAPE", np.zeros(24)),
-        ("CODES-SHAPE", np.zeros((24, 3, 1))),
+        ("CODES-SHAPE", np.zeros((24, 3, 1, 1))),
         ("CODES-SHAPE", np.zeros((24, 0))),
         ("CODES-SHAPE", np.zeros((0, 3))),
         ("CODES-SHAPE", np.zeros((23, 3))),
@@ -167,7 +167,7 @@ def test_too_many_columns_are_refused_before_anything_is_read(tmp_path: Path) ->
 def test_an_archive_must_tell_which_array_it_is(tmp_path: Path, arrays: dict[str, NDArray]) -> None:
     np.savez(tmp_path / "codes.npz", **arrays)
     error = refusal(tmp_path / "codes.npz")
-    assert "none is called codes" in error.problem
+    assert "is called codes" in error.problem
     assert ", ".join(arrays) in error.problem
 
 

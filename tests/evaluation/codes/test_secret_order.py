@@ -2,6 +2,7 @@
 
 import math
 import multiprocessing
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -289,11 +290,18 @@ def test_graders_that_start_at_once_agree_on_a_private_key(tmp_path: Path) -> No
     assert sorted(path.name for path in folder.iterdir()) == [".lock", "key"]
 
 
-@pytest.mark.parametrize("fault", ["cut", "open to others"])
+@pytest.mark.parametrize("fault", ["cut", "open to others", "another's", "a link"])
 def test_a_key_that_is_no_secret_is_made_anew(tmp_path: Path, fault: str) -> None:
     key = secret_order.key_in(tmp_path)
     if fault == "cut":
         (tmp_path / "key").write_bytes(key[:-1])
+    elif fault == "another's":
+        if os.geteuid() != 0:
+            pytest.skip("only root can give a file to another user")
+        os.chown(tmp_path / "key", 65534, 65534)
+    elif fault == "a link":
+        (tmp_path / "key").rename(tmp_path / "of another")
+        (tmp_path / "key").symlink_to("of another")
     else:
         (tmp_path / "key").chmod(0o644)
     assert secret_order.key_in(tmp_path) != key

@@ -1,5 +1,6 @@
 """Files that are whole or not there, and sizes as people read them."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -64,3 +65,10 @@ def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_holds_is_not
     with pytest.raises(InterruptedError), whole_file(path):
         raise InterruptedError
     assert list(tmp_path.iterdir()) == [path] and path.read_text() == "whole"
+
+
+def test_a_pipe_among_the_temporary_files_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".scores.abcdefgh.json")
+    with whole_file(tmp_path / "scores.json") as temporary:
+        temporary.write_text("whole")
+    assert (tmp_path / "scores.json").read_text() == "whole"

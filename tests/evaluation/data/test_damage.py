@@ -218,7 +218,7 @@ def test_verify_names_what_is_damaged(
     assert main(command) == BAD_INPUT
     error = capsys.readouterr().err
     assert error.startswith("error[DATA-CHANGED]: ")
-    assert "images 0 to 31, images 128 to 143 are not" in error
+    assert "images 0 to 31, images 128 to 143 have changed" in error
     assert error.count("\n") == 1
 
 

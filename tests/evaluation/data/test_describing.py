@@ -58,11 +58,11 @@ def test_info_of_a_set_that_is_not_here(
         (
             "mpi3d_toy",
             648,
-            "takes this file for 4 x 4: it reads the first 460,800 images with",
+            "expects 4 colours x 4 shapes: without an error, it reads the first 460,800 images",
         ),
         ("mpi3d_realistic", 288, None),
         ("mpi3d_real", 648, None),
-        ("mpi3d_real", 288, "takes this file for 6 x 6: it fails"),
+        ("mpi3d_real", 288, "expects 6 colours x 6 shapes: it fails"),
         ("mpi3d_real_complex", 288, "does not know this set"),
     ],
 )
@@ -76,7 +76,7 @@ def test_info_says_which_layout_was_found_and_what_would_misread_it(
     page = capsys.readouterr().out
     side = 6 if count == 648 else 4
     assert f"{side} colours x {side} shapes, in {path}" in page
-    assert (said in page) if said else ("takes this file" not in page)
+    assert (said in page) if said else ("1.5 expects" not in page)
 
 
 def test_value_names_are_those_of_the_layout() -> None:
@@ -89,7 +89,7 @@ def test_value_names_are_those_of_the_layout() -> None:
 def test_what_needs_no_conversion_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(KitError, match="shapes3d can be converted"):
+    with pytest.raises(KitError, match="datasets with a conversion: shapes3d"):
         command("convert", "mpi3d_toy", "--data-root", tmp_path)
     write_shapes3d(tmp_path)
     assert command("convert", "shapes3d", "--data-root", tmp_path) == 0
@@ -108,7 +108,7 @@ def test_verify_of_an_unpacked_set_finds_damage_and_mends_nothing(
         stream.write(b"\x07\x07\x07")
     damaged = path.read_bytes()
     assert command("verify", "dsprites_full", "--data-root", tmp_path) == BAD_INPUT
-    assert "are not what they were" in capsys.readouterr().err
+    assert "have changed since they were first read" in capsys.readouterr().err
     assert path.read_bytes() == damaged
 
 

@@ -132,6 +132,20 @@ def _not_callable(folder: Path) -> None:
     (folder / "python_model.dill").write_bytes(pickle.dumps([1, 2, 3]))
 
 
+def _saving_in_a_fork(folder: Path) -> None:
+    import torch
+
+    def save(x: torch.Tensor) -> torch.Tensor:
+        torch.save(x, "note")
+        return x
+
+    class Forking(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.jit.wait(torch.jit.fork(save, x)).mean((2, 3))
+
+    torch.jit.script(Forking()).save(str(folder / "pytorch_model.pt"))
+
+
 def _other_signature(folder: Path) -> None:
     import tensorflow as tf
 
@@ -257,6 +271,9 @@ BAD = {
                 return x.mean((2, 3))
             """
         ),
+    ),
+    "TorchScript that saves a file beside its work": BadSubmission(
+        "REPRESENTATION-FORBIDDEN", _saving_in_a_fork
     ),
     "TorchScript that reads a file": BadSubmission(
         "REPRESENTATION-FORBIDDEN",

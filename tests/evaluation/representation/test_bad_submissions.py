@@ -12,7 +12,7 @@ from evaluation import __main__ as command
 from evaluation.common.errors import KitError, run_command
 from evaluation.data.ground_truth import ImageGrid
 from evaluation.representation.limits import Limits
-from evaluation.representation.staging import digest_of
+from evaluation.representation.reading import digest_of
 from tests.evaluation.representation.bad_submissions import BAD
 
 Grade = Callable[..., tuple[int, list[str]]]
@@ -36,7 +36,7 @@ def grade(
         """Exit status, and the lines on standard error."""
         argv = ["--representation", str(experiment), "--output", str(experiment), *flags]
         argv += ["--dataset", mini.name, "--data-root", str(data_root), "--metrics", "mig"]
-        argv += ["--device", "cpu"]
+        argv += ["--device", "cpu", "--no-page"]
         with pytest.raises(SystemExit) as end:
             run_command(lambda _: command.main(argv))
         return int(end.value.code or 0), capsys.readouterr().err.splitlines()

@@ -60,3 +60,27 @@ def test_sparse_codes_may_differ_by_rounding() -> None:
     codes = np.maximum(np.random.RandomState(0).normal(size=(500, 4)) - 2, 0)
     assert differ(codes, codes * (1 + 2e-6)) is None
     assert differ(codes, codes * 1.001) is not None
+
+
+@pytest.mark.parametrize(("bits", "steps"), [(13, 2.0**-10), (16, 2.0**-7)])
+def test_rounding_to_half_precision_may_go_either_way_and_no_further(
+    bits: int, steps: float
+) -> None:
+    def rounded(codes: np.ndarray) -> np.ndarray:
+        numbers = codes.astype(np.float32).view(np.uint32) >> bits << bits
+        return numbers.view(np.float32)
+
+    codes = rounded(1 + np.random.RandomState(0).rand(500, 4) / 2)
+    other = codes.copy()
+    other[::7] += np.float32(steps)
+    assert differ(codes, other) is None
+    other[7] += np.float32(steps)
+    assert differing_rows(codes, other).tolist() == [7]
+    assert differ(codes + np.float32(1e-5), other + np.float32(1e-5)) is not None
+
+
+def test_whole_numbers_are_compared_as_such() -> None:
+    codes = np.random.RandomState(0).randint(10, size=(500, 4)).astype(np.float16)
+    other = codes.copy()
+    other[3, 1] += 1
+    assert differing_rows(codes, other).tolist() == [3]

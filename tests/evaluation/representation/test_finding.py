@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from evaluation.common.errors import KitError
-from evaluation.representation.finding import find, given_codes
+from evaluation.representation.finding import Found, by_name, find, given_codes
 
 
 @pytest.mark.parametrize("name", ["codes.npy", "pytorch_model.pt", "experiment"])
@@ -22,3 +22,10 @@ def test_links_in_a_circle_are_named_as_such(tmp_path: Path) -> None:
     (tmp_path / "b.npy").symlink_to("a.npy")
     with pytest.raises(KitError, match=r"a\.npy is a link to itself, or leads through one"):
         given_codes(tmp_path / "a.npy")
+
+
+def test_no_name_is_that_of_a_file_that_the_grader_writes() -> None:
+    found = [Found(Path("/entries/all_scores.json.pt"), "torchscript")]
+    found.append(Found(Path("/entries/all_scores/pytorch_model.pt"), "torchscript"))
+    named = by_name(found, taken=("all_scores.json",))
+    assert list(named) == ["all_scores.json.pt", "pytorch_model"]

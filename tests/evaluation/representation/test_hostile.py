@@ -1,6 +1,7 @@
 """What hostile representations reach, hold and leave, with all layers and without namespaces."""
 
 import os
+import resource
 import shlex
 import shutil
 import signal
@@ -187,6 +188,20 @@ def test_a_system_v_segment_is_not_to_be_had(attack: Attack) -> None:
         "        time.sleep(20)\n"
         "        os._exit(0)\n"
         "time.sleep(20)",
+        # A name in which some see the end of a line.
+        "import ctypes, time\n"
+        "ctypes.CDLL(None).prctl(15, b'\\x0bThreads:\\tx', 0, 0, 0)\n"
+        "held = bytearray(b'x' * (1200 << 20))\n"
+        "time.sleep(20)",
+        # The first thread ends, and with it what /proc says of the process's memory.
+        "import ctypes, os, threading, time\n"
+        "def hold():\n"
+        "    time.sleep(0.2)\n"
+        "    held = bytearray(b'x' * (1200 << 20))\n"
+        "    time.sleep(10)\n"
+        "    os._exit(5)\n"
+        "threading.Thread(target=hold).start()\n"
+        "ctypes.CDLL(None).syscall({'x86_64': 60, 'aarch64': 93}[os.uname().machine], 0)",
     ],
 )
 def test_memory_is_counted(attack: Attack, body: str) -> None:
@@ -270,12 +285,45 @@ def test_the_grader_is_out_of_reach(attack: Attack, act: str) -> None:
         attack(body)
 
 
+@pytest.mark.parametrize("act", ["prlimit64({grader}, 7, few, None)", "setpriority(2, 0, 19)"])
+def test_limits_of_the_grader_stay(attack: Attack, act: str) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE), os.getpriority(os.PRIO_PROCESS, 0)
+    body = "import ctypes, struct\nfew = struct.pack('QQ', 64, 64)\n"
+    attack(body + f"ctypes.CDLL(None).{act.format(grader=os.getpid())}")
+    assert (
+        resource.getrlimit(resource.RLIMIT_NOFILE),
+        os.getpriority(os.PRIO_PROCESS, 0),
+    ) == before
+
+
+@pytest.mark.parametrize("machine", [WHOLE], indirect=True)
+def test_who_answers_without_reading_is_not_waited_for(attack: Attack) -> None:
+    body = """
+import fcntl, json, os
+ends = []
+for handle in range(3, 64):
+    try:
+        if os.readlink(f"/proc/self/fd/{handle}").startswith("pipe"): ends.append(handle)
+    except OSError:
+        pass
+for end in ends:
+    if fcntl.fcntl(end, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        fcntl.fcntl(end, 1031, 4096)  # the smallest pipe
+    else:
+        answers = end
+answer = json.dumps({"shape": [16, 3], "dtype": "float32"}).encode() + b"\\n" + bytes(16 * 12)
+while True: os.write(answers, answer)
+"""
+    refusal = refused(attack, "DIED", body, batches=1000)
+    assert "has not read" in refusal.problem
+
+
 def test_no_process_is_traced(attack: Attack) -> None:
     attack("import ctypes\nassert ctypes.CDLL(None).ptrace(16, 1, 0, 0) < 0")
 
 
 def test_its_own_copy_stays_as_it_is(attack: Attack) -> None:
-    find = "import glob, os\n(copy,) = glob.glob('../*.dill') or ['../python_model.dill']\n"
+    find = "import os\ncopy = '../representation'\n"
     refused(attack, "FORBIDDEN", find + "open(copy, 'r+b').write(b'another')")
     for act in ("os.rename(copy, 'mine')", "os.unlink(copy)", "os.truncate(copy, 0)"):
         with pytest.raises(KitError):

@@ -34,7 +34,7 @@ def call(name, *arguments):
     if getattr(ctypes.CDLL(None), name)(*arguments) < 0:
         raise OSError(name)
 
-said, keeper = os.dup(1), os.getpid()
+said, keeper, libc = os.dup(1), os.getpid(), ctypes.CDLL(None)
 missing = sandbox.enter(work, outside / "copy", "cpu", os.getppid(), capped=False)
 kept, private_segment = outside / "kept", 0
 os.write(said, json.dumps({
@@ -70,6 +70,11 @@ os.write(said, json.dumps({
     "holds shared memory": can(lambda: mmap.mmap(-1, 4096)),
     "holds a segment of shared memory": can(lambda: call("shmget", private_segment, 4096, 0o600)),
     "makes namespaces": can(lambda: call("unshare", 0x10000000)),
+    "hears of files outside": can(lambda: call(
+        "inotify_add_watch", libc.inotify_init(), bytes(kept), 0xfff)),
+    "sets limits outside": can(lambda: call("prlimit64", keeper, 7, None, bytes(16))),
+    "sees what lies in memory": can(lambda: os.preadv(
+        os.open(sys.executable, os.O_RDONLY), [bytearray(9)], 0, os.RWF_NOWAIT)),
     "regains rights": can(lambda: os.setuid(os.getuid() + 1)),
 }).encode())
 """
@@ -143,6 +148,7 @@ def test_namespaces_hold_without_landlock_and_seccomp(tmp_path: Path) -> None:
         "holds memory of no file",
         "holds shared memory",
         "holds a segment of shared memory",
+        "sees what lies in memory",
     }
 
 

@@ -111,7 +111,7 @@ def test_images_of_any_size_and_type_have_features(backbone: Backbone, side: int
 
 def test_images_without_colour_are_refused_in_one_line() -> None:
     grey = ImageGrid("grey", np.zeros((4, 96, 32, 1), np.uint8), (4,), ("number",), "0")
-    with pytest.raises(KitError, match=r"grey are 96x32x1, and .* take 3 channels") as refused:
+    with pytest.raises(KitError, match=r"grey are 96x32x1, but .* need 3 channels") as refused:
         require_colour(grey)
     assert refused.value.code == "FEATURES-CHANNELS"
 
@@ -346,7 +346,7 @@ def test_a_killed_extraction_goes_on_and_two_processes_do_as_one(
     resumed = start(many_images, tmp_path / "killed", processes=2)
     output, _ = resumed.communicate(timeout=120)
     assert resumed.returncode == 0
-    assert "Going on with" in output
+    assert "Continuing " in output
 
     first, second = (
         next((tmp_path / name).glob("*/features.npy")).read_bytes() for name in ("plain", "killed")

@@ -105,7 +105,7 @@ def test_a_backbone_of_ones_own_is_found_by_its_id(torch_home: Path) -> None:
     found = get_feature_extractor("VGG11", (48, 48), custom_model_id="mine")
     images = torch.rand(2, 3, 64, 64)
     assert torch.equal(found(images), mine(images))
-    with pytest.raises(KitError, match=r"VGG11_other_48x48\.pth are not there"):
+    with pytest.raises(KitError, match=r"VGG11_other_48x48\.pth do not exist"):
         get_feature_extractor("VGG11", (48, 48), custom_model_id="other")
 
 

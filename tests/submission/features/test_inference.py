@@ -71,7 +71,7 @@ def test_convolutions_that_packing_gets_wrong_stay_plain(
         )
     said = capsys.readouterr().out
     assert said.count("\n") == 1
-    assert "Not packed, because this processor then gets convolutions of 64 to 128" in said
+    assert "Not packed, because this processor computes packed convolutions of 64 to 128" in said
 
 
 def test_a_relu_that_others_see_too_stays_where_it_is() -> None:

@@ -77,7 +77,7 @@ def test_two_damaged_ones_begin_anew(
         damage(each)
     assert epochs(path) is None
     output = capsys.readouterr().out
-    assert output.count("\n") == 1 and output.endswith("; training begins anew\n")
+    assert output.count("\n") == 1 and output.endswith("; training starts again\n")
 
 
 def test_a_kill_between_the_two_renames_leaves_the_epoch_before(path: Path) -> None:

@@ -173,7 +173,7 @@ def test_steps_that_the_compiler_gets_wrong_are_not_compiled(
     torch.manual_seed(5)
     found = steps(vae, vae, features, noise)
     assert capsys.readouterr().out.startswith(
-        "Training steps are not compiled, which is slower: their losses or gradients come out wrong"
+        "Training steps are not compiled, which is slower: compiled losses or gradients are wrong"
     )
     vae.load_state_dict(before)
     torch.manual_seed(5)

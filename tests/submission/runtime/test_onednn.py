@@ -68,4 +68,6 @@ def test_products_that_onednn_gets_wrong_are_left_to_pytorch(
         torch.testing.assert_close(ours, gradient, rtol=1e-4, atol=1e-4)
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 1
-    assert said[0].startswith("Linear layers without oneDNN, which gets products of (9, 130)")
+    assert said[0].startswith(
+        "Linear layers do not use oneDNN, which computes products of (9, 130)"
+    )

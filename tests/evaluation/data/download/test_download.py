@@ -191,7 +191,7 @@ def test_a_server_that_stays_busy_is_given_up(
 ) -> None:
     monkeypatch.setattr(web.time, "sleep", lambda _: None)
     server.busy = [(429, "1")] * 9
-    assert "asks to be left alone" in refused(tmp_path, "DOWNLOAD-LOST", capsys)
+    assert "asks for a pause" in refused(tmp_path, "DOWNLOAD-LOST", capsys)
     server.busy = [(503, "86400")]
     assert "86400 s" in refused(tmp_path, "DOWNLOAD-LOST", capsys)
 
@@ -265,7 +265,7 @@ def test_a_corrupt_archive_without_a_digest_is_removed(
 ) -> None:
     server.files["/file"] = CORRUPT[how](content)
     publish(server, server.files["/file"], monkeypatch, digest=False)
-    assert "and was removed" in refused(tmp_path, "DOWNLOAD-UNFIT", capsys)
+    assert "and were removed" in refused(tmp_path, "DOWNLOAD-UNFIT", capsys)
     assert not list(tmp_path.rglob("*.npy"))
 
 
@@ -281,7 +281,7 @@ def test_an_archive_that_climbs_out_writes_nothing(
     server.files["/file"] = gzip.compress(stream.getvalue())
     publish(server, server.files["/file"], monkeypatch, "cars3d", digest=False)
     line = refused(tmp_path / "data", "DOWNLOAD-UNFIT", capsys, "cars3d")
-    assert "climbs out" in line
+    assert "outside of the archive" in line
     assert not list(tmp_path.rglob("outside*"))
 
 

@@ -16,7 +16,7 @@ def print_report(report: Report) -> None:
     about, baselines = report.representation, report.baselines
     console.print(
         f"[bold]{escape(about.path)}[/bold], {about.kind}, {about.dim} dims, on "
-        f"{report.dataset} ({' x '.join(map(str, report.factor_sizes))})"
+        f"{report.dataset} ({_size(report)})"
     )
     table = _table("Score", *map(str.capitalize, baselines), "Seconds")
     for name, score in report.scores.items():
@@ -31,10 +31,20 @@ def print_report(report: Report) -> None:
     table.add_row("encoding", *empty, f"{report.seconds['encode']:.1f}")
     console.print(table)
     console.print("The best score is 1; noise scores what codes give by chance.")
+    if not isinstance(report.own_data, UnsetType):
+        for name, reason in report.own_data.left_out.items():
+            console.print(f"There is no {name}: {reason}.", markup=False)
     if not isinstance(report.seeds, UnsetType):
         _print_seeds(report.seeds, list(map(str.capitalize, baselines)))
     if not isinstance(report.verification, UnsetType):
         _print_verification(report.verification)
+
+
+def _size(report: Report) -> str:
+    own = report.own_data
+    if isinstance(own, UnsetType) or own.full_grid:
+        return " x ".join(map(str, report.factor_sizes))
+    return f"{own.rows:,} rows, {len(own.factors)} factors"
 
 
 def _print_seeds(seeds: Mapping[str, Spread], baselines: Sequence[str]) -> None:

@@ -1,0 +1,120 @@
+"""A folder that Hugging Face's `datasets` wrote with `save_to_disk`: Arrow files of rows."""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.common.errors import KitError, require
+from evaluation.common.files import sha256_of
+from evaluation.data.factor_columns import Kind
+from evaluation.data.own.dataset import OwnData, own_data
+from evaluation.data.own.factor_files import arrow_columns, chosen
+
+STATE = "state.json"
+_SPLITS = "dataset_dict.json"
+_INFO = "dataset_info.json"
+
+
+def is_arrow_folder(folder: Path) -> bool:
+    return (folder / STATE).is_file() or (folder / _SPLITS).is_file()
+
+
+def open_arrow_folder(
+    folder: Path, names: Sequence[str] | None, kinds: Mapping[str, Kind]
+) -> OwnData:
+    """Opens a saved dataset with one column of images; the others are factors.
+
+    Args:
+        folder: It holds one split, or several of which there is one only.
+        names: The columns that are factors; all but the images if None.
+        kinds: What some factors are.
+
+    Raises:
+        KitError: it cannot be read, or has no column of images.
+    """
+    require("pyarrow")
+    folder = _only_split(folder)
+    try:
+        table, features, digest = _read(folder)
+    except Exception as error:  # of many kinds, by what a damaged file holds
+        raise KitError(
+            "DATA-DAMAGED",
+            f"cannot read {folder} as a saved dataset ({error or type(error).__name__})",
+            "Write it again, with save_to_disk",
+        ) from error
+    of_images = [
+        name for name in table.column_names if features.get(name, {}).get("_type") == "Image"
+    ]
+    if len(of_images) != 1:
+        raise KitError(
+            "DATA-KEY",
+            f"{folder} has {len(of_images)} columns of images, and must have one",
+            "Save a dataset with one column of the type datasets.Image",
+        )
+    images = _decode(table.column(of_images[0]).to_pylist(), folder)
+    columns = arrow_columns(table.drop_columns(of_images))
+    for name, column in columns.items():
+        labels = features.get(name, {}).get("names")
+        if labels and column.dtype.kind in "iu":
+            columns[name] = np.array(labels)[column]
+    return own_data(folder, chosen(columns, names, folder), kinds, images, digest)
+
+
+def _only_split(folder: Path) -> Path:
+    if (folder / STATE).is_file():
+        return folder
+    splits = sorted(path.parent.name for path in folder.glob(f"*/{STATE}"))
+    if len(splits) != 1:
+        raise KitError(
+            "DATA-SPLIT",
+            f"{folder} holds the splits {', '.join(splits) or 'none'}, and one is graded",
+            f"Name one, as in --dataset {folder / (splits or ['train'])[0]}",
+        )
+    return folder / splits[0]
+
+
+def _read(folder: Path) -> tuple[Any, dict[str, Any], str]:
+    import pyarrow
+
+    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    features = json.loads((folder / _INFO).read_text(encoding="utf-8"))["features"]
+    digest = hashlib.sha256(json.dumps(features, sort_keys=True).encode())
+    tables = []
+    for entry in state["_data_files"]:
+        path = folder / Path(entry["filename"]).name
+        digest.update(sha256_of(path).encode())
+        with pyarrow.memory_map(str(path)) as source:
+            tables.append(pyarrow.ipc.open_stream(source).read_all())
+    return pyarrow.concat_tables(tables), features, digest.hexdigest()
+
+
+def _decode(cells: Sequence[Mapping[str, Any] | None], folder: Path) -> NDArray[np.uint8]:
+    require("PIL")
+    from PIL import Image
+
+    images = []
+    for row, cell in enumerate(cells):
+        try:
+            assert cell is not None
+            content = cell["bytes"]
+            with Image.open(io.BytesIO(content) if content else cell["path"]) as image:
+                images.append(np.asarray(image.convert("RGB"), dtype=np.uint8))
+        except Exception as error:  # of many kinds, by what a damaged cell holds
+            raise KitError(
+                "DATA-DAMAGED",
+                f"row {row} of {folder} cannot be read as an image ({error or 'it is missing'})",
+                "Write it again, or leave the row out",
+            ) from error
+        if images[-1].shape != images[0].shape:
+            raise KitError(
+                "DATA-SHAPE",
+                f"row {row} of {folder} is {images[-1].shape[:2]}, and row 0 {images[0].shape[:2]}",
+                "Resize the images to one size before you save them",
+            )
+    return np.stack(images)

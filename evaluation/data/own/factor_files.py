@@ -1,0 +1,167 @@
+"""Factors in a file: CSV, Parquet, or NumPy's formats."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.common.errors import KitError, require
+from evaluation.common.terminal import console
+
+TABLES = (".csv", ".tsv", ".parquet")
+ARRAYS = (".npy", ".npz")
+
+Columns = dict[str, NDArray]
+"""The columns of a table by name, as they were read."""
+
+
+def read_factor_file(path: Path) -> Columns:
+    """The columns of a file of factors, one row a point.
+
+    Of an `.npy` (n, k) the columns are called factor_0 and so on; an `.npz` holds one such array,
+    or one array a column.
+
+    Raises:
+        KitError: it cannot be read as a table.
+    """
+    try:
+        if path.suffix in (".csv", ".tsv"):
+            return _read_csv(path)
+        if path.suffix == ".parquet":
+            return _read_parquet(path)
+        if path.suffix == ".npy":
+            return columns_of(np.load(path, allow_pickle=False))
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                held = {name: arrays[name] for name in arrays.files}
+            return columns_of(next(iter(held.values())) if len(held) == 1 else held)
+    except KitError:
+        raise
+    except Exception as error:  # of many kinds, by what a damaged file holds
+        raise unreadable(path, error) from None
+    raise KitError(
+        "FACTORS-FILE",
+        f"{path} is no file of factors that is known",
+        f"Give one of {', '.join(TABLES + ARRAYS)}",
+    )
+
+
+def columns_of(factors: NDArray | Mapping[str, NDArray]) -> Columns:
+    """The columns of an array (n, k), of one with named fields, or of a mapping.
+
+    Raises:
+        ValueError: it has other axes.
+    """
+    if isinstance(factors, Mapping):
+        return dict(factors)
+    if factors.dtype.names:
+        return {name: factors[name] for name in factors.dtype.names}
+    array = factors[:, np.newaxis] if factors.ndim == 1 else factors
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"its shape is {factors.shape}, and must be (n, k), none of it 0")
+    return {f"factor_{place}": column for place, column in enumerate(array.T)}
+
+
+def chosen(columns: Columns, names: Sequence[str] | None, path: Path) -> Columns:
+    """The columns of these names, or all of them.
+
+    A column without a name that counts the rows, as pandas writes one, is left out.
+
+    Raises:
+        KitError: there is none of a name.
+    """
+    if names is None:
+        counts = [name for name, column in columns.items() if _counts_rows(name, column)]
+        if counts:
+            console.print(f"The first column of {path.name} counts the rows, and is no factor")
+        return {name: column for name, column in columns.items() if name not in counts}
+    for name in names:
+        if name not in columns:
+            raise KitError(
+                "FACTORS-COLUMN",
+                f"{path} has no column {name!r}",
+                f"Choose some of {', '.join(columns)} by --factor-columns",
+            )
+    return {name: columns[name] for name in names}
+
+
+def unreadable(path: Path, error: Exception) -> KitError:
+    """The refusal of a file that cannot be read as factors."""
+    return KitError(
+        "FACTORS-UNREADABLE",
+        f"cannot read {path} as a table of factors: {error or type(error).__name__}",
+        "Write one row a point and one column a factor, as CSV with a line of names, say",
+    )
+
+
+def _read_csv(path: Path) -> Columns:
+    text = path.read_text(encoding="utf-8-sig")
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    lines = [
+        (reader.line_num, [cell.strip() for cell in row])
+        for reader in (csv.reader(io.StringIO(text), delimiter=delimiter, strict=True),)
+        for row in reader
+        if row
+    ]
+    if not lines:
+        raise ValueError("it is empty")
+    names = lines[0][1]
+    if all(map(_is_number, names)):  # a table without a line of names
+        names = [f"factor_{place}" for place in range(len(names))]
+    else:
+        lines = lines[1:]
+    if len(set(names)) < len(names):
+        raise ValueError(f"of its columns two have the same name: {', '.join(names)}")
+    for number, row in lines:
+        if len(row) != len(names):
+            raise ValueError(f"line {number} has {len(row)} fields, and line 1 has {len(names)}")
+    if not lines:
+        raise ValueError("it has names and no rows")
+    rows = [row for _, row in lines]
+    return {name: _typed([row[place] for row in rows]) for place, name in enumerate(names)}
+
+
+def _typed(cells: list[str]) -> NDArray:
+    for kind in (np.int64, np.float64):
+        try:
+            return np.array(cells, dtype=kind)
+        except (ValueError, OverflowError):
+            continue
+    return np.array(cells)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _read_parquet(path: Path) -> Columns:
+    require("pyarrow")
+    from pyarrow import parquet
+
+    return arrow_columns(parquet.read_table(path))
+
+
+def arrow_columns(table: Any) -> Columns:
+    """The columns of an Arrow table; what is missing stays None."""
+    columns = {}
+    for name in table.column_names:
+        column = table.column(name)
+        values = column.to_pylist() if column.null_count else None
+        columns[name] = (
+            column.to_numpy() if values is None else np.array([*values, None], dtype=object)[:-1]
+        )
+    return columns
+
+
+def _counts_rows(name: str, column: NDArray) -> bool:
+    nameless = name in ("", "__index_level_0__") or name.startswith("Unnamed:")
+    return nameless and column.dtype.kind in "iu" and bool((np.diff(column) == 1).all())

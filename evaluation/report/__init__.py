@@ -1,0 +1,1 @@
+"""Scores as people read them: on a terminal, and as a page."""

@@ -1,0 +1,77 @@
+"""The challenge's order of entries, as the published source of its evaluation site defines it."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """What takes part.
+
+    Args:
+        name: Its name.
+        owner: Who handed it in.
+        scores: By metric; None where there is none, which ranks below each score.
+    """
+
+    name: str
+    owner: str
+    scores: Mapping[str, float | None]
+
+
+class Placed(NamedTuple):
+    """An entry with its ranks by metric, and their unweighted mean: the lower the better."""
+
+    entry: Entry
+    ranks: dict[str, int]
+    total: float
+
+
+def leaderboard(entries: Sequence[Entry], metrics: Sequence[str]) -> list[Placed]:
+    """One entry an owner, from the best to the last.
+
+    All entries are ranked together, the best one is fixed as its owner's, the owner's others are
+    dropped, and so on with those that are left. Then those fixed are ranked among themselves.
+
+    Args:
+        entries: From the earliest to the latest: of equal totals the earlier is the better.
+        metrics: The names of the scores that count, one or more.
+
+    Example:
+        >>> first = Entry("a1", "a", {"dci": 0.5, "mig": 0.1})
+        >>> second = Entry("b1", "b", {"dci": 0.4, "mig": 0.2})
+        >>> better = Entry("b2", "b", {"dci": 0.6, "mig": 0.2})
+        >>> placed = leaderboard([first, second, better], ["dci", "mig"])
+        >>> [(place.entry.name, place.total) for place in placed]
+        [('b2', 1.0), ('a1', 2.0)]
+    """
+    left, fixed = list(range(len(entries))), []
+    while left:
+        best = min(_placed([entries[place] for place in left], metrics), key=_total)
+        fixed.append(left[best[0]])
+        left = [place for place in left if entries[place].owner != entries[fixed[-1]].owner]
+    fixed.sort()  # back to the order of time, which decides ties
+    among = _placed([entries[place] for place in fixed], metrics)
+    return [place for _, place in sorted(among, key=_total)]
+
+
+def _placed(entries: Sequence[Entry], metrics: Sequence[str]) -> list[tuple[int, Placed]]:
+    found = []
+    for number, entry in enumerate(entries):
+        ranks = {metric: _rank(entry, entries, metric) for metric in metrics}
+        found.append((number, Placed(entry, ranks, sum(ranks.values()) / len(ranks))))
+    return found
+
+
+def _rank(entry: Entry, entries: Sequence[Entry], metric: str) -> int:
+    """1 + the number of entries that are strictly higher: equal ones share the better rank."""
+    own = _score(entry, metric)
+    return 1 + sum(_score(other, metric) > own for other in entries)
+
+
+def _score(entry: Entry, metric: str) -> float:
+    score = entry.scores.get(metric)
+    return float("-inf") if score is None else score
+
+
+def _total(numbered: tuple[int, Placed]) -> float:
+    return numbered[1].total

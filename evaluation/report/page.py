@@ -1,0 +1,133 @@
+"""`report.html`: a grading as one file to look at, with nothing fetched and nothing run.
+
+Names and texts of a submission are escaped by the templates, pictures are held as images, which run
+no scripts, and the page's own policy forbids any.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evaluation import ledger
+from evaluation.common.escaping import visible
+from evaluation.common.files import whole_file
+from evaluation.report import drawing
+from evaluation.report.comparison import Compared
+from evaluation.report.knowledge import headline
+from evaluation.report.losses import losses
+from evaluation.report.material import MOST_CODES, Material
+from evaluation.report.sections import code_sections, factor_sections, heat_maps
+from evaluation.report.summary import SHORT, cards, command_of, costs, origins
+from evaluation.report.training_log import Panel, experiment_of, panels, read_config
+
+NAME = "report.html"
+TEMPLATES = Path(__file__).parent / "templates"
+NEEDED = ("jinja2", "matplotlib")
+"""What the extra `page` brings, with Pillow, which matplotlib needs."""
+
+
+def can_be_made() -> bool:
+    """Whether the packages are there."""
+    return all(find_spec(module) is not None for module in NEEDED)
+
+
+def is_current(path: Path, report: Any, compared_with: Any) -> bool:
+    """Whether the grader wrote the page at `path` of the same content."""
+    if not ledger.has(path):
+        return False
+    with path.open(encoding="utf-8") as stream:
+        return f'content="{_key(report, compared_with)}"' in stream.read(2_000)
+
+
+def write_page(path: Path, material: Material) -> None:
+    """Writes the page of a grading."""
+    report, data = material.report, material.data
+    experiment = experiment_of(material.output, Path(report.representation.path))
+    lost = losses(
+        report.scores, report.details, data.factor_names, data.factor_sizes, material.deviations
+    )
+    known = material.known
+    text = (
+        environment()
+        .get_template("page.html")
+        .render(
+            key=_key(report, material.compared_with),
+            report=report,
+            compared_with=material.compared_with,
+            cards=cards(report, material.compared_with),
+            losses={loss.metric: loss for loss in lost},
+            headline=headline(known, data.factor_names),
+            known=known,
+            names=data.factor_names,
+            heat_maps=heat_maps(material),
+            factors=factor_sections(material),
+            codes=code_sections(material),
+            left_out=max(0, report.representation.dim - MOST_CODES),
+            images=len(material.numbers),
+            training=[] if experiment is None else list(_curves(panels(experiment))),
+            costs=costs(report, len(material.numbers)),
+            origins=origins(report),
+            command=command_of(report),
+            config=None if experiment is None else read_config(experiment),
+        )
+    )
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        ledger.enter(temporary)
+
+
+def write_comparison(path: Path, compared: Sequence[Compared]) -> None:
+    """Writes a page of several runs side by side."""
+    text = environment().get_template("comparison.html").render(runs=compared, short=SHORT)
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@cache
+def environment() -> Any:
+    """The templates, in which all that is filled in is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    made.filters["number"] = lambda value: "none" if value is None else f"{value:.4f}"
+    made.filters["percent"] = lambda value: f"{value:.0%}"
+    made.filters["place"] = lambda value: f"{100 * min(max(value or 0.0, 0.0), 1.0):.1f}%"
+    return made
+
+
+def _shown(value: Any) -> Any:
+    """A plain text without what steers, hides or turns around; line ends of a config stay."""
+    if type(value) is not str:
+        return value
+    return "\n".join(visible(line.replace("\t", "  ")) for line in value.split("\n"))
+
+
+def _curves(found: list[Panel]) -> Iterator[tuple[str, str, str]]:
+    """Title, picture and text of each panel."""
+    for title, lines, logarithmic in found:
+        ends = ", ".join(f"{name} {values[-1]:.3g}" for name, values in lines)
+        yield title, drawing.histories(lines, logarithmic=logarithmic), f"At the end: {ends}."
+
+
+@cache
+def _templates_digest() -> bytes:
+    content = b"".join(path.read_bytes() for path in sorted(TEMPLATES.iterdir()))
+    return hashlib.sha256(content).digest()
+
+
+def _key(report: Any, compared_with: Any) -> str:
+    """What tells one content of a page from another."""
+    content = msgspec.json.encode([msgspec.to_builtins(report), msgspec.to_builtins(compared_with)])
+    return hashlib.sha256(content + _templates_digest()).hexdigest()

@@ -1,0 +1,45 @@
+"""Images of a dataset side by side, as a page holds them."""
+
+import base64
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.common.images import as_floats
+from evaluation.data.ground_truth import ImageGrid
+
+_SIDE = 64
+"""Pixels that the longer side of an image takes at most: as a page shows it."""
+
+
+def strip(data: ImageGrid, indices: NDArray[np.int64]) -> str:
+    """The images of the numbers (n,) in one row, as the address of a picture.
+
+    Raises:
+        KitError: they cannot be read.
+    """
+    from PIL import Image
+
+    pictures = _colours(data.images_at(indices))
+    height, width = pictures.shape[1:3]
+    row = Image.fromarray(np.concatenate(list(pictures), axis=1))
+    scale = min(1.0, _SIDE / max(height, width))
+    if scale < 1:
+        row = row.resize((round(scale * width) * len(indices), round(scale * height)))
+    stored = io.BytesIO()
+    row.save(stored, "JPEG", quality=88)
+    return data_uri("image/jpeg", stored.getvalue())
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """A file as an address that holds all of it."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _colours(images: NDArray) -> NDArray[np.uint8]:
+    """Images (n, height, width, 3) of 0 to 255; of other numbers of channels the first counts."""
+    bytes_of = (as_floats(images).clip(0, 1) * 255).round().astype(np.uint8)
+    if bytes_of.shape[-1] >= 3:
+        return bytes_of[..., :3]
+    return np.repeat(bytes_of[..., :1], 3, axis=-1)

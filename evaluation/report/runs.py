@@ -1,0 +1,74 @@
+"""Runs on disk: folders with a `scores.json`, read as what others may have written."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from evaluation.common.errors import KitError
+from evaluation.scores import Report
+
+_MOST_BYTES = 64_000_000
+
+
+def read_run(path: Path) -> Report:
+    """The scores of a run: `path` is its folder, or its `scores.json`.
+
+    Raises:
+        KitError: there are none, or they are not as this kit writes them.
+    """
+    file = path / "scores.json" if path.is_dir() else path
+    if not file.is_file():
+        raise KitError(
+            "RUN-MISSING",
+            f"{path} is neither a scores.json nor a folder with one",
+            "Name a run that was graded, by its folder",
+        )
+    try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise ValueError(f"it has more than {_MOST_BYTES:,} bytes")
+        return msgspec.convert(json.loads(file.read_text(encoding="utf-8")), Report)
+    except (OSError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+        raise KitError(
+            "RUN-UNREADABLE",
+            f"{file} does not hold scores as this kit writes them: {error}",
+            "Grade the representation again",
+        ) from None
+
+
+def find_runs(folder: Path) -> dict[str, Report]:
+    """All runs below a folder, from the earliest graded to the latest, by their paths in it.
+
+    Raises:
+        KitError: there are none, or one cannot be read.
+    """
+    if not folder.is_dir():
+        raise KitError("RUN-MISSING", f"{folder} is not a folder", "Name a folder of runs")
+    files = sorted(folder.rglob("scores.json"), key=lambda file: (file.stat().st_mtime_ns, file))
+    if not files:
+        raise KitError(
+            "RUN-MISSING", f"{folder} holds no scores.json", "Grade a representation into it first"
+        )
+    return {file.parent.relative_to(folder).as_posix(): read_run(file) for file in files}
+
+
+def named_runs(paths: Sequence[Path]) -> dict[str, Report]:
+    """The runs at these paths, in their order; a path may be a folder of several.
+
+    They are named by the shortest ends of their paths that tell them apart.
+
+    Raises:
+        KitError: there are none at a path, or one cannot be read.
+    """
+    folders: list[Path] = []
+    for path in paths:
+        if path.is_dir() and not (path / "scores.json").is_file():
+            folders += [path / name for name in sorted(find_runs(path))]
+        else:
+            folders.append(path if path.is_dir() else path.parent)
+    whole = list(dict.fromkeys(folder.absolute() for folder in folders))
+    length = 1
+    while len({folder.parts[-length:] for folder in whole}) < len(whole):
+        length += 1
+    return {"/".join(folder.parts[-length:]): read_run(folder) for folder in whole}

@@ -1,0 +1,216 @@
+"""The parts of a page that show codes: heat maps, factors, single codes and pairs of them."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.common.errors import KitError
+from evaluation.report import drawing
+from evaluation.report.knowledge import Known
+from evaluation.report.material import Material
+from evaluation.report.matrices import PRUNED_BELOW, Matrix, matrices
+from evaluation.report.pictures import strip
+from evaluation.report.walks import along, confusion, curve, strongest
+
+_IMAGES = 8
+_CURVES = 3
+_POINTS = 1_500
+_MOST_CONFUSED = 10
+
+
+class Picture(NamedTuple):
+    """A picture, or the reason why there is none.
+
+    Args:
+        source: Its address, which holds all of it; empty if there is none.
+        text: What it shows, for who does not see it, or why it is missing.
+    """
+
+    source: str
+    text: str
+
+
+class HeatMap(NamedTuple):
+    """One metric's matrix."""
+
+    title: str
+    meaning: str
+    picture: Picture
+
+
+class FactorSection(NamedTuple):
+    """A factor, walked from its first value to its last.
+
+    Args:
+        name: Its name.
+        values: What its values are, in a few words.
+        known: What the codes know of it.
+        images: Images along it.
+        ends: Names of the values of the first and the last image.
+        curves: The codes that tell most of it, along it.
+        confusion: Which of its values the best code takes for which, where they are few.
+        pair: The two codes that tell most of it, against each other.
+    """
+
+    name: str
+    values: str
+    known: Known
+    images: Picture
+    ends: tuple[str, str]
+    curves: Picture
+    confusion: Picture | None
+    pair: Picture | None
+
+
+class CodeSection(NamedTuple):
+    """A code, from its least value to its greatest.
+
+    Args:
+        code: Its number.
+        mean: Over the images.
+        deviation: Its standard deviation.
+        ends: Its values at the first and the last image.
+        dead: Whether it varies so little that FactorVAE leaves it out.
+        follows: The factor that it tells most of, and how much.
+        images: Images along it.
+    """
+
+    code: int
+    mean: float
+    deviation: float
+    ends: tuple[float, float]
+    dead: bool
+    follows: str
+    images: Picture
+
+
+def heat_maps(material: Material) -> list[HeatMap]:
+    """The matrices of all metrics in the common order of codes."""
+    report, order = material.report, material.order
+    rows = [f"code {code}" for code in order]
+    columns = material.data.factor_names
+    found = []
+    for matrix in matrices(report.details, report.factor_sizes, material.deviations):
+        shown = matrix.values[order]
+        picture = Picture(drawing.heat_map(shown, rows, columns), _said(matrix, material))
+        found.append(HeatMap(matrix.title, matrix.meaning, picture))
+    return found
+
+
+def factor_sections(material: Material) -> list[FactorSection]:
+    """One a factor, in the dataset's order."""
+    return [_factor(material, known) for known in material.known]
+
+
+def code_sections(material: Material) -> list[CodeSection]:
+    """One a code, in the common order."""
+    return [_code(material, int(code)) for code in material.order]
+
+
+def _factor(material: Material, known: Known) -> FactorSection:
+    data, factor = material.data, known.factor
+    name, size, value_names = (
+        data.factor_names[factor],
+        data.factor_sizes[factor],
+        data.value_names[factor],
+    )
+    best = strongest(material.shares, factor, _CURVES)
+    walked = [
+        (f"code {code}", *curve(material.codes[:, code], material.factors[:, factor], size))
+        for code in best
+    ]
+    steps = np.linspace(0, size - 1, min(size, _IMAGES)).round().astype(np.int64)
+    points = np.tile(np.array(data.factor_sizes) * 3 // 5, (len(steps), 1))
+    points[:, factor] = steps
+    along_it = [value_names[step] for step in steps]
+    return FactorSection(
+        name=name,
+        values=f"{size} value{'' if size == 1 else 's'}",
+        known=known,
+        images=_images(
+            material,
+            data.indices_of(points),
+            f"Images from {name} {along_it[0]} to {along_it[-1]}, all else equal.",
+        ),
+        ends=(along_it[0], along_it[-1]),
+        curves=Picture(
+            drawing.curves(walked, value_names),
+            "Mean and deviation along the factor: "
+            + "; ".join(_course(name, mean) for name, mean, _ in walked)
+            + ".",
+        ),
+        confusion=_confused(material, known) if 1 < size <= _MOST_CONFUSED else None,
+        pair=_pair(material, factor, best) if len(best) > 1 else None,
+    )
+
+
+def _confused(material: Material, known: Known) -> Picture:
+    data, factor = material.data, known.factor
+    size, values = data.factor_sizes[factor], data.value_names[factor]
+    taken = confusion(material.codes[:, known.code], material.factors[:, factor], size)
+    right = float(np.nanmean(np.diag(taken)))
+    text = (
+        f"Values of {data.factor_names[factor]} and what code {known.code} takes them for: "
+        f"{right:.0%} are right, {1 / size:.0%} would be by chance."
+    )
+    source = drawing.heat_map(taken, values, values, row_title="is", column_title="taken for")
+    return Picture(source, text)
+
+
+def _pair(material: Material, factor: int, best: NDArray[np.int64]) -> Picture:
+    some = np.random.default_rng(0).permutation(len(material.codes))[:_POINTS]
+    first, second = best[:2]
+    source = drawing.scatter(
+        material.codes[some, first],
+        material.codes[some, second],
+        material.factors[some, factor],
+        (f"code {first}", f"code {second}"),
+        material.data.value_names[factor],
+    )
+    name = material.data.factor_names[factor]
+    return Picture(source, f"Code {first} against code {second}, coloured by {name}.")
+
+
+def _code(material: Material, code: int) -> CodeSection:
+    values = material.codes[:, code]
+    places = along(values, _IMAGES)
+    factor = int(np.nan_to_num(material.shares[code]).argmax())
+    share = material.shares[code, factor]
+    deviation = float(material.deviations[code])
+    return CodeSection(
+        code=code,
+        mean=float(values.mean()),
+        deviation=deviation,
+        ends=(float(values[places[0]]), float(values[places[-1]])),
+        dead=deviation < PRUNED_BELOW,
+        follows=f"{material.data.factor_names[factor]} ({share:.0%})",
+        images=_images(
+            material,
+            material.numbers[places],
+            f"Images from the least code {code} to the greatest.",
+        ),
+    )
+
+
+def _images(material: Material, numbers: NDArray[np.int64], text: str) -> Picture:
+    try:
+        return Picture(strip(material.data, numbers), text)
+    except (KitError, OSError) as error:
+        return Picture("", f"The images cannot be read: {error}")
+
+
+def _said(matrix: Matrix, material: Material) -> str:
+    """The strongest code of each factor, in words."""
+    values = np.nan_to_num(matrix.values)
+    names = material.data.factor_names
+    strongest_of = [
+        f"{name}: code {values[:, factor].argmax()} with {values[:, factor].max():.2f}"
+        for factor, name in enumerate(names)
+    ]
+    return f"Heat map of codes and factors. Strongest for each factor: {'; '.join(strongest_of)}."
+
+
+def _course(name: str, mean: NDArray[np.float64]) -> str:
+    known = mean[np.isfinite(mean)]
+    return f"{name} goes from {known[0]:.2f} to {known[-1]:.2f}"

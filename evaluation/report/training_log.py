@@ -1,0 +1,111 @@
+"""The curves of a training, as it left them beside its representation."""
+
+import csv
+import math
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MOST_BYTES = 4_000_000
+_MOST_COLUMNS = 200
+_MOST_DRAWN = 14
+_CONFIG_BYTES = 40_000
+
+Columns = dict[str, NDArray[np.float64]]
+Group = tuple[str, str, bool]
+
+_OF_TRAINING: tuple[Group, ...] = (
+    ("divergence by code", "KLD_code_.*", False),
+    ("losses", ".*(loss|MSE|KLD|TC).*", True),
+    ("beta and learning rate", "beta|lr", True),
+    ("the rest of its log", ".*", False),
+)
+_OF_TUNING: tuple[Group, ...] = (
+    ("held-out accuracy", "accuracy.*", False),
+    ("losses", "(held_out_)?loss", True),
+)
+"""Title, pattern of the columns' names, and whether a logarithmic scale suits them."""
+
+
+class Panel(NamedTuple):
+    """Columns that are drawn together."""
+
+    title: str
+    lines: list[tuple[str, NDArray[np.float64]]]
+    logarithmic: bool
+
+
+def experiment_of(output: Path, representation: Path) -> Path | None:
+    """The folder that a training left its log in: where scores go, or above the representation.
+
+    What lies there is the participant's: it is read as text, and never trusted.
+    """
+    for folder in (output, representation.parent.parent, representation.parent):
+        if (folder / "stats.csv").is_file() or (folder / "finetuning/stats.csv").is_file():
+            return folder
+    return None
+
+
+def panels(experiment: Path) -> list[Panel]:
+    """What the logs of training and of fine-tuning hold, in panels that suit one scale each."""
+    training = read_columns(experiment / "stats.csv")
+    tuning = read_columns(experiment / "finetuning" / "stats.csv")
+    found = [
+        *_panels("Training", training, _OF_TRAINING),
+        *_panels("Fine-tuning", tuning, _OF_TUNING),
+    ]
+    return [panel for panel in found if panel.lines]
+
+
+def read_columns(path: Path) -> Columns:
+    """The columns of a table with semicolons, by name, without `epochs`; empty if it is none.
+
+    What is no finite number becomes NaN.
+    """
+    try:
+        if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+            return {}
+        rows = list(csv.reader(path.read_text("utf-8", "replace").splitlines(), delimiter=";"))
+    except (OSError, csv.Error):
+        return {}
+    if len(rows) < 2:
+        return {}
+    names = rows[0][:_MOST_COLUMNS]
+    return {
+        name: np.array([_number(row, place) for row in rows[1:]])
+        for place, name in enumerate(names)
+        if name != "epochs"
+    }
+
+
+def read_config(experiment: Path) -> str | None:
+    """The text of the config that the training ran with, if it is there and not huge."""
+    path = experiment / "config.gin"
+    try:
+        if path.is_file() and path.stat().st_size <= _CONFIG_BYTES:
+            return path.read_text("utf-8", "replace")
+    except OSError:
+        pass
+    return None
+
+
+def _panels(log: str, columns: Columns, groups: Sequence[Group]) -> Iterator[Panel]:
+    """Each column goes to the first group whose pattern its whole name matches, or to none."""
+    left = {name: values for name, values in columns.items() if np.isfinite(values).any()}
+    for title, pattern, logarithmic in groups:
+        names = [name for name in left if re.fullmatch(pattern, name)][:_MOST_DRAWN]
+        lines = [(name, left.pop(name)) for name in names]
+        positive = all((values[np.isfinite(values)] > 0).all() for _, values in lines)
+        yield Panel(f"{log}: {title}", lines, logarithmic and positive)
+
+
+def _number(row: Sequence[str], place: int) -> float:
+    try:
+        value = float(row[place])
+    except (ValueError, IndexError):
+        return math.nan
+    return value if math.isfinite(value) else math.nan

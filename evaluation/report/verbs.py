@@ -1,0 +1,145 @@
+"""`python -m evaluation compare` and `leaderboard`: what was graded, side by side and in order."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from evaluation.common.errors import KitError
+from evaluation.common.terminal import console
+from evaluation.metrics import CHALLENGE
+from evaluation.report import page
+from evaluation.report.comparison import Compared, compare
+from evaluation.report.leaderboard import Entry, Placed, leaderboard
+from evaluation.report.runs import find_runs, named_runs
+from evaluation.report.summary import SHORT
+from evaluation.report.tables import FORMATS, Cell, Table, as_text, shown
+from evaluation.scores import Report
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the verb that `argv` begins with."""
+    arguments = _parser().parse_args(argv)
+    wide = arguments.format != "table"
+    if arguments.verb == "compare":
+        runs = named_runs(arguments.runs)
+        compared = compare(runs)
+        _print(_compared(compared, wide=wide), arguments.format)
+        if arguments.page is not None:
+            _require_page()
+            page.write_comparison(arguments.page, compared)
+            console.print(f"Wrote {arguments.page}", markup=False)
+    else:
+        placed = leaderboard(_entries(find_runs(arguments.folder)), _CHALLENGE)
+        _print(_placed(placed, wide=wide), arguments.format)
+    return 0
+
+
+_CHALLENGE = [metric.name for metric in CHALLENGE]
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m evaluation")
+    verbs = made.add_subparsers(dest="verb", required=True)
+    side_by_side = verbs.add_parser(
+        "compare", help="runs side by side", description="Shows runs beside the first of them."
+    )
+    side_by_side.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="folder of a run, or of several"
+    )
+    side_by_side.add_argument("--page", type=Path, metavar="FILE.html", help="also write a page")
+    in_order = verbs.add_parser(
+        "leaderboard",
+        help="runs in the challenge's order",
+        description="Orders runs by the mean of their ranks in the five scores. DIR holds folders "
+        "of runs; in a folder of folders the outer one is the owner, who keeps the best run.",
+    )
+    in_order.add_argument("folder", type=Path, metavar="DIR")
+    for verb in (side_by_side, in_order):
+        verb.add_argument("--format", choices=FORMATS, default="table", help="how to print it")
+    return made
+
+
+def _entries(runs: Mapping[str, Report]) -> list[Entry]:
+    """The owner of `alice/first` is alice; a run directly in the folder is its own owner's."""
+    return [Entry(name, name.split("/")[0], report.scores) for name, report in runs.items()]
+
+
+def _placed(placed: Sequence[Placed], *, wide: bool) -> Table:
+    """`wide` gives ranks columns of their own, rather than a line below the score."""
+    columns, rows = ["Run", "Place", "Mean rank"], []
+    for metric in _CHALLENGE:
+        columns += [SHORT[metric], f"{SHORT[metric]} rank"] if wide else [SHORT[metric]]
+    for number, place in enumerate(placed, 1):
+        row = [Cell(place.entry.name), Cell(number), Cell(place.total)]
+        for metric in _CHALLENGE:
+            rank = place.ranks[metric]
+            score = place.entry.scores.get(metric)
+            row.append(Cell(score, rank == 1, "" if wide else f"rank {rank}"))
+            row += [Cell(rank)] if wide else []
+        rows.append(row)
+    return Table(columns, rows)
+
+
+def _compared(compared: Sequence[Compared], *, wide: bool) -> Table:
+    columns, rows = ["Run"], [[Cell(run.name)] for run in compared]
+    for metric in compared[0].scores:
+        short = SHORT.get(metric, metric)
+        columns += [short, f"{short} diff", f"{short} 95 %"] if wide else [short]
+        for row, run in zip(rows, compared, strict=True):
+            found = run.differences.get(metric)
+            interval = _interval(None if found is None else found.interval)
+            below = "" if found is None else f"{found.value:+.4f}"
+            if wide:
+                row.append(Cell(run.scores[metric], metric in run.best))
+                row.append(Cell(None if found is None else found.value))
+                row.append(Cell(interval))
+            else:
+                lines = "\n".join(filter(None, (below, interval)))
+                row.append(Cell(run.scores[metric], metric in run.best, lines))
+    return _without_empty(Table(columns, rows))
+
+
+def _without_empty(table: Table) -> Table:
+    kept = [
+        place
+        for place in range(len(table.columns))
+        if place == 0 or any(row[place].value is not None for row in table.rows)
+    ]
+    rows = [[row[place] for place in kept] for row in table.rows]
+    return Table([table.columns[place] for place in kept], rows)
+
+
+def _interval(interval: tuple[float, float] | None) -> str | None:
+    return None if interval is None else f"{interval[0]:+.4f} to {interval[1]:+.4f}"
+
+
+def _print(table: Table, style: str) -> None:
+    if style != "table":
+        print(as_text(table, style), end="")
+        return
+    drawn = RichTable()
+    for place, column in enumerate(table.columns):
+        drawn.add_column(
+            column.replace(" ", "\n"), justify="right" if place else "left", overflow="fold"
+        )
+    for row in table.rows:
+        drawn.add_row(*map(_drawn, row))
+    console.print(drawn)
+
+
+def _drawn(cell: Cell) -> str:
+    text = escape(shown(cell))
+    text = f"[bold]{text}[/bold]" if cell.stands_out else text
+    return f"{text}\n[dim]{cell.below}[/dim]" if cell.below else text
+
+
+def _require_page() -> None:
+    if not page.can_be_made():
+        raise KitError(
+            "EXTRA-MISSING",
+            "a page needs packages that are not installed",
+            "Install the kit with its extra 'page'",
+        )

@@ -1,0 +1,123 @@
+"""The page of a grading: what is on it, and what must never be."""
+
+import re
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from evaluation import ledger
+from evaluation.common.errors import KitError
+from evaluation.report import page
+from evaluation.report.material import Material
+from evaluation.report.training_log import panels, read_columns
+from tests.evaluation.report.graded import material_of
+
+HOSTILE = '</title><script>document.title = "taken"</script><img src=x onerror=alert(1)>$\\frac{'
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    return material_of(lambda x: x[:, [0, 2, 3]], tmp_path_factory.mktemp("graded"))
+
+
+@pytest.fixture(autouse=True)
+def own_ledger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(ledger, "_LEDGER", tmp_path / "ledger")
+
+
+def written(material: Material, folder: Path) -> str:
+    page.write_page(folder / "report.html", material)
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_scores_on_the_page_are_those_of_the_report(material: Material, tmp_path: Path) -> None:
+    text = written(material, tmp_path)
+    shown = re.findall(r'data-metric="(\w+)">([\d.]+|none)<', text)
+    assert shown == [(name, f"{score:.4f}") for name, score in material.report.scores.items()]
+    assert "The representation misses shape: " in text
+    assert text.count("Heat map of codes and factors") == 5
+
+
+def test_it_fetches_and_runs_nothing(material: Material, tmp_path: Path) -> None:
+    text = written(material, tmp_path)
+    assert "<script" not in text and "javascript:" not in text
+    assert re.findall(r'(?:src|href)="(?!data:|#)', text) == []
+    assert "default-src 'none'" in text
+    assert len(text) < 8_000_000
+
+
+def test_every_picture_has_a_text(material: Material, tmp_path: Path) -> None:
+    pictures = re.findall(r"<img [^>]*>", written(material, tmp_path))
+    assert len(pictures) > 15
+    assert all(re.search(r'alt="[^"]{20,}"', picture) for picture in pictures)
+
+
+def test_names_of_others_stay_text(material: Material, tmp_path: Path) -> None:
+    (tmp_path / "stats.csv").write_text(f"epochs;{HOSTILE}\n0;1\n1;2\n", encoding="utf-8")
+    (tmp_path / "config.gin").write_text(HOSTILE, encoding="utf-8")
+    about = msgspec.structs.replace(material.report.representation, path=f"{HOSTILE}\u202e\x1b.pt")
+    report = msgspec.structs.replace(material.report, representation=about)
+    text = written(replace(material, report=report, output=tmp_path), tmp_path)
+    assert "<script>" not in text and "onerror=alert(1)>" not in text
+    assert HOSTILE in unescape(text)
+    assert "\u202e" not in text and "\x1b" not in text
+    assert r"\u202e\x1b" in text
+
+
+def test_images_that_cannot_be_read_are_said_to_be_missing(
+    material: Material, tmp_path: Path
+) -> None:
+    class Gone:
+        shape, dtype = material.data.images.shape, material.data.images.dtype
+
+        def __getitem__(self, places: object) -> None:
+            raise KitError("DATA-DAMAGED", "the images are gone", "Get them again")
+
+    data = type(material.data).__new__(type(material.data))
+    data.__dict__.update(material.data.__dict__ | {"images": Gone()})
+    text = written(replace(material, data=data), tmp_path)
+    assert "the images are gone" in text
+    assert text.count("Heat map of codes and factors") == 5
+
+
+def test_a_page_is_current_while_its_scores_are_the_same(
+    material: Material, tmp_path: Path
+) -> None:
+    path = tmp_path / "report.html"
+    assert not page.is_current(path, material.report, None)
+    written(material, tmp_path)
+    assert page.is_current(path, material.report, None)
+    assert not page.is_current(path, material.report, material.report)
+    path.write_text(path.read_text(encoding="utf-8") + "forged", encoding="utf-8")
+    assert not page.is_current(path, material.report, None)
+
+
+def test_codes_of_many_kinds_have_a_page(material: Material, tmp_path: Path) -> None:
+    report = msgspec.structs.replace(material.report, details={}, scores={})
+    images = len(material.numbers)
+    for codes in (np.full((images, 2), 7.0), 1e30 * material.codes, material.codes[:, :1]):
+        assert "</html>" in written(replace(material, codes=codes, report=report), tmp_path)
+
+
+def test_curves_of_a_training_are_grouped(tmp_path: Path) -> None:
+    (tmp_path / "stats.csv").write_text(
+        "epochs;beta;total_loss;KLD_code_0;odd\n0;0.1;9;0;nan\n1;0.2;8;1;3\n", encoding="utf-8"
+    )
+    found = {panel.title: [name for name, _ in panel.lines] for panel in panels(tmp_path)}
+    assert found == {
+        "Training: divergence by code": ["KLD_code_0"],
+        "Training: losses": ["total_loss"],
+        "Training: beta and learning rate": ["beta"],
+        "Training: the rest of its log": ["odd"],
+    }
+
+
+@pytest.mark.parametrize("content", [b"", b"epochs", b"\xff\x00;;;\n;;", b"a;b\n1;x\n2\n"])
+def test_a_log_that_is_none_does_no_harm(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "stats.csv").write_bytes(content)
+    assert all(len(values) for values in read_columns(tmp_path / "stats.csv").values())
+    assert panels(tmp_path) == [] or panels(tmp_path)[0].lines
