@@ -136,7 +136,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     if words and words[0] in VERBS:
-        from evaluation.report import verbs
+        from evaluation.report.runs import verbs
 
         return verbs.main(words)
     arguments = parser().parse_args(words)
@@ -148,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from evaluation.data.opening import open_data
     from evaluation.grading import Pages, grade_all
     from evaluation.report.page import NAME
-    from evaluation.report.runs import read_run
+    from evaluation.report.runs.reading import read_run
     from evaluation.representation.finding import all_given_codes, find_all, only
 
     founds, refused = (

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from evaluation.data.ground_truth import ImageGrid
 from evaluation.metrics.mutual_information import discretize, mutual_information
-from evaluation.report.code_order import order_codes
-from evaluation.report.knowledge import Known, knowledge
-from evaluation.report.matrices import information_shares
-from evaluation.report.walks import told_together
+from evaluation.report.findings.code_order import order_codes
+from evaluation.report.findings.knowledge import Known, knowledge
+from evaluation.report.findings.matrices import information_shares
+from evaluation.report.findings.walks import told_together
 from evaluation.scores import Report
 
 _MOST_IMAGES = 100_000

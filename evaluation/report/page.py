@@ -17,10 +17,10 @@ from evaluation import ledger
 from evaluation.common.escaping import visible
 from evaluation.common.files import whole_file
 from evaluation.report import drawing
-from evaluation.report.comparison import Compared
-from evaluation.report.knowledge import headline
-from evaluation.report.losses import losses
+from evaluation.report.findings.knowledge import headline
+from evaluation.report.findings.losses import losses
 from evaluation.report.material import MOST_CODES, Material
+from evaluation.report.runs.comparison import Compared
 from evaluation.report.sections import Picture, code_sections, factor_sections, heat_maps
 from evaluation.report.summary import SHORT, cards, command_of, costs, origins
 from evaluation.report.training_log import Panel, experiment_of, panels, read_config

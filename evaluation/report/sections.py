@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError
 from evaluation.report import drawing
-from evaluation.report.knowledge import Known
+from evaluation.report.findings.knowledge import Known
+from evaluation.report.findings.matrices import PRUNED_BELOW, Matrix, matrices
+from evaluation.report.findings.walks import along, confusion, curve, strongest
 from evaluation.report.material import Material
-from evaluation.report.matrices import PRUNED_BELOW, Matrix, matrices
 from evaluation.report.pictures import strip
-from evaluation.report.walks import along, confusion, curve, strongest
 
 _IMAGES = 8
 _CURVES = 3

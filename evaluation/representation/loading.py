@@ -42,7 +42,7 @@ def load(kind: str, path: Path, device: str, precision: str) -> dict[str, Encode
 def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Encode]:
     import torch
 
-    from evaluation.representation import packed_torchscript, torchscript_checks
+    from evaluation.representation.torchscript import checks, packed
 
     # float32 is float32: no TF32 in convolutions.
     torch.backends.cudnn.allow_tf32 = False
@@ -53,7 +53,7 @@ def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Enco
         raise RefusalError(
             "REPRESENTATION-LOAD", f"is no TorchScript that loads: {cause}"
         ) from None
-    torchscript_checks.refuse_files(module)
+    checks.refuse_files(module)
 
     def encode(run: Any, images: NDArray, memory_format: torch.memory_format) -> NDArray:
         # NHWC bytes seen as NCHW are in channels-last order already.
@@ -64,7 +64,7 @@ def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Enco
             batch.div_(255)
         with torch.inference_mode():
             codes = run(batch)
-        torchscript_checks.refuse_other_than_dense(codes)
+        checks.refuse_other_than_dense(codes)
         return codes.cpu().float().numpy() if codes.is_floating_point() else codes.cpu().numpy()
 
     forms: dict[str, Encode] = {
@@ -77,7 +77,7 @@ def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Enco
             fast = torch.jit.freeze(torch.jit.load(str(path), map_location=device))
             if device == "cpu" and torch.backends.mkldnn.is_available():
                 # Fails where the processor has no bfloat16.
-                packed_torchscript.pack_convolutions(fast, dtype)
+                packed.pack_convolutions(fast, dtype)
         except RuntimeError:
             return
 

@@ -27,9 +27,9 @@ import pytest
         "metrics.tables.running",
         "metrics.tables.scoring",
         "metrics.tables.tokens",
-        "report.code_order",
-        "report.leaderboard",
-        "report.walks",
+        "report.findings.code_order",
+        "report.runs.leaderboard",
+        "report.findings.walks",
     ],
 )
 def test_examples(module: str) -> None:

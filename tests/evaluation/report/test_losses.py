@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.report.knowledge import CLEAR, MISSED, SHARED, headline
-from evaluation.report.losses import Loss, losses
+from evaluation.report.findings.knowledge import CLEAR, MISSED, SHARED, headline
+from evaluation.report.findings.losses import Loss, losses
 from evaluation.report.material import Material
 from tests.evaluation.report.graded import Codes, material_of
 

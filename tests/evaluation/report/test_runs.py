@@ -13,8 +13,8 @@ import pytest
 from evaluation import __main__ as command
 from evaluation.common.errors import KitError
 from evaluation.metrics import CHALLENGE
-from evaluation.report.comparison import compare, difference
-from evaluation.report.leaderboard import Entry, leaderboard
+from evaluation.report.runs.comparison import compare, difference
+from evaluation.report.runs.leaderboard import Entry, leaderboard
 from evaluation.scores import Graded, MadeFrom, Report, Spread, write
 
 NAMES = [metric.name for metric in CHALLENGE]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from evaluation.representation.packed_torchscript import pack_convolutions
+from evaluation.representation.torchscript.packed import pack_convolutions
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")
 

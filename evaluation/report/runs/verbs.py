@@ -11,11 +11,11 @@ from evaluation.common.errors import KitError
 from evaluation.common.terminal import console
 from evaluation.metrics import CHALLENGE
 from evaluation.report import page
-from evaluation.report.comparison import Compared, compare
-from evaluation.report.leaderboard import Entry, Placed, leaderboard
-from evaluation.report.runs import find_runs, named_runs
+from evaluation.report.runs.comparison import Compared, compare
+from evaluation.report.runs.leaderboard import Entry, Placed, leaderboard
+from evaluation.report.runs.reading import find_runs, named_runs
+from evaluation.report.runs.tables import FORMATS, Cell, Table, as_text, shown
 from evaluation.report.summary import SHORT
-from evaluation.report.tables import FORMATS, Cell, Table, as_text, shown
 from evaluation.scores import Report
 
 

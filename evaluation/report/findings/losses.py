@@ -10,7 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.report.matrices import as_floats, information_shares, most_varying, taking_part
+from evaluation.report.findings.matrices import (
+    as_floats,
+    information_shares,
+    most_varying,
+    taking_part,
+)
 
 NOTHING = 0.005
 """A loss that two digits do not show."""

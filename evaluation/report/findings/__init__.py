@@ -1,0 +1,1 @@
+"""What a page says: functions of arrays, from the codes and from what each metric returned."""

@@ -1,0 +1,1 @@
+"""TorchScript: what it may not do, and its form with packed weights."""
