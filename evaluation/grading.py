@@ -1,6 +1,5 @@
 """The main path: subjects, their codes, the metrics on them, and the scores that are written."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from evaluation import outputs
 from evaluation.codes.encoding import Codes
 from evaluation.codes.table import Draws
-from evaluation.common.errors import KitError
+from evaluation.common.errors import KitError, tell
 from evaluation.common.terminal import console
 from evaluation.data.factor_table import NUM_BINS, Gradable, Numbered
 from evaluation.data.ground_truth import ImageGrid
@@ -119,7 +118,7 @@ def grade_all(
             write(folder / outputs.ALL_SCORES, summary)
             printed.print_all(reports)
         for refusal in refused:
-            print(refusal, file=sys.stderr)
+            tell(refusal)
     if alone:
         for graded in reports.values():
             printed.print_report(graded)

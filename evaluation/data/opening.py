@@ -37,6 +37,12 @@ def open_data(
     if is_path:
         return open_own(given, factors, columns, kinds, size)
     if factors is None:
+        if columns or kinds or size:
+            raise KitError(
+                "DATA-FLAG",
+                f"{dataset} is a dataset of the kit, whose factors and images are known",
+                "Omit --factor-columns, --factor-kinds and --image-size",
+            )
         return open_dataset(dataset, root)
     if dataset != environment.dataset_name():
         raise KitError(

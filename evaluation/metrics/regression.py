@@ -4,6 +4,7 @@ disentanglement_lib knows discrete factors only. Eastwood and Williams (ICLR 201
 are scikit-learn's gradient-boosted regressors with its defaults, as its classifiers are.
 """
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -11,6 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.devices import cores
+from evaluation.common.terminal import console
+
+_STAGES_TIMED = 3
+_SECONDS_TO_FORETELL = 10
 
 
 class Regression(NamedTuple):
@@ -48,8 +53,20 @@ def regress(
     """
     from sklearn.ensemble import GradientBoostingRegressor
 
+    k = factors.shape[1]
+    begun = time.monotonic()
+
+    def foretell(stage: int, model: GradientBoostingRegressor, _: object) -> None:
+        if stage == _STAGES_TIMED - 1:
+            rounds = -(-k // cores())  # factors that one thread has, one after another
+            stages = rounds * model.n_estimators - _STAGES_TIMED
+            seconds = (time.monotonic() - begun) / _STAGES_TIMED * stages
+            if seconds > _SECONDS_TO_FORETELL:
+                console.print(f"DCI grows the trees of continuous factors in about {seconds:.0f} s")
+
     def of_factor(number: int) -> tuple[NDArray, float, float]:
-        model = GradientBoostingRegressor(random_state=seed).fit(codes, factors[:, number])
+        model = GradientBoostingRegressor(random_state=seed)
+        model.fit(codes, factors[:, number], monitor=foretell if number == 0 else None)
         train, test = (
             explained(part[:, number], model.predict(points))
             for points, part in ((codes, factors), (test_codes, test_factors))
@@ -57,7 +74,7 @@ def regress(
         return model.feature_importances_, train, test
 
     with ThreadPoolExecutor(cores()) as threads:  # the trees let other threads run
-        results = list(threads.map(of_factor, range(factors.shape[1])))
+        results = list(threads.map(of_factor, range(k)))
     importances, train, test = zip(*results, strict=True)
     return Regression(np.stack(importances, axis=1), np.array(train), np.array(test))
 

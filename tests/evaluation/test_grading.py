@@ -104,8 +104,8 @@ def test_the_table_gives_the_scores_that_batches_of_images_give(
     draws = EveryImage(IndexGrid.of(mini), [name], [0])
     subject = open_subject(find(experiment)[0], Rules(metrics=(name,)))
     table = subject.codes_of(mini, draws, tmp_path / "codes.npz").table
-    from_table = theirs(draws.grid, table, RandomState(0), **SMALL[name])
-    ours = metrics.METRICS[name].load()(draws.grid, table, RandomState(0), **SMALL[name])
+    from_table = theirs(draws.data, table, RandomState(0), **SMALL[name])
+    ours = metrics.METRICS[name].load()(draws.data, table, RandomState(0), **SMALL[name])
     from_images = theirs(mini, represent, RandomState(0), **SMALL[name])
 
     key = metrics.METRICS[name].score_key
@@ -128,6 +128,48 @@ def test_perfect_codes(run: Run, perfect: Path, tmp_path: Path, mini: ImageGrid)
     assert report["baselines"]["noise"]["dci"] < 0.1
     assert 0.2 < report["baselines"]["noise"]["dci.informativeness_test"] < 0.9
     assert set(report["seconds"]) == {"encode", *report["scores"]}
+
+
+def test_a_program_reads_the_scores_from_standard_output(
+    run: Run, perfect: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    flags = ("--codes", perfect, "--metrics", "mig", "--output", tmp_path)
+    assert run(*flags, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == scores_in(tmp_path)
+    assert run(*flags, "--quiet") == 0
+    assert capsys.readouterr().out == ""
+    assert run(*flags) == 0
+    assert "mig" in capsys.readouterr().out
+
+
+def test_a_traceback_is_shown_where_it_is_asked_for(
+    run: Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    np.save(tmp_path / "codes.npy", np.zeros((3, 3)))
+    flags = ("--codes", tmp_path / "codes.npy", "--metrics", "mig", "--output", tmp_path)
+    assert run(*flags) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    monkeypatch.setattr(sys, "argv", ["evaluation", "--debug"])
+    assert run(*flags, "--debug") == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_grading_leaves_a_page_and_makes_it_again_where_it_is_gone(
+    mini: ImageGrid, data_root: Path, perfect: Path, tmp_path: Path
+) -> None:
+    flags = ["--codes", str(perfect), "--metrics", "mig", "--output", str(tmp_path)]
+    flags += ["--dataset", mini.name, "--data-root", str(data_root), "--device", "cpu"]
+    page = tmp_path / "report.html"
+    for _ in range(2):
+        assert command.main(flags) == 0
+        assert "each code tells by itself" in page.read_text(encoding="utf-8")
+        page.unlink()
+    assert command.main([*flags, "--compared-with", str(tmp_path)]) == 0
+    assert "compared run" in page.read_text(encoding="utf-8")
 
 
 def test_a_table_of_codes_may_be_a_link(run: Run, perfect: Path, tmp_path: Path) -> None:

@@ -36,11 +36,17 @@ def open_own(
     for given in (path, factors):
         if given is not None and not given.exists():
             raise KitError("DATA-MISSING", f"There is no {given}", "Give the path of a file there")
+    is_folder = path is not None and path.is_dir()
+    is_saved = is_folder and path is not None and is_arrow_folder(path)
+    if size is not None and (not is_folder or is_saved):
+        raise _useless("--image-size", "a folder of image files")
+    if factors is not None and is_saved:
+        raise _useless("--factors", "data that have no factors of their own")
     if path is None:
         assert factors is not None
         return own_data(factors, chosen(read_factor_file(factors), names, factors), kinds)
-    if path.is_dir():
-        if is_arrow_folder(path):
+    if is_folder:
+        if is_saved:
             return open_arrow_folder(path, names, kinds)
         return open_folder(path, factors, names, kinds, size)
     if path.suffix not in (".npz", *HDF5):
@@ -51,3 +57,7 @@ def open_own(
         )
     columns = None if factors is None else read_factor_file(factors)
     return open_arrays_file(path, columns, names, kinds)
+
+
+def _useless(flag: str, wanted: str) -> KitError:
+    return KitError("DATA-FLAG", f"{flag} is for {wanted}, and these data are not that", "Omit it")

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from evaluation.common.errors import KitError
+from evaluation.data.opening import open_data
 from evaluation.data.own import open_own
 
 ROWS = 40
@@ -210,6 +211,29 @@ def test_a_saved_dataset_that_is_damaged(tmp_path: Path) -> None:
     arrow.write_bytes(arrow.read_bytes()[:2000])
     with pytest.raises(KitError, match=r"cannot (be )?read"):
         open_own(folder, None)
+
+
+def test_flags_that_say_nothing(tmp_path: Path) -> None:
+    arrays = write_arrays(tmp_path / "mine.npz", images=IMAGES, factors=FACTORS)
+    with pytest.raises(KitError, match="--image-size is for a folder"):
+        open_own(arrays, None, size=(8, 8))
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    (saved / "state.json").write_text("{}")
+    with pytest.raises(KitError, match="--factors is for data that have no"):
+        open_own(saved, arrays)
+    with pytest.raises(KitError, match="whose factors and images are known"):
+        open_data("mpi3d_toy", tmp_path, None, ["shape"], {}, None)
+
+
+def test_a_kind_that_is_told_changes_the_fingerprint(tmp_path: Path) -> None:
+    grid = np.stack(np.meshgrid(np.arange(30) / 7, np.arange(4)), axis=-1).reshape(-1, 2)
+    np.save(tmp_path / "factors.npy", grid)
+    found = open_own(None, tmp_path / "factors.npy")
+    told = open_own(None, tmp_path / "factors.npy", kinds={"factor_0": "continuous"})
+    assert found.full_grid
+    assert not told.full_grid
+    assert found.fingerprint != told.fingerprint
 
 
 def test_what_is_no_dataset(tmp_path: Path) -> None:

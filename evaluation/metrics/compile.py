@@ -1,0 +1,56 @@
+"""Compiles during installation what numba would else compile in the first grading.
+
+python -m evaluation.metrics.compile
+"""
+
+import sys
+from tempfile import TemporaryFile
+
+import numpy as np
+from numpy.random import RandomState
+
+from evaluation.common.compiled import not_kept
+from evaluation.data.simulated import raycast
+from evaluation.data.simulated.looks import LOOKS, compose
+from evaluation.data.simulated.rendering import light_maps
+from evaluation.data.storage.gathering import gather, to_floats
+from evaluation.metrics.dci import dci
+from evaluation.metrics.sampling import draw_integers
+
+
+def main() -> int:
+    if not not_kept():
+        return 0
+    print("Compiling metrics, renderer and reader of images, once (half a minute of one core).")
+    _metrics()
+    _images()
+    return 0
+
+
+def _metrics() -> None:
+    """All that compiled functions of the metrics are called with: types, not numbers, count."""
+    random_state = RandomState(0)
+    factors = draw_integers(random_state, [3, 2], [1, 1], 32)
+    codes = random_state.normal(size=(32, 2))
+    dci(codes, factors, codes, factors)
+
+
+def _images() -> None:
+    """Renders four images and reads them again."""
+    look = LOOKS["real"]  # the only one that is softened
+    maps = light_maps(look, 0, 0, 0, 0, 0)
+    colors = np.zeros((2, 3), np.float32)
+    grid = np.empty((2, 2, 2, raycast.SIZE, raycast.SIZE, 3), np.uint8)
+    images = grid[:, :, 0]  # as in a set whose last factor is no colour
+    compose(maps, colors, colors, look.noise, np.zeros((2, 2), np.int64), images)
+    with TemporaryFile() as file:
+        file.write(images.tobytes())
+        file.flush()
+        numbers = np.arange(4)
+        content = np.empty((4, images[0, 0].size), np.uint8)
+        gather(file.fileno(), 0, numbers, content, np.ones(4, bool))
+    to_floats(content, numbers, np.empty(content.shape, np.float32))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
