@@ -19,7 +19,6 @@ RUN --mount=type=cache,target=/root/.cache/pip pip install --requirement /opt/re
 ENV AICROWD_OUTPUT_PATH=/SHARED \
     DISENTANGLEMENT_LIB_DATA=/DATASET \
     MPLCONFIGDIR=/tmp/matplotlib \
-    NUMBA_CACHE_DIR=/tmp/numba \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     NVIDIA_VISIBLE_DEVICES=all \
     PYTHONUNBUFFERED=1
@@ -45,7 +44,9 @@ COPY aicrowd.json run.sh ./
 COPY evaluation evaluation
 COPY submission submission
 # Compares the bundled encoder with its manifest. Without a bundle, the build stops with a message.
-RUN python -m submission bundle && python -m compileall -q evaluation submission
+RUN python -m submission bundle \
+    && python -m compileall -q evaluation submission \
+    && python -m evaluation.metrics.compile
 USER 1001
 # No entry point: the evaluator itself adds run.sh to the command, and an entry point would run it twice.
 ENTRYPOINT []

@@ -9,6 +9,8 @@ usage: ./local_eval.sh [--open]          train submission/configs/quick.gin, exp
                                          --open shows the page of the scores in a browser
        ./local_eval.sh test [ARG...]     lint, type-check and test (arguments go to pytest)
        ./local_eval.sh setup             only make or update .venv
+       ./local_eval.sh docs [--build]    build the site strictly, and serve it on 127.0.0.1:8000
+                                         (--build: only build it, into scratch/site)
        ./local_eval.sh --docker [ARG...] build the image, run it as the evaluator does, and grade
                                          what it exports (--docker --help lists the options)
 
@@ -98,6 +100,7 @@ setup() {
   fi
   require requirements.txt
   if [[ ${1:-} == test ]]; then require tests/requirements.txt; fi
+  .venv/bin/python -m evaluation.metrics.compile
   exec 9>&-
 }
 
@@ -134,6 +137,17 @@ case ${1:-} in
     .venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"
     ;;
   setup) setup test ;;
+  docs)
+    shift
+    setup
+    require docs/requirements.txt
+    export NO_MKDOCS_2_WARNING=1 # of a version that docs/requirements.txt does not take
+    case ${1:-} in
+      "") exec .venv/bin/python -m mkdocs serve --strict --dev-addr 127.0.0.1:8000 ;;
+      --build) exec .venv/bin/python -m mkdocs build --strict ;;
+      *) die USAGE "'./local_eval.sh docs' takes no argument but --build, not '$1'. Leave it out." ;;
+    esac
+    ;;
   --docker)
     shift
     setup

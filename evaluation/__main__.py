@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from evaluation.common import devices, environment
 from evaluation.common.errors import BAD_INPUT, NOT_EQUAL, KitError, require, run_command
 from evaluation.common.flags import factor_kinds, image_size, limits_from, listed, positive
+from evaluation.common.terminal import silent
 from evaluation.metrics import CHALLENGE, METRICS
 from evaluation.representation import limits
 from evaluation.rules import FAST, REFERENCE, RUNS_ANYTHING, Rules
@@ -122,6 +123,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where scores.json is written",
     )
+    add("--quiet", action="store_true", help="print nothing but errors")
+    add("--json", action="store_true", help="print the content of scores.json, and nothing else")
+    add("--debug", action="store_true", help="print a traceback above an error's line")
     add("--no-page", action="store_true", help="leave no report.html beside scores.json")
     add("--compared-with", type=Path, metavar="RUN", help="a graded run, shown on the page beside")
     add("--open", action="store_true", help="show the page in a browser at the end")
@@ -175,7 +179,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     _require_grid(data, rules)
     _make_folder(arguments.output)
-    outcome = grade_all(founds, refused, data, rules, arguments.output, baseline, pages)
+    with silent(arguments.quiet or arguments.json):
+        outcome = grade_all(founds, refused, data, rules, arguments.output, baseline, pages)
+    if arguments.json:
+        alone = len(founds) + len(refused) == 1
+        written = arguments.output / ("scores.json" if alone else "all_scores.json")
+        if outcome.reports:
+            print(written.read_text(encoding="utf-8"), end="")
     shown = arguments.output / NAME
     if arguments.open and shown.is_file():
         webbrowser.open(shown.resolve().as_uri())

@@ -1,6 +1,5 @@
 """The main path: subjects, their codes, the metrics on them, and the scores that are written."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -10,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation import outputs
 from evaluation.codes.encoding import Codes
 from evaluation.codes.table import Draws
-from evaluation.common.errors import KitError
+from evaluation.common.errors import KitError, tell
 from evaluation.common.terminal import console
 from evaluation.data.factor_table import NUM_BINS, Gradable, Numbered
 from evaluation.data.ground_truth import ImageGrid
@@ -41,11 +41,6 @@ from evaluation.scores import (
 )
 from evaluation.scoring import Evaluation, evaluate_seeds, verify
 from evaluation.subjects import Subject, open_subject
-
-_SCORES = "scores.json"
-_CODES = "codes.npz"
-_SUMMARY = "all_scores.json"
-_UNTRAINED_CODES = "untrained_codes.npz"
 
 
 @dataclass(frozen=True)
@@ -101,8 +96,8 @@ def grade_all(
         pages = None
     untrained = None
     if baseline is not None:
-        untrained = grade_untrained(baseline, data, rules, folder / _UNTRAINED_CODES)
-    named = by_name(founds, taken=(_SUMMARY, _UNTRAINED_CODES))
+        untrained = grade_untrained(baseline, data, rules, folder / outputs.UNTRAINED_CODES)
+    named = by_name(founds, taken=(outputs.ALL_SCORES, outputs.UNTRAINED_CODES))
     alone = len(named) + len(unfound) == 1
     reports: dict[str, Report] = {}
     refused = list(unfound)
@@ -120,10 +115,10 @@ def grade_all(
                 baselines=printed.baselines_of(reports),
                 refused=[str(refusal) for refusal in refused],
             )
-            write(folder / _SUMMARY, summary)
+            write(folder / outputs.ALL_SCORES, summary)
             printed.print_all(reports)
         for refusal in refused:
-            print(refusal, file=sys.stderr)
+            tell(refusal)
     if alone:
         for graded in reports.values():
             printed.print_report(graded)
@@ -154,9 +149,9 @@ def grade(
         KitError: it cannot be graded.
     """
     console.print(f"Grading {found.path} on {data.name}", markup=False)
-    _require_room(folder, _SCORES, _CODES)
+    outputs.require_room(folder, outputs.SCORES, outputs.CODES, page.NAME)
     subject = open_subject(found, rules)
-    path = folder / _SCORES
+    path = folder / outputs.SCORES
     made_from = MadeFrom(
         representation=subject.sha256,
         untrained=None if untrained is None else untrained.sha256,
@@ -170,14 +165,14 @@ def grade(
         shown = folder / page.NAME
         if pages is None or page.is_current(shown, known, pages.compared_with):
             return known
-        content = subject.known_codes(data, folder / _CODES)
+        content = subject.known_codes(data, folder / outputs.CODES)
         if content is not None and isinstance(data, ImageGrid):
             _leave_page(known, data, content, folder, pages)
         return known
     reasons = left_out(data.numbered, rules.metrics)
     rules = allowed(rules, reasons)
     draws = Draws(data.numbered, rules.metrics, rules.all_seeds)
-    codes = subject.codes_of(data, draws, folder / _CODES)
+    codes = subject.codes_of(data, draws, folder / outputs.CODES)
     made = _report(subject, codes, data, rules, untrained, made_from, reasons)
     write(path, made)
     if pages is not None and isinstance(data, ImageGrid):
@@ -205,7 +200,7 @@ def grade_untrained(found: Found, data: Gradable, rules: Rules, store: Path) -> 
         KitError: it cannot be graded.
     """
     console.print(f"Grading the untrained {found.path} on {data.name}", markup=False)
-    _require_room(store.parent, store.name)
+    outputs.require_room(store.parent, store.name)
     subject = open_subject(found, rules)
     rules = allowed(rules, left_out(data.numbered, rules.metrics))
     draws = Draws(data.numbered, rules.metrics, rules.all_seeds)
@@ -229,25 +224,6 @@ def allowed(rules: Rules, left_out: Mapping[str, str]) -> Rules:
             "Choose other metrics, or give more rows",
         )
     return kept
-
-
-def _require_room(folder: Path, *names: str) -> None:
-    """Refuses a place where no file of these names can be written, before anything is computed.
-
-    Raises:
-        KitError: a folder is called so, or the folder itself can only be a file.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        occupied = [folder / name for name in names if (folder / name).is_dir()]
-    except (FileExistsError, NotADirectoryError):
-        occupied = [folder]
-    if occupied:
-        raise KitError(
-            "OUTPUT-OCCUPIED",
-            f"{occupied[0]} is in the way of what is to be written there",
-            "Move it away, or give another folder, by --output",
-        )
 
 
 @cache

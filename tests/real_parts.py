@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGES = {
+    "chromium": "chromium",
     "g++": "g++",
     "git-lfs": "git-lfs",
     "Python.h": "python3-dev",
@@ -33,6 +34,10 @@ def is_there(part: str) -> bool:
     if part == "Python.h":
         return Path(sysconfig.get_path("include"), part).exists()
     return shutil.which(part) is not None
+
+
+def path_of(part: str) -> str | None:
+    return shutil.which(part)
 
 
 def why_skipped(part: str) -> str:

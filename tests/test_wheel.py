@@ -167,6 +167,18 @@ def test_the_image_has_one_version_of_each_within_the_wheels_range() -> None:
         assert allowed[pin.name].contains(exact.version), pin
 
 
+def test_the_site_is_built_with_versions_within_the_extras_range() -> None:
+    wanted = [one for one in map(Requirement, EXTRAS["docs"]) if one.name != KIT]
+    allowed = {one.name: one.specifier for one in wanted}
+    lines = (REPOSITORY / "docs/requirements.txt").read_text(encoding="utf-8").splitlines()
+    texts = [line.partition("#")[0].strip() for line in lines]
+    pins = [Requirement(text) for text in texts if text]
+    assert {pin.name for pin in pins} == allowed.keys()
+    for pin in pins:
+        (exact,) = pin.specifier
+        assert exact.operator == "==" and allowed[pin.name].contains(exact.version), pin
+
+
 def test_each_optional_package_names_the_extra_that_brings_it() -> None:
     distributions = packages_distributions()
     for module, extra in EXTRA_OF.items():

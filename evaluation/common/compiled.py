@@ -2,9 +2,11 @@
 
 numba's own cache notices only changes in the file of the function itself. But constants from other
 modules are compiled in too, and would keep their old values. Here the folder of the cache is named
-by the digest of all sources that the function's module imports from its own package.
+by the digest of all sources that the function's module imports from its own package, and by that of
+the processor. `evaluation.metrics.compile` fills these folders during installation.
 """
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -16,26 +18,48 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from numba import extending
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.registry import cpu_target
 
 from evaluation.common.sources import digest_of_imports
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
+_OPTIONS: Any = {"nogil": True, "error_model": "numpy"}
+"""Other threads can run while a function runs. Division by zero gives infinity or NaN, as in NumPy:
+numba's check for zero would prevent vector instructions."""
+
 _PREFIX = "compiled-"
 _SECONDS_KEPT = 24 * 3600
 """How long code of older sources is kept: a process that still runs may have started with them."""
 
+_compiled: list[Any] = []
+"""All that `njit` has returned in this process."""
+
 
 def njit(function: _Function) -> _Function:
-    """Compiles a function at its first call, and keeps the machine code on disk.
-
-    Other threads can run while the function runs. Division by zero gives infinity or NaN, as in
-    NumPy: numba's check for zero would prevent vector instructions.
-    """
-    compiled: Any = numba.njit(nogil=True, error_model="numpy")(function)
+    """Compiles a function at its first call, and keeps the machine code on disk."""
+    compiled: Any = numba.njit(**_OPTIONS)(function)
     compiled._cache = _Cache(function)  # as `cache=True` does, but with our own folder
+    _compiled.append(compiled)
     return cast(_Function, compiled)
+
+
+def subroutine(function: _Function) -> _Function:
+    """Marks a function that only compiled functions call: it is compiled as part of them.
+
+    This saves compile time, as numba makes no version that Python can call, and writes only the
+    callers to disk. Python code that calls it runs the Python function.
+    """
+    return extending.register_jitable(**_OPTIONS)(function)
+
+
+def not_kept() -> list[str]:
+    """Names of the functions decorated with `njit` so far that have no machine code on disk."""
+    return [
+        function.__name__ for function in _compiled if not function._cache._cache_file._load_index()
+    ]
 
 
 class _Locator(_CacheLocator):
@@ -71,15 +95,25 @@ _Impl._locator_classes = [_Locator]
 class _Cache(FunctionCache):
     _impl_class = _Impl
 
+    def save_overload(self, sig: Any, data: Any) -> None:
+        # If the folder is not writable, the next process compiles the function again.
+        with suppress(OSError):
+            super().save_overload(sig, data)
+
 
 @cache
 def _folder_for(file: Path, sources: str) -> Path:
-    """The folder of the code made from these sources: beside the file if that is writable."""
-    name = _PREFIX + sources[:16]
+    """The folder of the code made from these sources for this processor.
+
+    It is beside the file if that place is writable, or if the folder came with an image.
+    """
+    name = f"{_PREFIX}{sources[:16]}-{_processor()}"
     beside = file.parent / "__pycache__"
     if given := os.environ.get("NUMBA_CACHE_DIR"):
         places = [Path(given) / _CacheLocator.get_suitable_cache_subpath(str(file))]
     else:
+        if (beside / name).is_dir() and not os.access(beside / name, os.W_OK):
+            return beside / name
         places = [beside, Path(tempfile.gettempdir()) / f"numba-{os.getuid()}"]
     for place in places:
         with suppress(OSError):
@@ -90,6 +124,13 @@ def _folder_for(file: Path, sources: str) -> Path:
             _make_folder(place / name)
             return place / name
     return Path(tempfile.mkdtemp(prefix="numba-"))
+
+
+@cache
+def _processor() -> str:
+    """A digest of the processor's kind: an image may run on another kind than it was built on."""
+    target = cpu_target.target_context.codegen().magic_tuple()
+    return hashlib.sha256(repr(target).encode()).hexdigest()[:8]
 
 
 def _make_folder(folder: Path) -> None:

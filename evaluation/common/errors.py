@@ -3,6 +3,7 @@
 import errno
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
@@ -62,6 +63,14 @@ def require(module: str) -> None:
         raise missing_extra(module)
 
 
+def tell(error: KitError) -> None:
+    """Prints an error as one line, below its traceback where the command line says `--debug`."""
+    if "--debug" in sys.argv:
+        traceback.print_exception(error)
+    # gin raises a subclass whose text also names the configurables; print only our line.
+    print(KitError.__str__(error), file=sys.stderr)
+
+
 def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
     """Runs a command line and exits with its status.
 
@@ -73,8 +82,7 @@ def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
     try:
         status = command(None)
     except KitError as error:
-        # gin raises a subclass whose text also names the configurables; print only our line.
-        print(KitError.__str__(error), file=sys.stderr)
+        tell(error)
         status = BAD_INPUT
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]

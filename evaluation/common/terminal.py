@@ -49,6 +49,18 @@ class _EscapeUntrusted(RenderHook):
 
 console.push_render_hook(_EscapeUntrusted())
 
+
+@contextmanager
+def silent(wanted: bool) -> Iterator[None]:
+    """Prints nothing inside, if that is wanted; errors go to standard error all the same."""
+    before = console.quiet
+    console.quiet = before or wanted
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
 _SECONDS_BETWEEN_LOG_LINES = 15.0
 
 

@@ -139,10 +139,7 @@ def histories(
     for place, (name, values) in enumerate(lines):
         style = ("-", "--", ":")[place // len(LINES) % 3]
         colour = LINES[place % len(LINES)]
-        marker = "o" if len(values) <= 3 else None
-        axes.plot(
-            values, style, color=colour, lw=1.6, marker=marker, ms=4, label=_shortened(name, 26)
-        )
+        axes.plot(values, style, color=colour, lw=1.6, label=_shortened(name, 26))
     if logarithmic:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")  # powers would be mathematics, which is off

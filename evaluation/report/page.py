@@ -21,7 +21,7 @@ from evaluation.report.comparison import Compared
 from evaluation.report.knowledge import headline
 from evaluation.report.losses import losses
 from evaluation.report.material import MOST_CODES, Material
-from evaluation.report.sections import code_sections, factor_sections, heat_maps
+from evaluation.report.sections import Picture, code_sections, factor_sections, heat_maps
 from evaluation.report.summary import SHORT, cards, command_of, costs, origins
 from evaluation.report.training_log import Panel, experiment_of, panels, read_config
 
@@ -114,11 +114,15 @@ def _shown(value: Any) -> Any:
     return "\n".join(visible(line.replace("\t", "  ")) for line in value.split("\n"))
 
 
-def _curves(found: list[Panel]) -> Iterator[tuple[str, str, str]]:
-    """Title, picture and text of each panel."""
+def _curves(found: list[Panel]) -> Iterator[tuple[str, Picture]]:
+    """Title and drawing of each panel; of a single epoch its numbers."""
     for title, lines, logarithmic in found:
         ends = ", ".join(f"{name} {values[-1]:.3g}" for name, values in lines)
-        yield title, drawing.histories(lines, logarithmic=logarithmic), f"At the end: {ends}."
+        if len(lines[0][1]) == 1:
+            yield title, Picture("", f"After its only epoch: {ends}.")
+        else:
+            drawn = drawing.histories(lines, logarithmic=logarithmic)
+            yield title, Picture(drawn, f"{title}. At the end: {ends}.")
 
 
 @cache

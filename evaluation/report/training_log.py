@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.representation.reading import text_below
+
 _MOST_BYTES = 4_000_000
 _MOST_COLUMNS = 200
 _MOST_DRAWN = 14
@@ -52,8 +54,8 @@ def experiment_of(output: Path, representation: Path) -> Path | None:
 
 def panels(experiment: Path) -> list[Panel]:
     """What the logs of training and of fine-tuning hold, in panels that suit one scale each."""
-    training = read_columns(experiment / "stats.csv")
-    tuning = read_columns(experiment / "finetuning" / "stats.csv")
+    training = read_columns(experiment, "stats.csv")
+    tuning = read_columns(experiment, "finetuning/stats.csv")
     found = [
         *_panels("Training", training, _OF_TRAINING),
         *_panels("Fine-tuning", tuning, _OF_TUNING),
@@ -61,16 +63,15 @@ def panels(experiment: Path) -> list[Panel]:
     return [panel for panel in found if panel.lines]
 
 
-def read_columns(path: Path) -> Columns:
+def read_columns(experiment: Path, name: str) -> Columns:
     """The columns of a table with semicolons, by name, without `epochs`; empty if it is none.
 
     What is no finite number becomes NaN.
     """
+    text = text_below(experiment, name, _MOST_BYTES)
     try:
-        if not path.is_file() or path.stat().st_size > _MOST_BYTES:
-            return {}
-        rows = list(csv.reader(path.read_text("utf-8", "replace").splitlines(), delimiter=";"))
-    except (OSError, csv.Error):
+        rows = list(csv.reader((text or "").splitlines(), delimiter=";"))
+    except csv.Error:
         return {}
     if len(rows) < 2:
         return {}
@@ -84,13 +85,7 @@ def read_columns(path: Path) -> Columns:
 
 def read_config(experiment: Path) -> str | None:
     """The text of the config that the training ran with, if it is there and not huge."""
-    path = experiment / "config.gin"
-    try:
-        if path.is_file() and path.stat().st_size <= _CONFIG_BYTES:
-            return path.read_text("utf-8", "replace")
-    except OSError:
-        pass
-    return None
+    return text_below(experiment, "config.gin", _CONFIG_BYTES)
 
 
 def _panels(log: str, columns: Columns, groups: Sequence[Group]) -> Iterator[Panel]:

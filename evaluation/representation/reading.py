@@ -48,6 +48,24 @@ def digest_of(path: Path, limits: Limits, copy: Path | None = None) -> str:
     return reading.digest
 
 
+def text_below(folder: Path, name: str, most_bytes: int) -> str | None:
+    """The text of a file below a participant's folder; what is no text in it is replaced.
+
+    None where there is no such file, where it is larger, or where a link leads to another place.
+    """
+    try:
+        place = folder.resolve() / name
+        with _opened(place, folder=None, shown=folder / name) as handle:
+            if Path(f"/proc/self/fd/{handle}").readlink() != place:
+                return None
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:
+                return None
+            return os.read(handle, most_bytes).decode("utf-8", "replace")
+    except (OSError, RuntimeError, KitError):
+        return None
+
+
 class _Reading:
     """One pass over what was handed in, which stops at the first that is too much."""
 

@@ -130,6 +130,48 @@ def test_perfect_codes(run: Run, perfect: Path, tmp_path: Path, mini: ImageGrid)
     assert set(report["seconds"]) == {"encode", *report["scores"]}
 
 
+def test_a_program_reads_the_scores_from_standard_output(
+    run: Run, perfect: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    flags = ("--codes", perfect, "--metrics", "mig", "--output", tmp_path)
+    assert run(*flags, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == scores_in(tmp_path)
+    assert run(*flags, "--quiet") == 0
+    assert capsys.readouterr().out == ""
+    assert run(*flags) == 0
+    assert "mig" in capsys.readouterr().out
+
+
+def test_a_traceback_is_shown_where_it_is_asked_for(
+    run: Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    np.save(tmp_path / "codes.npy", np.zeros((3, 3)))
+    flags = ("--codes", tmp_path / "codes.npy", "--metrics", "mig", "--output", tmp_path)
+    assert run(*flags) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    monkeypatch.setattr(sys, "argv", ["evaluation", "--debug"])
+    assert run(*flags, "--debug") == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_grading_leaves_a_page_and_makes_it_again_where_it_is_gone(
+    mini: ImageGrid, data_root: Path, perfect: Path, tmp_path: Path
+) -> None:
+    flags = ["--codes", str(perfect), "--metrics", "mig", "--output", str(tmp_path)]
+    flags += ["--dataset", mini.name, "--data-root", str(data_root), "--device", "cpu"]
+    page = tmp_path / "report.html"
+    for _ in range(2):
+        assert command.main(flags) == 0
+        assert "each code tells by itself" in page.read_text(encoding="utf-8")
+        page.unlink()
+    assert command.main([*flags, "--compared-with", str(tmp_path)]) == 0
+    assert "compared run" in page.read_text(encoding="utf-8")
+
+
 def test_a_table_of_codes_may_be_a_link(run: Run, perfect: Path, tmp_path: Path) -> None:
     (tmp_path / "links").mkdir()
     link = tmp_path / "links" / "codes.npy"
@@ -313,6 +355,15 @@ def test_bad_input(run: Run, perfect: Path, tmp_path: Path, code: str, flags: li
         run("--codes", perfect, "--output", tmp_path, *flags)
     assert refused.value.code == code
     assert not (tmp_path / "scores.json").exists()
+
+
+@pytest.mark.parametrize("name", ["scores.json", "codes.npz", "report.html"])
+def test_a_folder_in_the_way_is_told_at_once(
+    run: Run, perfect: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (tmp_path / "output" / name).mkdir(parents=True)
+    assert run("--codes", perfect, "--output", tmp_path / "output") == 2
+    assert capsys.readouterr().err.startswith("error[OUTPUT-OCCUPIED]: ")
 
 
 def test_a_table_that_is_not_there(

@@ -6,7 +6,7 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from evaluation.common.compiled import njit
+from evaluation.common.compiled import njit, subroutine
 
 _SIGNATURE: Any = types.intp
 _pread: Any = types.ExternalFunction(
@@ -59,7 +59,7 @@ def to_floats(
         _divide(images[numbers[row]], floats[row])
 
 
-@njit
+@subroutine
 def _divide(image: NDArray[np.uint8], floats: NDArray[np.float32]) -> None:
     for place in range(image.size):
         value = np.float32(image[place])

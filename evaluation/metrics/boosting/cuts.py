@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.common.compiled import njit
+from evaluation.common.compiled import subroutine
 from evaluation.metrics.boosting.buffers import Workshop
 from evaluation.metrics.boosting.columns import SAME_VALUE, Columns
 from evaluation.metrics.boosting.histograms import packing_of
@@ -42,7 +42,7 @@ class Cut(NamedTuple):
     score: float
 
 
-@njit
+@subroutine
 def best_cut(
     columns: Columns,
     gradient: NDArray[np.float64],
@@ -65,7 +65,7 @@ def best_cut(
     )
 
 
-@njit
+@subroutine
 def _is_pure(
     weights: NDArray[np.float64],
     gradient: NDArray[np.float64],
@@ -85,7 +85,7 @@ def _is_pure(
     return variance <= max(_PURE, _ROUNDING * mean_square)
 
 
-@njit
+@subroutine
 def _search_edges(
     columns: Columns, node: Node, histogram: NDArray[np.float64], work: Workshop
 ) -> tuple[float, int]:
@@ -125,7 +125,7 @@ def _search_edges(
     return best, ties
 
 
-@njit
+@subroutine
 def _find_promising(
     columns: Columns,
     node: Node,
@@ -152,7 +152,7 @@ def _find_promising(
         promising[cell] = divisible[cell] & (size > 1.0) & (reach * reach >= bar * area)
 
 
-@njit
+@subroutine
 def _may_hold(
     n: float, s: float, packed: float, total: float, room: float, node: Node, bar: float
 ) -> bool:
@@ -174,13 +174,13 @@ def _may_hold(
     )
 
 
-@njit
+@subroutine
 def _reaches(n: float, s: float, node: Node, bar: float) -> bool:
     difference = s * node.size - node.total * n
     return difference * difference >= bar * (n * (node.size - n))
 
 
-@njit
+@subroutine
 def _search_inside(
     columns: Columns,
     gradient: NDArray[np.float64],

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.common.compiled import njit
+from evaluation.common.compiled import njit, subroutine
 from evaluation.metrics.boosting.columns import Columns
 
 LANES = 8
@@ -33,7 +33,7 @@ class Packing(NamedTuple):
     room: float
 
 
-@njit
+@subroutine
 def packing_of(n: int) -> Packing:
     """For `n` samples, of whose gradients none is above 1."""
     bits = 1
@@ -98,7 +98,7 @@ def sum_roots(
                 histograms[first + lane, cell, 1] = number + steps / packing.steps / packing.room
 
 
-@njit
+@subroutine
 def fill(
     columns: Columns,
     gradient: NDArray[np.float64],
@@ -136,7 +136,7 @@ def fill(
     return least, most
 
 
-@njit
+@subroutine
 def subtract(part: NDArray[np.float64], whole: NDArray[np.float64]) -> None:
     """Leaves in the whole's histogram what is not the part's."""
     for cell in range(len(whole)):

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.common.compiled import njit
+from evaluation.common.compiled import subroutine
 from evaluation.metrics.boosting.buffers import INNER_NODES, LEAVES, Workshop
 
 _LEAF_OF = np.array([0, 0, 4, 0, 2, 4, 6, 0, 1, 2, 3, 4, 5, 6, 7])
@@ -13,7 +13,7 @@ _BYTE = np.uint64(255)
 _COUNTED_AT_ONCE = 255
 
 
-@njit
+@subroutine
 def set_leaves(
     point_of: NDArray[np.uint32],
     gradient: NDArray[np.float64],
@@ -52,7 +52,7 @@ def set_leaves(
         begin = end[leaf]
 
 
-@njit
+@subroutine
 def _newton_step(terms: NDArray[np.float64], factor: float) -> float:
     n = terms.size
     if n == 0:
@@ -65,7 +65,7 @@ def _newton_step(terms: NDArray[np.float64], factor: float) -> float:
     return numerator / denominator if abs(denominator) >= 1e-150 else 0.0
 
 
-@njit
+@subroutine
 def pairwise_sum(terms: NDArray[np.float64]) -> float:
     """The sum in NumPy's order: halved down to blocks of at most 128.
 
@@ -95,7 +95,7 @@ def pairwise_sum(terms: NDArray[np.float64]) -> float:
     return total
 
 
-@njit
+@subroutine
 def _block_sum(terms: NDArray[np.float64]) -> float:
     """The sum of a block in NumPy's order: in eight lanes, then what is left."""
     a = b = c = d = e = f = g = h = 0.0

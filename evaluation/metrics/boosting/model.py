@@ -15,7 +15,7 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from evaluation.common.compiled import njit
+from evaluation.common.compiled import njit, subroutine
 from evaluation.common.devices import cores
 from evaluation.common.terminal import console
 from evaluation.metrics.boosting.buffers import (
@@ -76,7 +76,7 @@ def fit(codes: NDArray, factors: NDArray, seed: int) -> Boosting:
     columns = sort_columns(codes.astype(np.float32), labels)
     (n, d), p = codes.shape, len(columns.weights)
     trees, cells = len(prior), len(columns.divisible)
-    labels = labels[:, columns.firsts]
+    labels = np.ascontiguousarray(labels[:, columns.firsts])
     raw = np.repeat(prior[:, np.newaxis], p, axis=1)
     first_tree = np.array([factor.trees.start for factor in encoded] + [trees])
     leaf_factors = np.ones(trees)
@@ -260,7 +260,7 @@ def _add_stages(
                 )
 
 
-@njit
+@subroutine
 def _add_tree(
     column: NDArray[np.int64],
     threshold: NDArray[np.float64],

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.common.compiled import njit
+from evaluation.common.compiled import subroutine
 from evaluation.metrics.boosting.buffers import INNER_NODES, LEAVES, Workshop
 from evaluation.metrics.boosting.columns import SAME_VALUE, Columns
 
@@ -24,7 +24,7 @@ class Node(NamedTuple):
     most: float
 
 
-@njit
+@subroutine
 def break_tie(
     columns: Columns,
     gradient: NDArray[np.float64],
@@ -70,7 +70,7 @@ def break_tie(
     return winner
 
 
-@njit
+@subroutine
 def _before(
     columns: Columns,
     tie: int,
@@ -115,7 +115,7 @@ def _before(
     return float(n), s
 
 
-@njit
+@subroutine
 def _total(
     columns: Columns,
     gradient: NDArray[np.float64],

@@ -7,7 +7,7 @@ summed, and the larger has what remains.
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.common.compiled import njit
+from evaluation.common.compiled import njit, subroutine
 from evaluation.metrics.boosting.buffers import INNER_NODES, LEARNING_RATE, Targets, Trees, Workshop
 from evaluation.metrics.boosting.columns import Columns
 from evaluation.metrics.boosting.cuts import Cut, best_cut
@@ -58,7 +58,7 @@ def grow_trees(
             raw[point] += LEARNING_RATE * values[node_of[point]]
 
 
-@njit
+@subroutine
 def _grow(
     columns: Columns,
     gradient: NDArray[np.float64],
@@ -116,7 +116,7 @@ def _grow(
         slots += 1
 
 
-@njit
+@subroutine
 def _start(
     columns: Columns,
     gradient: NDArray[np.float64],
@@ -141,7 +141,7 @@ def _start(
     work.ranges[0, 0], work.ranges[0, 1] = least, most
 
 
-@njit
+@subroutine
 def _threshold(columns: Columns, node: Node, cut: Cut, node_of: NDArray[np.uint8]) -> float:
     """The middle between the node's members that are next to the cut."""
     values, order = columns.values[cut.column], columns.order
@@ -154,7 +154,7 @@ def _threshold(columns: Columns, node: Node, cut: Cut, node_of: NDArray[np.uint8
     return values[order[below]] / 2.0 + values[order[above]] / 2.0
 
 
-@njit
+@subroutine
 def _part(
     values: NDArray[np.float32],
     cut: np.float32,
@@ -173,5 +173,7 @@ def _part(
         node_of[point] = np.uint64(left + 1) - is_below
         below += is_below
     count = np.int64(below)
-    members[count:] = spare[: members.size - count]
+    # One by one, as numba takes seconds to compile the check that two slices are equally long.
+    for k in range(members.size - count):
+        members[count + k] = spare[k]
     return count

@@ -48,19 +48,19 @@ def package(tmp_path: Path) -> Path:
     return folder
 
 
-def start(package: Path, **variables: str) -> subprocess.Popen[str]:
+def start(package: Path, *before: str, **variables: str) -> subprocess.Popen[str]:
     path = f"{package.parent}:{REPOSITORY}"
     return subprocess.Popen(
-        [sys.executable, "-c", RUN],
+        [*before, sys.executable, "-c", RUN],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": path, **variables},
     )
 
 
-def answer(package: Path, **variables: str) -> tuple[str, str, Path]:
+def answer(package: Path, *before: str, **variables: str) -> tuple[str, str, Path]:
     """The answer, how often code was found on disk, and the folder where it is kept."""
-    process = start(package, **variables)
+    process = start(package, *before, **variables)
     output = process.communicate()[0].split()
     assert process.returncode == 0
     return output[0], output[1], Path(output[2])
@@ -101,6 +101,17 @@ def test_a_source_tree_that_cannot_be_written_to(package: Path, tmp_path: Path) 
     elsewhere = {"TMPDIR": str(tmp_path)}
     assert answer(package, **elsewhere)[2].is_relative_to(tmp_path / f"numba-{os.getuid()}")
     assert answer(package, **elsewhere)[:2] == ("11", "1")
+
+
+def test_code_that_came_with_an_image_is_used_where_nothing_can_be_written(package: Path) -> None:
+    before = ["setpriv", "--bounding-set=-dac_override"] if os.getuid() == 0 else []
+    folder = answer(package)[2]
+    folder.chmod(0o555)
+    assert answer(package, *before) == ("11", "1", folder)
+    for code in folder.iterdir():
+        code.unlink()
+    assert answer(package, *before) == ("11", "0", folder), "compiled, and not kept"
+    assert not list(folder.iterdir())
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to another user")

@@ -1,5 +1,6 @@
 """The page of a grading: what is on it, and what must never be."""
 
+import os
 import re
 from dataclasses import replace
 from html import unescape
@@ -13,7 +14,7 @@ from evaluation import ledger
 from evaluation.common.errors import KitError
 from evaluation.report import page
 from evaluation.report.material import Material
-from evaluation.report.training_log import panels, read_columns
+from evaluation.report.training_log import panels, read_columns, read_config
 from tests.evaluation.report.graded import material_of
 
 HOSTILE = '</title><script>document.title = "taken"</script><img src=x onerror=alert(1)>$\\frac{'
@@ -119,5 +120,26 @@ def test_curves_of_a_training_are_grouped(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"epochs", b"\xff\x00;;;\n;;", b"a;b\n1;x\n2\n"])
 def test_a_log_that_is_none_does_no_harm(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "stats.csv").write_bytes(content)
-    assert all(len(values) for values in read_columns(tmp_path / "stats.csv").values())
+    assert all(len(values) for values in read_columns(tmp_path, "stats.csv").values())
     assert panels(tmp_path) == [] or panels(tmp_path)[0].lines
+
+
+@pytest.mark.parametrize("act", ["a link", "a link to its folder", "a pipe", "too large"])
+def test_what_others_keep_secret_does_not_come_into_a_page(tmp_path: Path, act: str) -> None:
+    secret, experiment = tmp_path / "home" / "config.gin", tmp_path / "experiment"
+    (tmp_path / "home").mkdir()
+    (experiment / "finetuning").mkdir(parents=True)
+    secret.write_text("what nobody is told")
+    config = experiment / "config.gin"
+    if act == "a link":
+        config.symlink_to(secret)
+    elif act == "a link to its folder":
+        (experiment / "finetuning").rmdir()
+        (experiment / "finetuning").symlink_to(secret.parent)
+        (secret.parent / "stats.csv").write_text("epochs;secret\n0;1\n1;2\n")
+    elif act == "a pipe":
+        os.mkfifo(config)
+    else:
+        config.write_text("x" * 50_000)
+    assert read_config(experiment) is None
+    assert panels(experiment) == []

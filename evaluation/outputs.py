@@ -1,0 +1,30 @@
+"""The files that a grading writes, and the room for them."""
+
+from pathlib import Path
+
+from evaluation.common.errors import KitError
+
+SCORES = "scores.json"
+CODES = "codes.npz"
+
+ALL_SCORES = "all_scores.json"
+UNTRAINED_CODES = "untrained_codes.npz"
+
+
+def require_room(folder: Path, *names: str) -> None:
+    """Refuses a place where no file of these names can be written, before anything is computed.
+
+    Raises:
+        KitError: a folder is called so, or there is a file where a folder must be.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        occupied = [folder / name for name in names if (folder / name).is_dir()]
+    except (FileExistsError, NotADirectoryError):
+        occupied = [folder]
+    if occupied:
+        raise KitError(
+            "OUTPUT-OCCUPIED",
+            f"{occupied[0]} is in the way of what is to be written there",
+            "Move it away, or give another folder, by --output",
+        )
