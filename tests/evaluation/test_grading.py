@@ -81,7 +81,7 @@ class EveryImage(Draws):
     """Has every image encoded: metrics with other sizes than the challenge's draw others."""
 
     def prefill(self, table: CodeTable, fill: Callable[[NDArray[np.int64]], None]) -> None:
-        fill(table.missing(np.arange(len(self.grid))))
+        fill(table.missing(np.arange(len(self.data))))
 
 
 SMALL = {

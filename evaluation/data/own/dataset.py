@@ -57,7 +57,7 @@ class OwnData:
         self.columns = list(columns)
         self.numbered: Numbered = open_table(columns, told)
         self._images = images
-        self.fingerprint = _digest(columns, f"{self.full_grid} {digest}")
+        self.fingerprint = _digest(columns, f"{name} {self.full_grid} {digest}")
 
     def __len__(self) -> int:
         return len(self.numbered)
