@@ -156,12 +156,12 @@ def _without_links(path: Path) -> Path:
     """
     leads_to, folder = path.resolve(), path.parent
     if not leads_to.is_relative_to(folder.resolve()):
-        raise _link(path, f"leads out of {folder}")
+        raise _link(path, f"leads out of {folder.resolve()}")
     # This folder too is the participant's; the one around it is named by whoever grades.
     if folder.name == "representation" and not folder.resolve().is_relative_to(
         folder.parent.resolve()
     ):
-        raise _link(folder, f"leads out of {folder.parent}")
+        raise _link(folder, f"leads out of {folder.parent.resolve()}")
     return leads_to
 
 
