@@ -19,7 +19,7 @@ from evaluation.rules import FAST, REFERENCE, RUNS_ANYTHING, Rules
 if TYPE_CHECKING:  # which takes a command's whole start to import
     from evaluation.data.factor_table import Gradable
 
-VERBS = ("compare", "leaderboard")
+VERBS = ("compare", "leaderboard", "serve")
 
 
 class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
@@ -30,8 +30,8 @@ class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m evaluation",
-        description="Grades representations as the challenge did. `python -m evaluation compare` "
-        "and `leaderboard` show what was graded.",
+        description="Grades representations as the challenge did. `python -m evaluation compare`, "
+        "`leaderboard` and `serve` show what was graded.",
         formatter_class=_Defaults,
     )
     subject = made.add_mutually_exclusive_group(required=True)

@@ -5,7 +5,7 @@ no scripts, and the page's own policy forbids any.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,9 +20,8 @@ from evaluation.report import drawing
 from evaluation.report.findings.knowledge import headline
 from evaluation.report.findings.losses import losses
 from evaluation.report.material import MOST_CODES, Material
-from evaluation.report.runs.comparison import Compared
 from evaluation.report.sections import Picture, code_sections, factor_sections, heat_maps
-from evaluation.report.summary import SHORT, cards, command_of, costs, origins
+from evaluation.report.summary import cards, command_of, costs, origins
 from evaluation.report.training_log import Panel, experiment_of, panels, read_config
 
 NAME = "report.html"
@@ -79,13 +78,6 @@ def write_page(path: Path, material: Material) -> None:
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
         ledger.enter(temporary)
-
-
-def write_comparison(path: Path, compared: Sequence[Compared]) -> None:
-    """Writes a page of several runs side by side."""
-    text = environment().get_template("comparison.html").render(runs=compared, short=SHORT)
-    with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 @cache

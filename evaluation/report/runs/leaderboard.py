@@ -3,6 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from evaluation.metrics import CHALLENGE
+from evaluation.scores import Report
+
+SCORES = tuple(metric.name for metric in CHALLENGE)
+"""The scores that count in the challenge."""
+
 
 class Entry(NamedTuple):
     """What takes part.
@@ -24,6 +30,17 @@ class Placed(NamedTuple):
     entry: Entry
     ranks: dict[str, int]
     total: float
+
+
+def in_challenge_order(runs: Mapping[str, Report]) -> list[Placed]:
+    """Graded runs from the best to the last, one an owner.
+
+    Args:
+        runs: By name, from the earliest to the latest. The owner of `alice/first` is alice; a run
+            without an owner's folder is its own owner's.
+    """
+    entries = [Entry(name, name.split("/")[0], report.scores) for name, report in runs.items()]
+    return leaderboard(entries, SCORES)
 
 
 def leaderboard(entries: Sequence[Entry], metrics: Sequence[str]) -> list[Placed]:

@@ -9,7 +9,8 @@ import msgspec
 from evaluation.common.errors import KitError
 from evaluation.scores import Report
 
-_MOST_BYTES = 64_000_000
+MOST_BYTES = 64_000_000
+"""No `scores.json` of this kit is larger."""
 
 
 def read_run(path: Path) -> Report:
@@ -26,15 +27,37 @@ def read_run(path: Path) -> Report:
             "Name a run that was graded, by its folder",
         )
     try:
-        if file.stat().st_size > _MOST_BYTES:
-            raise ValueError(f"it has more than {_MOST_BYTES:,} bytes")
-        return msgspec.convert(json.loads(file.read_text(encoding="utf-8")), Report)
-    except (OSError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
-        raise KitError(
-            "RUN-UNREADABLE",
-            f"{file} does not hold scores as this kit writes them: {error}",
-            "Grade the representation again",
-        ) from None
+        if file.stat().st_size > MOST_BYTES:
+            raise ValueError(f"it has more than {MOST_BYTES:,} bytes")
+        text = file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise unreadable(file, str(error)) from None
+    return run_of(text, file)
+
+
+def run_of(text: str, file: Path) -> Report:
+    """The scores that the text of a `scores.json` holds.
+
+    Args:
+        text: Its text.
+        file: Its name, for the message.
+
+    Raises:
+        KitError: `RUN-UNREADABLE`, they are not as this kit writes them.
+    """
+    try:
+        return msgspec.convert(json.loads(text), Report)
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+        raise unreadable(file, str(error)) from None
+
+
+def unreadable(file: Path, reason: str) -> KitError:
+    """The refusal of a `scores.json`."""
+    return KitError(
+        "RUN-UNREADABLE",
+        f"{file} does not hold scores as this kit writes them: {reason}",
+        "Grade the representation again",
+    )
 
 
 def find_runs(folder: Path) -> dict[str, Report]:

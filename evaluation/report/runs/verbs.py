@@ -1,27 +1,29 @@
-"""`python -m evaluation compare` and `leaderboard`: what was graded, side by side and in order."""
+"""`python -m evaluation compare`, `leaderboard` and `serve`: what was graded, shown together."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table as RichTable
 
 from evaluation.common.errors import KitError
+from evaluation.common.files import whole_file
 from evaluation.common.terminal import console
-from evaluation.metrics import CHALLENGE
 from evaluation.report import page
 from evaluation.report.runs.comparison import Compared, compare
-from evaluation.report.runs.leaderboard import Entry, Placed, leaderboard
+from evaluation.report.runs.leaderboard import SCORES, Placed, in_challenge_order
+from evaluation.report.runs.pages import comparison_page
 from evaluation.report.runs.reading import find_runs, named_runs
 from evaluation.report.runs.tables import FORMATS, Cell, Table, as_text, shown
 from evaluation.report.summary import SHORT
-from evaluation.scores import Report
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the verb that `argv` begins with."""
     arguments = _parser().parse_args(argv)
+    if arguments.verb == "serve":
+        return _serve(arguments.folder, arguments.host, arguments.port)
     wide = arguments.format != "table"
     if arguments.verb == "compare":
         runs = named_runs(arguments.runs)
@@ -29,15 +31,13 @@ def main(argv: Sequence[str]) -> int:
         _print(_compared(compared, wide=wide), arguments.format)
         if arguments.page is not None:
             _require_page()
-            page.write_comparison(arguments.page, compared)
+            with whole_file(arguments.page) as temporary:
+                temporary.write_text(comparison_page(compared), encoding="utf-8")
             console.print(f"Wrote {arguments.page}", markup=False)
     else:
-        placed = leaderboard(_entries(find_runs(arguments.folder)), _CHALLENGE)
+        placed = in_challenge_order(find_runs(arguments.folder))
         _print(_placed(placed, wide=wide), arguments.format)
     return 0
-
-
-_CHALLENGE = [metric.name for metric in CHALLENGE]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,22 +59,48 @@ def _parser() -> argparse.ArgumentParser:
     in_order.add_argument("folder", type=Path, metavar="DIR")
     for verb in (side_by_side, in_order):
         verb.add_argument("--format", choices=FORMATS, default="table", help="how to print it")
+    served = verbs.add_parser(
+        "serve",
+        help="a site over a folder of runs",
+        description="Serves the leaderboard of a folder, its runs side by side and the page of "
+        "each run to a browser. Runs that are graded meanwhile appear when a page is loaded again. "
+        "Ctrl+C ends it.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    served.add_argument("folder", type=Path, metavar="DIR", help="folder of runs")
+    served.add_argument("--port", type=_port, default=8008, metavar="N", help="0 takes a free one")
+    served.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; whoever reaches another one than this machine's own can read "
+        "all pages",
+    )
     return made
 
 
-def _entries(runs: Mapping[str, Report]) -> list[Entry]:
-    """The owner of `alice/first` is alice; a run directly in the folder is its own owner's."""
-    return [Entry(name, name.split("/")[0], report.scores) for name, report in runs.items()]
+def _port(text: str) -> int:
+    """A port, as argparse's `type`."""
+    if not (text.isascii() and text.isdecimal() and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: it must be from 0 to 65535")
+    return int(text)
+
+
+def _serve(folder: Path, host: str, port: int) -> int:
+    _require_page()
+    from evaluation.report.runs.serving import serve
+
+    serve(folder, host, port)
+    return 0
 
 
 def _placed(placed: Sequence[Placed], *, wide: bool) -> Table:
     """`wide` gives ranks columns of their own, rather than a line below the score."""
     columns, rows = ["Run", "Place", "Mean rank"], []
-    for metric in _CHALLENGE:
+    for metric in SCORES:
         columns += [SHORT[metric], f"{SHORT[metric]} rank"] if wide else [SHORT[metric]]
     for number, place in enumerate(placed, 1):
         row = [Cell(place.entry.name), Cell(number), Cell(place.total)]
-        for metric in _CHALLENGE:
+        for metric in SCORES:
             rank = place.ranks[metric]
             score = place.entry.scores.get(metric)
             row.append(Cell(score, rank == 1, "" if wide else f"rank {rank}"))
