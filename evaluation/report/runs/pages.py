@@ -32,6 +32,7 @@ def index_page(
             folder=folder,
             readable=[run for run in reversed(runs) if run.problem is None],
             broken=[run for run in reversed(runs) if run.problem is not None],
+            by_name={run.name: run for run in runs},
             placed=placed,
             scores=SCORES,
             short=SHORT,
