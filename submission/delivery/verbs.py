@@ -1,4 +1,4 @@
-"""The verbs that bundle, check, package and submit a representation."""
+"""The verbs that bundle, check, package, submit and publish a representation."""
 
 import argparse
 import json
@@ -44,6 +44,20 @@ def add_verbs(verbs: argparse._SubParsersAction) -> None:
         "--dry-run", action="store_true", help="print the git commands without running them"
     )
     _add_destination(parser)
+    parser = _add_verb(
+        verbs, "card", _card, "write a model card for the Hugging Face Hub beside an export"
+    )
+    _add_experiment(parser)
+    parser = _add_verb(
+        verbs, "publish", _publish, "push an export with its card to the Hugging Face Hub"
+    )
+    _add_experiment(parser)
+    parser.add_argument(
+        "--repo", required=True, metavar="OWNER/NAME", help="a model repository; made if missing"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="list the files without sending them"
+    )
 
 
 def _add_verb(
@@ -60,6 +74,14 @@ def _add_verb(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def _add_experiment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "experiment",
+        metavar="EXPERIMENT",
+        help="name of the experiment's folder in $AICROWD_OUTPUT_PATH",
+    )
 
 
 def _add_destination(parser: argparse.ArgumentParser) -> None:
@@ -107,3 +129,17 @@ def _package(arguments: argparse.Namespace) -> int:
 
 def _submit(arguments: argparse.Namespace) -> int:
     return submitting.submit(checkout(), arguments.tag, arguments.remote, arguments.dry_run)
+
+
+def _card(arguments: argparse.Namespace) -> int:
+    from submission.delivery import card
+
+    console.print(f"Wrote {card.make(arguments.experiment)}", markup=False)
+    return 0
+
+
+def _publish(arguments: argparse.Namespace) -> int:
+    from submission.delivery.publishing import publish
+
+    publish(arguments.experiment, arguments.repo, dry_run=arguments.dry_run)
+    return 0
