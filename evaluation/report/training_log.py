@@ -24,6 +24,8 @@ _OF_TRAINING: tuple[Group, ...] = (
     ("divergence by code", "KLD_code_.*", False),
     ("losses", ".*(loss|MSE|KLD|TC).*", True),
     ("beta and learning rate", "beta|lr", True),
+    ("active codes", "active_codes", False),
+    ("gradient norm", "gradient_norm", True),
     ("the rest of its log", ".*", False),
 )
 _OF_TUNING: tuple[Group, ...] = (
@@ -89,11 +91,16 @@ def read_config(experiment: Path) -> str | None:
 
 
 def _panels(log: str, columns: Columns, groups: Sequence[Group]) -> Iterator[Panel]:
-    """Each column goes to the first group whose pattern its whole name matches, or to none."""
+    """Each column goes to the first group whose pattern its whole name matches, or to none.
+
+    Of a large group those are drawn that end highest.
+    """
     left = {name: values for name, values in columns.items() if np.isfinite(values).any()}
     for title, pattern, logarithmic in groups:
-        names = [name for name in left if re.fullmatch(pattern, name)][:_MOST_DRAWN]
-        lines = [(name, left.pop(name)) for name in names]
+        names = [name for name in left if re.fullmatch(pattern, name)]
+        found = [(name, left.pop(name)) for name in names]
+        highest = sorted(found, key=lambda line: -np.nan_to_num(line[1][-1]))[:_MOST_DRAWN]
+        lines = [line for line in found if line[0] in dict(highest)]
         positive = all((values[np.isfinite(values)] > 0).all() for _, values in lines)
         yield Panel(f"{log}: {title}", lines, logarithmic and positive)
 

@@ -23,6 +23,7 @@ from submission.runtime.curves import recording, restore
 from submission.runtime.optimizers import make_optimizer
 from submission.runtime.precision import settled
 from submission.vae.model import VAE
+from submission.vae.posterior import code_columns
 from submission.vae.rows import Rows
 from submission.vae.settings import VAETraining
 
@@ -69,6 +70,8 @@ def fit(
     if state is not None:
         optimizer.load_state_dict(state["optimizer"])
     table = Rows(features, placement)
+    # One batch, evenly spread over the table, costs no more than a forward pass an epoch.
+    looked_at = torch.linspace(0, len(table) - 1, min(batch_size, len(table))).long()
     total, done = training.epochs * len(table), len(rows) * len(table)
     losses_of_batch = partial(compiled_if_long(batch_losses, total, placement), model, vae)
     with recording(folder, rows) as record, progress("Training the VAE", total, done) as advance:
@@ -76,7 +79,7 @@ def fit(
             weights, lr = training.loss_weights_at(epoch), training.lr_at(epoch)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            sums = train_epoch(
+            sums, gradient_norm = train_epoch(
                 vae,
                 optimizer,
                 losses_of_batch,
@@ -90,7 +93,15 @@ def fit(
             weighted = {f"weighted_{name}": weights.get(name, 1.0) * means[name] for name in means}
             total_loss = sum(weighted.values())
             rows.append(
-                {**means, **weighted, "total_loss": total_loss, "beta": weights["KLD"], "lr": lr}
+                {
+                    **means,
+                    **weighted,
+                    "total_loss": total_loss,
+                    "beta": weights["KLD"],
+                    "lr": lr,
+                    "gradient_norm": float(gradient_norm),
+                    **code_columns(vae, table[looked_at]),
+                }
             )
             record()
             if distributed.is_main():
@@ -129,7 +140,7 @@ def train_epoch(
     clip_gradients: float | None,
     placement: Placement,
     advance: Callable[[int], None],
-) -> dict[str, Tensor]:
+) -> tuple[dict[str, Tensor], Tensor]:
     """Makes one training step for each batch.
 
     Args:
@@ -143,16 +154,20 @@ def train_epoch(
         advance: Called with the number of rows after each step.
 
     Returns:
-        Name -> sum of the loss over all rows, on the device.
+        Name -> sum of the loss over all rows, and the mean over the steps of the gradients'
+        Euclidean norm before they are clipped. Both are on the device.
     """
     vae.train()
     sums: dict[str, Tensor] = {}
+    norms: list[Tensor] = []
     for features, noise in epoch:
         with in_precision(placement):
             losses = losses_of_batch(features, noise)
         weighted = [weights.get(name, 1.0) * loss for name, loss in losses.items()]
         optimizer.zero_grad()
         torch.stack(weighted).sum().backward()
+        gradients = [weight.grad for weight in vae.parameters() if weight.grad is not None]
+        norms.append(nn.utils.get_total_norm(gradients))
         if clip_gradients is not None:
             nn.utils.clip_grad_value_(vae.parameters(), clip_gradients)
         optimizer.step()
@@ -160,7 +175,7 @@ def train_epoch(
             # Summed on the device: reading the number would make a GPU wait after each batch.
             sums[name] = sums.get(name, 0) + loss.detach() * len(features)
         advance(len(features))
-    return sums
+    return sums, torch.stack(norms).mean()
 
 
 def batch_losses(model: nn.Module, vae: VAE, features: Tensor, noise: Tensor) -> dict[str, Tensor]:

@@ -18,11 +18,20 @@ def kl_divergence(mean: Tensor, logvar: Tensor, log_precision: Tensor | None = N
     appendix B of Kingma and Welling (arXiv 1312.6114). With a learned `log_precision` (1, dims), it
     is the prior of Bayes-Factor-VAE-0 (Kim et al., arXiv 1909.02820).
     """
+    return 0.5 * _twice_divergences(mean, logvar, log_precision).sum()
+
+
+def divergences(mean: Tensor, logvar: Tensor, log_precision: Tensor | None = None) -> Tensor:
+    """The terms (batch, dims) that `kl_divergence` sums."""
+    return 0.5 * _twice_divergences(mean, logvar, log_precision)
+
+
+def _twice_divergences(mean: Tensor, logvar: Tensor, log_precision: Tensor | None) -> Tensor:
     spread = mean.square() + logvar.exp()
     if log_precision is not None:
         spread = spread * log_precision.exp()
         logvar = logvar + log_precision
-    return 0.5 * (spread - logvar - 1).sum()
+    return spread - logvar - 1
 
 
 def variance_penalty(log_precision: Tensor) -> Tensor:

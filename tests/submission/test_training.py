@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from evaluation.common.devices import Placement
+from evaluation.common.devices import Placement, Precision
 from submission import config
 from submission.__main__ import main
 from submission.method import prepare
 from submission.runtime import precision
 from submission.runtime.optimizers import FusedRAdam, make_optimizer
+from submission.vae import fitting
 from submission.vae.fitting import CHECKPOINT, batches, fit
 from submission.vae.rows import Rows
 from submission.vae.schedules import BetaSchedule
@@ -172,6 +173,41 @@ def test_curves(run_fit: Callable, tmp_path: Path) -> None:
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     found = [(event.step, event.value) for event in events.Scalars("MSE")]
     assert found == [(epoch, pytest.approx(row["MSE"])) for epoch, row in enumerate(rows)]
+
+
+def test_the_log_says_what_each_code_does(run_fit: Callable, features: np.ndarray) -> None:
+    vae, rows = run_fit(epochs=30, lr=1e-2)
+    looked_at = torch.linspace(0, 149, 40).long()
+    with torch.no_grad():
+        mean, logvar = vae.eval().encoder(torch.from_numpy(features)[looked_at])
+    posterior = Normal(mean, (logvar / 2).exp())
+    expected = kl_divergence(posterior, Normal(0.0, 1.0)).mean(0)
+    found = [rows[-1][f"KLD_code_{code}"] for code in range(3)]
+    assert found == pytest.approx(expected.tolist(), rel=1e-4)
+    assert rows[-1]["active_codes"] == (mean.numpy().var(0) > 0.01).sum() > 0
+
+
+def test_the_gradients_norm_is_that_before_clipping(run_fit: Callable, tmp_path: Path) -> None:
+    _, rows = run_fit(epochs=1, lr=0.0)
+    _, clipped = run_fit(epochs=1, lr=0.0, clip_gradients=1e-9, folder=tmp_path / "clipped")
+    assert clipped[0]["gradient_norm"] == rows[0]["gradient_norm"] > 1e-3
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_the_log_changes_no_weight(
+    run_fit: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, precision: Precision
+) -> None:
+    gin.bind_parameter("Encoder.batch_norm", True)
+    gin.bind_parameter("Encoder.dropout", 0.1)
+    placement = Placement("cpu", precision)
+    logged, _ = run_fit(epochs=3, placement=placement)
+    monkeypatch.setattr(fitting, "code_columns", lambda *_: {})
+    monkeypatch.setattr(nn.utils, "get_total_norm", lambda _: torch.zeros(()))
+    plain, rows = run_fit(epochs=3, placement=placement, folder=tmp_path / "plain")
+    assert rows[-1]["gradient_norm"] == 0 and "active_codes" not in rows[-1]
+    expected = plain.state_dict()
+    for name, tensor in logged.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
 
 
 @pytest.mark.parametrize("name", ["stats.csv", "tensorboard/events.*"])

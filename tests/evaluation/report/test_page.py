@@ -117,6 +117,19 @@ def test_curves_of_a_training_are_grouped(tmp_path: Path) -> None:
     }
 
 
+def test_of_many_codes_those_that_end_highest_are_drawn(tmp_path: Path) -> None:
+    names = [f"KLD_code_{code}" for code in range(18)]
+    last = [str(code % 7) for code in range(18)]
+    lines = [["epochs", *names], ["0", *["9"] * 18], ["1", *last]]
+    (tmp_path / "stats.csv").write_text("\n".join(map(";".join, lines)), encoding="utf-8")
+    (panel,) = panels(tmp_path)
+    assert len(panel.lines) == 14
+    assert {int(values[-1]) for _, values in panel.lines} == {2, 3, 4, 5, 6, 1}
+    assert [name for name, _ in panel.lines] == sorted(
+        (name for name, _ in panel.lines), key=names.index
+    )
+
+
 @pytest.mark.parametrize("content", [b"", b"epochs", b"\xff\x00;;;\n;;", b"a;b\n1;x\n2\n"])
 def test_a_log_that_is_none_does_no_harm(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "stats.csv").write_bytes(content)
