@@ -53,7 +53,11 @@ def add_verbs(verbs: argparse._SubParsersAction) -> None:
     )
     _add_experiment(parser)
     parser.add_argument(
-        "--repo", required=True, metavar="OWNER/NAME", help="a model repository; made if missing"
+        "--repo",
+        required=True,
+        default=argparse.SUPPRESS,
+        metavar="OWNER/NAME",
+        help="a model repository; made if missing",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="list the files without sending them"

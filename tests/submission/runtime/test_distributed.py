@@ -52,7 +52,8 @@ def test_two_processes_train_as_one(
         for devices in (1, 2)
     )
     for row, other in zip(one["rows"], two["rows"], strict=True):
-        assert other == pytest.approx(row, rel=rounding)
+        # A code's divergence is a small difference of numbers near 1, which are rounded.
+        assert other == pytest.approx(row, rel=rounding, abs=0.01 * rounding)
     for weight, tensor in one["vae"].items():
         torch.testing.assert_close(
             two["vae"][weight], tensor, rtol=10 * rounding, atol=rounding / 10
