@@ -1,5 +1,6 @@
 """The files that a grading writes, and the room for them."""
 
+import os
 from pathlib import Path
 
 from evaluation.common.errors import KitError
@@ -17,11 +18,9 @@ def require_room(folder: Path, *names: str) -> None:
     Raises:
         KitError: a folder is called so, or there is a file where a folder must be.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        occupied = [folder / name for name in names if (folder / name).is_dir()]
-    except (FileExistsError, NotADirectoryError):
-        occupied = [folder]
+    there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    occupied = [] if there.is_dir() else [there]
+    occupied += [folder / name for name in names if (folder / name).is_dir()]
     if occupied:
         raise KitError(
             "OUTPUT-OCCUPIED",

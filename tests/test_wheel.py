@@ -122,8 +122,7 @@ def test_what_an_extra_brings_is_named_in_one_line(
 ) -> None:
     work = tmp_path / "work"
     (work / "folder").mkdir(parents=True)
-    (work / "folder" / "saved_model.pb").touch()
-    for name in ("model.pt", "model.dill", "a.gin"):
+    for name in ("model.pt", "model.dill", "a.gin", "folder/saved_model.pb"):
         (work / name).write_bytes(b"anything")
     np.save(work / "codes.npy", np.random.RandomState(0).rand(len(mini), 3))
     if command == "disentanglement-evaluation":

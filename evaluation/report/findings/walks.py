@@ -84,7 +84,8 @@ def strongest(relevance: NDArray[np.float64], factor: int, number: int) -> NDArr
 def told_together(codes: NDArray[np.float64], factors: NDArray[np.int64]) -> NDArray[np.float64]:
     """How often all codes (n, d) together tell each factor of (n, k): accuracies (k,).
 
-    A quadratic classifier learns from up to 8,000 images and is asked of up to 2,000 others.
+    A quadratic classifier learns from up to 8,000 images and is asked of up to 2,000 others. If a
+    value has no more images than there are codes, it takes codes as independent of each other.
     Nearest images would not do: on a grid they differ in just the factor that is asked for.
 
     Example:
@@ -93,6 +94,7 @@ def told_together(codes: NDArray[np.float64], factors: NDArray[np.int64]) -> NDA
         array([1.])
     """
     from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+    from sklearn.naive_bayes import GaussianNB
 
     some = np.random.default_rng(0).permutation(len(codes))[: _LEARNED + _ASKED]
     deviations = codes.std(axis=0)
@@ -101,10 +103,12 @@ def told_together(codes: NDArray[np.float64], factors: NDArray[np.int64]) -> NDA
     learned = len(some) * _LEARNED // (_LEARNED + _ASKED)
     accuracies = []
     for values in factors[some].T:
-        if len(np.unique(values[:learned])) == 1:
+        classes, counts = np.unique(values[:learned], return_counts=True)
+        if len(classes) == 1:
             accuracies.append(float(np.mean(values[learned:] == values[0])))
             continue
-        classifier = QuadraticDiscriminantAnalysis(reg_param=1e-3)
+        enough = counts.min() > codes.shape[1]
+        classifier = QuadraticDiscriminantAnalysis(reg_param=1e-3) if enough else GaussianNB()
         classifier.fit(scaled[:learned], values[:learned])
         accuracies.append(float(classifier.score(scaled[learned:], values[learned:])))
     return np.array(accuracies)
