@@ -40,7 +40,7 @@ class CodeTable:
         missing = self.missing(indices)
         if self._codes is None or len(missing):
             raise LookupError(f"The table has no codes of {len(missing)} numbers: {missing[:5]}")
-        return self._codes[indices]
+        return self._codes.take(indices, axis=0)  # thrice as fast as an index in brackets
 
     def __len__(self) -> int:
         """Number of rows that are filled."""

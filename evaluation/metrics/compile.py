@@ -18,6 +18,7 @@ from evaluation.data.simulated.rendering import light_maps
 from evaluation.data.storage.gathering import gather, to_floats
 from evaluation.metrics.dci import dci
 from evaluation.metrics.sampling import draw_integers
+from evaluation.metrics.sap_score import accuracies
 
 
 def main() -> int:
@@ -35,6 +36,7 @@ def _metrics() -> None:
     factors = draw_integers(random_state, [3, 2], [1, 1], 32)
     codes = random_state.normal(size=(32, 2))
     dci(codes, factors, codes, factors)
+    accuracies(codes, factors, codes, factors)
 
 
 def _images() -> None:

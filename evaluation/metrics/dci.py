@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from evaluation.data.ground_truth import GroundTruthData
 from evaluation.metrics.arrays import checked_samples
 from evaluation.metrics.boosting.model import fit, predict, training_predictions
-from evaluation.metrics.regression import regress
+from evaluation.metrics.boosting.regression import regress
 from evaluation.metrics.sampling import (
     Representation,
     continuous_columns,

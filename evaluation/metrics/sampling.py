@@ -151,8 +151,10 @@ def draw_integers(
     Also leaves `random_state` as those calls do. They take 32-bit words, mask each to the bits of
     the bound and reject what is too large; here the words come in large blocks.
     """
-    largest = np.repeat(np.asarray(bounds, dtype=np.uint32) - np.uint32(1), counts)
-    masks = (1 << np.array([int(value).bit_length() for value in largest], dtype=np.uint64)) - 1
+    largest = np.repeat(np.array([bound - 1 for bound in bounds], np.uint32), counts)
+    masks = np.repeat(
+        np.array([(1 << (bound - 1).bit_length()) - 1 for bound in bounds], np.uint32), counts
+    )
     values = np.empty((rounds, len(largest)), dtype=np.int64)
     filled = 0
     while filled < values.size:
@@ -160,7 +162,7 @@ def draw_integers(
         # At most half of the words are rejected on average, for a bound just above a power of two.
         enough = 2 * (values.size - filled) + _WORDS_BEYOND
         words = _draw_words(random_state, min(enough, _WORDS_AT_ONCE))
-        filled, used = _fill(values.reshape(-1), filled, words, largest, masks.astype(np.uint32))
+        filled, used = _fill(values.reshape(-1), filled, words, largest, masks)
         if filled == values.size:
             random_state.set_state(before)
             _draw_words(random_state, used)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from evaluation.common.devices import cores
 from evaluation.data.ground_truth import GroundTruthData
 from evaluation.metrics.arrays import checked_sample, checked_samples
+from evaluation.metrics.linear_svc import count_hits, fit_lines
 from evaluation.metrics.sampling import (
     Representation,
     continuous_columns,
@@ -80,29 +81,32 @@ def accuracies(
     codes, factors, test_codes, test_factors = checked_samples(
         codes, factors, test_codes, test_factors
     )
-    from sklearn.svm import LinearSVC
+    labelled = [_labels(*columns) for columns in zip(factors.T, test_factors.T, strict=True)]
 
-    labelled = [np.unique(column, return_inverse=True) for column in factors.T]
-    merged = [np.unique(column, return_inverse=True) for column in codes.T]
+    def accuracies_of(dim: int) -> list[float]:
+        ascending = np.argsort(codes[:, dim], kind="stable")
+        points = codes[ascending, dim].astype(np.float64)
+        test_points = test_codes[:, dim].astype(np.float64)
+        row = []
+        for classes, labels, test_labels in labelled:
+            if classes == 1:
+                row.append(float(np.mean(test_labels == 0)))
+                continue
+            lines = fit_lines(points, labels[ascending], classes)
+            row.append(count_hits(lines, test_points, test_labels) / len(test_points))
+        return row
 
-    def accuracy(pair: tuple[int, int]) -> float:
-        dim, factor = pair
-        values, labels = labelled[factor]
-        test_target = test_factors[:, factor]
-        if len(values) == 1:
-            return float(np.mean(test_target == values[0]))
-        distinct, code_of = merged[dim]
-        # Samples alike count as one of more weight, as many of a small grid are.
-        kinds, counts = np.unique(code_of * len(values) + labels, return_counts=True)
-        balanced = len(labels) / (len(values) * np.bincount(labels))
-        classifier = LinearSVC(C=0.01, class_weight=dict(enumerate(balanced)))
-        classifier.fit(distinct[kinds // len(values), np.newaxis], kinds % len(values), counts)
-        predicted = values[classifier.predict(test_codes[:, [dim]])]
-        return float(np.mean(predicted == test_target))
+    with ThreadPoolExecutor(cores()) as threads:
+        return np.array(list(threads.map(accuracies_of, range(codes.shape[1]))))
 
-    shape = codes.shape[1], factors.shape[1]
-    with ThreadPoolExecutor(cores()) as threads:  # the solver lets other threads run
-        return np.array(list(threads.map(accuracy, np.ndindex(shape)))).reshape(shape)
+
+def _labels(
+    factor: NDArray, test_factor: NDArray
+) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
+    """The number of classes, and the class of each sample; -1 where only the test has it."""
+    values, labels = np.unique(factor, return_inverse=True)
+    places = np.minimum(np.searchsorted(values, test_factor), len(values) - 1)
+    return len(values), labels, np.where(values[places] == test_factor, places, -1)
 
 
 def squared_correlations(codes: ArrayLike, factors: ArrayLike) -> NDArray[np.float64]:

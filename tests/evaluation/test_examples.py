@@ -22,7 +22,7 @@ import pytest
         "metrics.mig",
         "metrics.modularity_explicitness",
         "metrics.mutual_information",
-        "metrics.regression",
+        "metrics.boosting.regression",
         "metrics.sap_score",
         "metrics.tables.running",
         "metrics.tables.scoring",

@@ -67,9 +67,10 @@ def sort_columns(codes: NDArray[np.float32], labels: NDArray[np.int64]) -> Colum
         ascending = values[column, points]
         samples_before = np.concatenate(([0], np.cumsum(weights[points])))
         cuts = np.flatnonzero(ascending[1:] > ascending[:-1] + SAME_VALUE) + 1
+        samples_before_cuts = samples_before[cuts]
         starts = [0]
         while (
-            after := np.searchsorted(samples_before[cuts], samples_before[starts[-1]] + size)
+            after := np.searchsorted(samples_before_cuts, samples_before[starts[-1]] + size)
         ) < len(cuts):
             starts.append(int(cuts[after]))
         ends = [*starts[1:], p]

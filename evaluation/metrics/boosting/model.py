@@ -148,7 +148,6 @@ def predict(boosting: Boosting, codes: NDArray) -> NDArray:
 def _encode(factors: NDArray) -> tuple[list[Factor], NDArray[np.float64]]:
     """The factors, and the prior in log odds for two values, centred logarithms for more."""
     from scipy.special import logit
-    from scipy.stats import gmean
 
     encoded: list[Factor] = []
     priors: list[NDArray[np.float64]] = []
@@ -156,7 +155,8 @@ def _encode(factors: NDArray) -> tuple[list[Factor], NDArray[np.float64]]:
     for column in factors.T:
         values, labels, counts = np.unique(column, return_inverse=True, return_counts=True)
         shares = counts / len(column)
-        prior = logit(shares[1:]) if len(values) <= 2 else np.log(shares / gmean(shares))
+        geometric_mean = np.exp(np.mean(np.log(shares)))
+        prior = logit(shares[1:]) if len(values) <= 2 else np.log(shares / geometric_mean)
         encoded.append(Factor(values, labels, slice(trees, trees + len(prior))))
         priors.append(prior)
         trees += len(prior)

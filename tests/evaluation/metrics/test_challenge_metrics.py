@@ -55,7 +55,17 @@ def test_equal_to_the_last_bit(name: str, kind: str) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["perfect", "noisy, shapes3d", "all dims constant", "scale 1e6", "few integers", "2 dims"],
+    [
+        "perfect",
+        "noisy, shapes3d",
+        "all dims constant",
+        "heavy tails",
+        "scale 1e6",
+        "scale 1e30",
+        "few integers",
+        "binary",
+        "2 dims",
+    ],
 )
 def test_sap_is_that_of_the_reference(kind: str) -> None:
     ours, theirs = both("sap_score", kind)
