@@ -223,8 +223,10 @@ def test_a_name_that_was_made_to_lead_here_is_refused(site: Site, host: str) -> 
 
 
 def test_the_command_ends_by_control_c(tmp_path: Path) -> None:
+    # Tests that run in the background of a shell ignore Ctrl+C, and so would what they start.
+    heard = ["env", "--default-signal=INT"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "evaluation", "serve", str(tmp_path), "--port", "0"],
+        [*heard, sys.executable, "-m", "evaluation", "serve", str(tmp_path), "--port", "0"],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
