@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evaluation import outputs
 from evaluation.common import devices, environment
 from evaluation.common.errors import BAD_INPUT, NOT_EQUAL, KitError, require, run_command
 from evaluation.common.flags import factor_kinds, image_size, limits_from, listed, positive
@@ -183,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         outcome = grade_all(founds, refused, data, rules, arguments.output, baseline, pages)
     if arguments.json:
         alone = len(founds) + len(refused) == 1
-        written = arguments.output / ("scores.json" if alone else "all_scores.json")
+        written = arguments.output / (outputs.SCORES if alone else outputs.ALL_SCORES)
         if outcome.reports:
             print(written.read_text(encoding="utf-8"), end="")
     shown = arguments.output / NAME

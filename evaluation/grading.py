@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evaluation import outputs
 from evaluation.codes.encoding import Codes
@@ -40,7 +39,7 @@ from evaluation.scores import (
     write,
 )
 from evaluation.scoring import Evaluation, evaluate_seeds, verify
-from evaluation.subjects import Subject, open_subject
+from evaluation.subjects import Content, Subject, open_subject
 
 
 @dataclass(frozen=True)
@@ -163,10 +162,8 @@ def grade(
     if known is not None:
         console.print(f"Reused {path}, which was made from the same", markup=False)
         shown = folder / page.NAME
-        if pages is None or page.is_current(shown, known, pages.compared_with):
-            return known
-        content = subject.known_codes(data, folder / outputs.CODES)
-        if content is not None and isinstance(data, ImageGrid):
+        if pages is not None and not page.is_current(shown, known, pages.compared_with):
+            content = subject.known_codes(data, folder / outputs.CODES)
             _leave_page(known, data, content, folder, pages)
         return known
     reasons = left_out(data.numbered, rules.metrics)
@@ -175,18 +172,21 @@ def grade(
     codes = subject.codes_of(data, draws, folder / outputs.CODES)
     made = _report(subject, codes, data, rules, untrained, made_from, reasons)
     write(path, made)
-    if pages is not None and isinstance(data, ImageGrid):
+    if pages is not None:
         _leave_page(made, data, codes.table.content, folder, pages)
     return made
 
 
 def _leave_page(
     report: Report,
-    data: ImageGrid,
-    content: tuple[NDArray[np.int64], NDArray],
+    data: Gradable,
+    content: Content | None,
     folder: Path,
     pages: Pages,
 ) -> None:
+    """Writes the page of a grading, if there are codes, and data that pages are made for."""
+    if content is None or not isinstance(data, ImageGrid):
+        return
     material = page.Material.sampled(report, data, content, folder, pages.compared_with)
     page.write_page(folder / page.NAME, material)
 

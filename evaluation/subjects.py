@@ -59,13 +59,16 @@ class Given:
         store: Path,  # noqa: ARG002
         recheck: bool = True,  # noqa: ARG002
     ) -> Codes:
+        return self._codes(data)
+
+    def known_codes(self, data: Gradable, store: Path) -> Content | None:  # noqa: ARG002
+        return self._codes(data).table.content
+
+    def _codes(self, data: Gradable) -> Codes:
         codes = read_codes(self.found.path, data, self.rules.limits.dims)
         codes, components = one_number_a_token(codes, self.rules.seed)
         shares = () if components is None else tuple(components.shares.tolist())
         return Codes(CodeTable.given(codes), token_shares=shares)
-
-    def known_codes(self, data: Gradable, store: Path) -> Content | None:
-        return self.codes_of(data, Draws(data.numbered, (), ()), store).table.content
 
 
 @dataclass(frozen=True)

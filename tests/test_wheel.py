@@ -153,12 +153,16 @@ def requirements_of(extra: str) -> list[Requirement]:
     return found
 
 
+def pins_in(name: str) -> list[Requirement]:
+    lines = (REPOSITORY / name).read_text(encoding="utf-8").splitlines()
+    texts = [line.partition("#")[0].strip() for line in lines]
+    return [Requirement(text) for text in texts if text]
+
+
 def test_the_image_has_one_version_of_each_within_the_wheels_range() -> None:
     ranges = [*map(Requirement, PROJECT["dependencies"]), *requirements_of("all")]
     allowed = {requirement.name: requirement.specifier for requirement in ranges}
-    lines = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    texts = [line.partition("#")[0].strip() for line in lines]
-    pins = [Requirement(text) for text in texts if text]
+    pins = pins_in("requirements.txt")
     assert {pin.name for pin in pins} == allowed.keys()
     for pin in pins:
         (exact,) = pin.specifier
@@ -169,9 +173,7 @@ def test_the_image_has_one_version_of_each_within_the_wheels_range() -> None:
 def test_the_site_is_built_with_versions_within_the_extras_range() -> None:
     wanted = [one for one in map(Requirement, EXTRAS["docs"]) if one.name != KIT]
     allowed = {one.name: one.specifier for one in wanted}
-    lines = (REPOSITORY / "docs/requirements.txt").read_text(encoding="utf-8").splitlines()
-    texts = [line.partition("#")[0].strip() for line in lines]
-    pins = [Requirement(text) for text in texts if text]
+    pins = pins_in("docs/requirements.txt")
     assert {pin.name for pin in pins} == allowed.keys()
     for pin in pins:
         (exact,) = pin.specifier

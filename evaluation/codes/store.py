@@ -3,7 +3,7 @@
 import json
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,15 +95,7 @@ class CodeStore:
 
     def recall(self) -> Kept | None:
         """The stored codes, or None if there are none that may be used."""
-        if not ledger.has(self.path):
-            return None
-        try:
-            with np.load(self.path, allow_pickle=False) as stored:
-                if str(stored["made_from"]) == self._made_from:
-                    return Kept(stored["indices"], stored["codes"], stored["checked"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            pass  # the file is absent or damaged, so its images are encoded again
-        return None
+        return _read_if(self.path, lambda made_from: made_from == self._made_from)
 
     def keep(self, indices: NDArray[np.int64], codes: NDArray, checked: NDArray[np.bool_]) -> None:
         """Replaces the file's content by numbers (n,) and their codes (n, dims).
@@ -132,12 +124,26 @@ def kept_codes(
         representation: The hash of what gave them.
         fingerprint: That of the dataset.
     """
+
+    def is_same(made_from: str) -> bool:
+        content = json.loads(made_from)
+        return (content["representation"], content["data"]) == (representation, fingerprint)
+
+    kept = _read_if(path, is_same)
+    return None if kept is None else (kept.indices, kept.codes)
+
+
+def _read_if(path: Path, is_wanted: Callable[[str], bool]) -> Kept | None:
+    """The codes in a file of this checkout, if what they were made from is what is wanted.
+
+    None if the file is absent or damaged as well: its images are then encoded again.
+    """
     if not ledger.has(path):
         return None
     try:
         with np.load(path, allow_pickle=False) as stored:
-            made_from = json.loads(str(stored["made_from"]))
-            same = (made_from["representation"], made_from["data"]) == (representation, fingerprint)
-            return (stored["indices"], stored["codes"]) if same else None
+            if is_wanted(str(stored["made_from"])):
+                return Kept(stored["indices"], stored["codes"], stored["checked"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
+        pass
+    return None

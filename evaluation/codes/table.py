@@ -6,6 +6,7 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
+from evaluation.common.arrays import not_filled
 from evaluation.data.factor_table import Numbered
 from evaluation.metrics import METRICS
 
@@ -61,9 +62,7 @@ class CodeTable:
 
     def missing(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Those of the numbers (n,) whose rows are not filled, each once, in rising order."""
-        wanted = np.zeros_like(self._filled)
-        wanted[indices] = True
-        return np.flatnonzero(wanted & ~self._filled)
+        return not_filled(self._filled, indices)
 
     def put(self, indices: NDArray[np.int64], codes: NDArray) -> None:
         """Sets the codes (n, dims) of the numbers (n,)."""

@@ -1,4 +1,4 @@
-"""Arrays from what other libraries hold numbers in: tensors, frames, lists."""
+"""Arrays: from what other libraries hold numbers in, and numbers that a mask lacks."""
 
 from typing import Any
 
@@ -25,6 +25,13 @@ def as_array(values: Any) -> NDArray:
     if isinstance(values, list | tuple) and values and all(map(_is_tensor, values)):
         return np.stack([_of_tensor(value) for value in values])
     return np.asarray(values)
+
+
+def not_filled(filled: NDArray[np.bool_], indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of the numbers (n,) that the mask does not mark, each once, in rising order."""
+    wanted = np.zeros_like(filled)
+    wanted[indices] = True
+    return np.flatnonzero(wanted & ~filled)
 
 
 def _is_tensor(values: Any) -> bool:

@@ -63,6 +63,12 @@ def require(module: str) -> None:
         raise missing_extra(module)
 
 
+def first_line(error: Exception) -> str:
+    """The first line of what another library's error says, or its type if it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def tell(error: KitError) -> None:
     """Prints an error as one line, below its traceback where the command line says `--debug`."""
     if "--debug" in sys.argv:

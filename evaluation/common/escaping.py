@@ -12,3 +12,8 @@ def visible(text: str) -> str:
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+def visible_lines(text: str) -> str:
+    """`visible` for a text of several lines: their ends stay, and tabs become two spaces."""
+    return "\n".join(visible(line.replace("\t", "  ")) for line in text.split("\n"))

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.common.arrays import not_filled
+
 
 class Noise:
     """Codes that tell nothing: independent standard normal values, drawn when first asked for.
@@ -20,15 +22,13 @@ class Noise:
         self._generator = np.random.default_rng(seed)
         # Pages of `empty` that nobody writes to take no memory.
         self._codes = np.empty((rows, dim))
-        self._there = np.zeros(rows, dtype=bool)
+        self._filled = np.zeros(rows, dtype=bool)
 
     def __call__(self, indices: NDArray[np.int64]) -> NDArray[np.float64]:
         """Codes (n, dim) of the numbers (n,), the same each time."""
-        wanted = np.zeros_like(self._there)
-        wanted[indices] = True
-        missing = np.flatnonzero(wanted & ~self._there)
+        missing = not_filled(self._filled, indices)
         self._codes[missing] = self._generator.standard_normal((len(missing), self._codes.shape[1]))
-        self._there[missing] = True
+        self._filled[missing] = True
         return self._codes[indices]
 
 

@@ -14,12 +14,13 @@ from typing import Any
 import msgspec
 
 from evaluation import ledger
-from evaluation.common.escaping import visible
+from evaluation.common.escaping import visible_lines
 from evaluation.common.files import whole_file
 from evaluation.report import drawing
 from evaluation.report.findings.knowledge import headline
 from evaluation.report.findings.losses import losses
 from evaluation.report.material import MOST_CODES, Material
+from evaluation.report.printed import number
 from evaluation.report.sections import Picture, code_sections, factor_sections, heat_maps
 from evaluation.report.summary import cards, command_of, costs, origins
 from evaluation.report.training_log import Panel, experiment_of, panels, read_config
@@ -93,7 +94,7 @@ def environment() -> Any:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    made.filters["number"] = lambda value: "none" if value is None else f"{value:.4f}"
+    made.filters["number"] = number
     made.filters["percent"] = lambda value: f"{value:.0%}"
     made.filters["place"] = lambda value: f"{100 * min(max(value or 0.0, 0.0), 1.0):.1f}%"
     return made
@@ -101,9 +102,7 @@ def environment() -> Any:
 
 def _shown(value: Any) -> Any:
     """A plain text without what steers, hides or turns around; line ends of a config stay."""
-    if type(value) is not str:
-        return value
-    return "\n".join(visible(line.replace("\t", "  ")) for line in value.split("\n"))
+    return visible_lines(value) if type(value) is str else value
 
 
 def _curves(found: list[Panel]) -> Iterator[tuple[str, Picture]]:

@@ -20,12 +20,12 @@ def print_report(report: Report) -> None:
     )
     table = _table("Score", *map(str.capitalize, baselines), "Seconds")
     for name, score in report.scores.items():
-        others = [_number(scores[name]) for scores in baselines.values()]
+        others = [number(scores[name]) for scores in baselines.values()]
         seconds = f"{report.seconds[name]:.1f}"
-        table.add_row(name, f"[bold]{_number(score)}[/bold]", *others, seconds)
+        table.add_row(name, f"[bold]{number(score)}[/bold]", *others, seconds)
         for key in METRICS[name].further_keys:
-            others = [_number(scores[f"{name}.{key}"]) for scores in baselines.values()]
-            table.add_row(f"  {key}", _number(report.details[name][key]), *others, style="dim")
+            others = [number(scores[f"{name}.{key}"]) for scores in baselines.values()]
+            table.add_row(f"  {key}", number(report.details[name][key]), *others, style="dim")
     table.add_section()
     empty = [""] * (1 + len(baselines))
     table.add_row("encoding", *empty, f"{report.seconds['encode']:.1f}")
@@ -50,11 +50,11 @@ def _size(report: Report) -> str:
 def _print_seeds(seeds: Mapping[str, Spread], baselines: Sequence[str]) -> None:
     table = _table("Mean", "Std", "95 % of the mean", *baselines)
     for name, spread in seeds.items():
-        interval = " to ".join(map(_number, spread.interval))
-        others = map(_number, spread.baselines.values())
-        table.add_row(name, _number(spread.mean), _number(spread.std), interval, *others)
-    number = len(next(iter(seeds.values())).scores)
-    console.print(f"Over {number} sampling seeds, baselines as means:")
+        interval = " to ".join(map(number, spread.interval))
+        others = map(number, spread.baselines.values())
+        table.add_row(name, number(spread.mean), number(spread.std), interval, *others)
+    draws = len(next(iter(seeds.values())).scores)
+    console.print(f"Over {draws} sampling seeds, baselines as means:")
     console.print(table)
 
 
@@ -92,13 +92,13 @@ def print_all(reports: Mapping[str, Report]) -> None:
     headings = [name.replace("_", "\n") for name in names]  # a number's width
     table = _table(*headings, *["Engines\nequal"] * verified, of="Representation")
     for title, report in reports.items():
-        cells = [_number(score) for score in report.scores.values()]
+        cells = [number(score) for score in report.scores.values()]
         if verified:
             cells.append(_yes_or_no(report.equal))
         table.add_row(escape(title), *cells)
     table.add_section()
     for title, scores in baselines_of(reports).items():
-        table.add_row(title, *(_number(scores[name]) for name in names), style="dim")
+        table.add_row(title, *(number(scores[name]) for name in names), style="dim")
     console.print(table)
     if first is not None and not isinstance(first.seeds, UnsetType):
         console.print("These are the first seed's scores; each scores.json has those of all.")
@@ -108,11 +108,12 @@ def _table(*columns: str, of: str = "Metric") -> Table:
     table = Table()
     table.add_column(of, overflow="fold", min_width=len("noise, 18 dims"))
     for column in columns:
-        table.add_column(column, justify="right", min_width=len(_number(0)))
+        table.add_column(column, justify="right", min_width=len(number(0)))
     return table
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """A score as a person reads it."""
     return "none" if value is None else f"{value:.4f}"
 
 

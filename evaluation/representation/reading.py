@@ -38,10 +38,7 @@ def digest_of(path: Path, limits: Limits, copy: Path | None = None) -> str:
     reading = _Reading(path, limits, copy)
     try:
         leads_to = _without_links(path)
-        with _opened(leads_to, folder=None, shown=path) as handle:
-            # A folder on the way may have become a link since it was looked at.
-            if Path(f"/proc/self/fd/{handle}").readlink() != leads_to:
-                raise OSError("another took its place")
+        with _opened_there(leads_to, shown=path) as handle:
             reading.take(handle, Path())
     except (OSError, RuntimeError) as error:
         raise unreadable(path, error) from None
@@ -55,9 +52,7 @@ def text_below(folder: Path, name: str, most_bytes: int) -> str | None:
     """
     try:
         place = folder.resolve() / name
-        with _opened(place, folder=None, shown=folder / name) as handle:
-            if Path(f"/proc/self/fd/{handle}").readlink() != place:
-                return None
+        with _opened_there(place, shown=folder / name) as handle:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:
                 return None
@@ -146,6 +141,19 @@ def _opened(name: Path | str, folder: int | None, shown: Path) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
+
+
+@contextmanager
+def _opened_there(place: Path, shown: Path) -> Iterator[int]:
+    """Opens what lies at a path that has no links.
+
+    Raises:
+        OSError: a folder on the way has become a link since it was looked at.
+    """
+    with _opened(place, folder=None, shown=shown) as handle:
+        if Path(f"/proc/self/fd/{handle}").readlink() != place:
+            raise OSError("another took its place")
+        yield handle
 
 
 def _without_links(path: Path) -> Path:

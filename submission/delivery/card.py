@@ -14,7 +14,7 @@ import msgspec
 
 from evaluation.common import environment
 from evaluation.common.errors import KitError, require
-from evaluation.common.escaping import visible
+from evaluation.common.escaping import visible, visible_lines
 from evaluation.common.files import sha256_of, whole_file
 from evaluation.common.terminal import console
 from evaluation.data import DATASETS
@@ -226,8 +226,7 @@ def _fenced(text: str, language: str) -> str:
     """A block of code whose fence the text cannot close."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    lines = [visible(line.replace("\t", "  ")) for line in text.strip().split("\n")]
-    return "\n".join([f"{fence}{language}", *lines, fence])
+    return "\n".join([f"{fence}{language}", visible_lines(text.strip()), fence])
 
 
 def _number(value: float | None) -> str:

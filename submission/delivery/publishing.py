@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from evaluation.common import environment
-from evaluation.common.errors import KitError, require
+from evaluation.common.errors import KitError, first_line, require
 from evaluation.common.files import readable_size, sha256_of
 from evaluation.common.terminal import console
 from submission.delivery import card
@@ -109,17 +109,12 @@ def _refusing(repository: str) -> Iterator[None]:
     except (errors.HfHubHTTPError, errors.LocalTokenNotFoundError) as error:
         raise KitError(
             "PUBLISH-REFUSED",
-            f"the Hub refuses {repository} ({_first_line(error)})",
+            f"the Hub refuses {repository} ({first_line(error)})",
             "Set HF_TOKEN to a token that may write there, or run `hf auth login`",
         ) from error
     except (OSError, ValueError, RuntimeError, errors.HTTPError) as error:
         raise KitError(
             "PUBLISH-LOST",
-            f"{repository} was not published ({_first_line(error)})",
+            f"{repository} was not published ({first_line(error)})",
             "Check the network and HF_ENDPOINT, and run the command again",
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from evaluation.common.errors import KitError, require
+from evaluation.common.errors import KitError, first_line, require
 from evaluation.common.terminal import console
 from evaluation.data.dataset import HubFile
 
@@ -96,17 +96,12 @@ def _refusing(file: HubFile, revision: str | None) -> Iterator[None]:
         raise KitError(
             "DOWNLOAD-REFUSED",
             f"the Hub refuses {name} of {file.repository} at {revision or 'its newest commit'}"
-            f" ({_first_line(error)})",
+            f" ({first_line(error)})",
             "Check --revision and HF_ENDPOINT",
         ) from error
     except (OSError, ValueError, RuntimeError, errors.HTTPError) as error:
         raise KitError(
             "DOWNLOAD-LOST",
-            f"{name} of {file.repository} was not fetched ({_first_line(error)})",
+            f"{name} of {file.repository} was not fetched ({first_line(error)})",
             "Try again later: the download continues where it stopped",
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -101,7 +101,9 @@ def fit(codes: NDArray, factors: NDArray, seed: int) -> Boosting:
             if number == 1:
                 begun = time.monotonic()
             elif number == _STAGES_TIMED:
-                _foretell((time.monotonic() - begun) / (number - 1) * (_STAGES - number))
+                foretell(
+                    "its trees", (time.monotonic() - begun) / (number - 1) * (_STAGES - number)
+                )
             _run(
                 pool,
                 point_tasks,
@@ -163,9 +165,10 @@ def _encode(factors: NDArray) -> tuple[list[Factor], NDArray[np.float64]]:
     return encoded, np.concatenate(priors)
 
 
-def _foretell(seconds: float) -> None:
+def foretell(trees: str, seconds: float) -> None:
+    """Says how long trees will take to grow, if it is long."""
     if seconds > _SECONDS_TO_FORETELL:
-        console.print(f"DCI grows its trees in about {seconds:.0f} s.")
+        console.print(f"DCI grows {trees} in about {seconds:.0f} s.")
 
 
 def _split(total: int, parts: int) -> list[tuple[int, int]]:

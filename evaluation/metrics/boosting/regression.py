@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.devices import cores
-from evaluation.common.terminal import console
+from evaluation.metrics.boosting.model import foretell
 
 _STAGES_TIMED = 3
-_SECONDS_TO_FORETELL = 10
 
 
 class Regression(NamedTuple):
@@ -56,17 +55,16 @@ def regress(
     k = factors.shape[1]
     begun = time.monotonic()
 
-    def foretell(stage: int, model: GradientBoostingRegressor, _: object) -> None:
+    def look(stage: int, model: GradientBoostingRegressor, _: object) -> None:
         if stage == _STAGES_TIMED - 1:
             rounds = -(-k // cores())  # factors that one thread has, one after another
             stages = rounds * model.n_estimators - _STAGES_TIMED
             seconds = (time.monotonic() - begun) / _STAGES_TIMED * stages
-            if seconds > _SECONDS_TO_FORETELL:
-                console.print(f"DCI grows the trees of continuous factors in about {seconds:.0f} s")
+            foretell("the trees of continuous factors", seconds)
 
     def of_factor(number: int) -> tuple[NDArray, float, float]:
         model = GradientBoostingRegressor(random_state=seed)
-        model.fit(codes, factors[:, number], monitor=foretell if number == 0 else None)
+        model.fit(codes, factors[:, number], monitor=look if number == 0 else None)
         train, test = (
             explained(part[:, number], model.predict(points))
             for points, part in ((codes, factors), (test_codes, test_factors))

@@ -167,8 +167,8 @@ def lost_accuracy(
     if lost < NOTHING:
         return Loss("sap_score", lost, "SAP loses next to nothing.")
     factor = int(gaps.argmin())
-    first, next_best = accuracies[best[factor], factor], gaps[factor]
-    runner_up = first - next_best
+    first = accuracies[best[factor], factor]
+    runner_up = first - gaps[factor]
     sentence = (
         f"SAP loses {lost:.2f}, the largest part ({(1 - gaps[factor]) / len(gaps):.2f}) on "
         f"{factor_names[factor]}: code {best[factor]} tells it in {first:.0%} of the images, "

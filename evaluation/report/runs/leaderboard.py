@@ -1,5 +1,6 @@
 """The challenge's order of entries, as the published source of its evaluation site defines it."""
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -72,17 +73,17 @@ def leaderboard(entries: Sequence[Entry], metrics: Sequence[str]) -> list[Placed
 
 
 def _placed(entries: Sequence[Entry], metrics: Sequence[str]) -> list[tuple[int, Placed]]:
+    ascending = {metric: sorted(_score(entry, metric) for entry in entries) for metric in metrics}
     found = []
     for number, entry in enumerate(entries):
-        ranks = {metric: _rank(entry, entries, metric) for metric in metrics}
+        ranks = {metric: _rank(_score(entry, metric), ascending[metric]) for metric in metrics}
         found.append((number, Placed(entry, ranks, sum(ranks.values()) / len(ranks))))
     return found
 
 
-def _rank(entry: Entry, entries: Sequence[Entry], metric: str) -> int:
-    """1 + the number of entries that are strictly higher: equal ones share the better rank."""
-    own = _score(entry, metric)
-    return 1 + sum(_score(other, metric) > own for other in entries)
+def _rank(score: float, ascending: Sequence[float]) -> int:
+    """1 + the number of scores that are strictly higher: equal ones share the better rank."""
+    return 1 + len(ascending) - bisect_right(ascending, score)
 
 
 def _score(entry: Entry, metric: str) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from evaluation import outputs
 from evaluation.common.errors import KitError
 from evaluation.scores import Report
 
@@ -19,7 +20,7 @@ def read_run(path: Path) -> Report:
     Raises:
         KitError: there are none, or they are not as this kit writes them.
     """
-    file = path / "scores.json" if path.is_dir() else path
+    file = path / outputs.SCORES if path.is_dir() else path
     if not file.is_file():
         raise KitError(
             "RUN-MISSING",
@@ -68,7 +69,7 @@ def find_runs(folder: Path) -> dict[str, Report]:
     """
     if not folder.is_dir():
         raise KitError("RUN-MISSING", f"{folder} is not a folder", "Name a folder of runs")
-    files = sorted(folder.rglob("scores.json"), key=lambda file: (file.stat().st_mtime_ns, file))
+    files = sorted(folder.rglob(outputs.SCORES), key=lambda file: (file.stat().st_mtime_ns, file))
     if not files:
         raise KitError(
             "RUN-MISSING", f"{folder} holds no scores.json", "Grade a representation into it first"
@@ -86,7 +87,7 @@ def named_runs(paths: Sequence[Path]) -> dict[str, Report]:
     """
     folders: list[Path] = []
     for path in paths:
-        if path.is_dir() and not (path / "scores.json").is_file():
+        if path.is_dir() and not (path / outputs.SCORES).is_file():
             folders += [path / name for name in sorted(find_runs(path))]
         else:
             folders.append(path if path.is_dir() else path.parent)

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from evaluation.common.errors import KitError
+from evaluation.common.errors import require
 from evaluation.common.files import whole_file
 from evaluation.common.terminal import console
 from evaluation.report import page
@@ -163,9 +163,5 @@ def _drawn(cell: Cell) -> str:
 
 
 def _require_page() -> None:
-    if not page.can_be_made():
-        raise KitError(
-            "EXTRA-MISSING",
-            "a page needs packages that are not installed",
-            "Install the kit with its extra 'page'",
-        )
+    for module in page.NEEDED:
+        require(module)

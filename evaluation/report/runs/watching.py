@@ -14,13 +14,13 @@ from threading import Lock
 from typing import NamedTuple
 from urllib.parse import quote
 
+from evaluation import outputs
 from evaluation.common.errors import KitError
 from evaluation.report.page import NAME
 from evaluation.report.runs.reading import MOST_BYTES, run_of, unreadable
 from evaluation.representation.reading import text_below
 from evaluation.scores import Report
 
-_SCORES = "scores.json"
 _MOST_OF_A_PAGE = 16_000_000
 
 FileState = tuple[int, int, int]
@@ -82,9 +82,9 @@ class RunFolder:
 
     def _found(self) -> Iterator[tuple[str, FileState, bool]]:
         for folder, _, files in os.walk(self.folder):  # which follows no links
-            if _SCORES in files:
+            if outputs.SCORES in files:
                 with suppress(FileNotFoundError):  # removed meanwhile
-                    status = os.lstat(Path(folder) / _SCORES)
+                    status = os.lstat(Path(folder) / outputs.SCORES)
                     state = status.st_mtime_ns, status.st_size, status.st_ino
                     name = Path(folder).relative_to(self.folder).as_posix()
                     yield name, state, NAME in files and _is_plain(Path(folder) / NAME)
@@ -107,8 +107,8 @@ class RunFolder:
         return SeenRun(name, found, None, graded, has_page)
 
     def _scores_of(self, name: str) -> Report | KitError:
-        shown = Path(name) / _SCORES
-        text = text_below(self.folder, f"{name}/{_SCORES}", MOST_BYTES)
+        shown = Path(name) / outputs.SCORES
+        text = text_below(self.folder, f"{name}/{outputs.SCORES}", MOST_BYTES)
         if text is None:
             return unreadable(shown, "it is a link, no file, or too large")
         try:

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from evaluation.common.errors import KitError
 from evaluation.report.runs.serving import RunServer, serve
 from evaluation.scores import write
 from tests.evaluation.report.test_runs import report
+from tests.loopback import running
 
 HOSTILE = "<script>alert(1)<"
 
@@ -58,12 +58,8 @@ class Site:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Site]:
-    with RunServer(folder, "127.0.0.1", 0) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
+    with running(RunServer(folder, "127.0.0.1", 0)) as server:
         yield Site(folder, server)
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

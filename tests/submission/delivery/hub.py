@@ -2,10 +2,11 @@
 
 import base64
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.loopback import running
 
 
 class Hub(ThreadingHTTPServer):
@@ -92,12 +93,5 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def hub(token: str) -> Iterator[Hub]:
-    server = Hub(token)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with running(Hub(token)) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

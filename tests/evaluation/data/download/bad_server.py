@@ -1,10 +1,11 @@
 """An HTTP server on loopback that serves files, and does to them what real servers do."""
 
 import hashlib
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.loopback import running
 
 COMMIT = "c0ffee" * 6 + "cafe"
 
@@ -98,12 +99,5 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(files: dict[str, bytes]) -> Iterator[Server]:
-    server = Server(files)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with running(Server(files)) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
