@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # which takes a command's whole start to import
     from evaluation.data.factor_table import Gradable
 
 VERBS = ("compare", "leaderboard", "serve")
+"""Those that show what was graded."""
 
 
 class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
@@ -32,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m evaluation",
         description="Grades representations as the challenge did. `python -m evaluation compare`, "
-        "`leaderboard` and `serve` show what was graded.",
+        "`leaderboard` and `serve` show what was graded; `doctor` says what this machine has.",
         formatter_class=_Defaults,
     )
     subject = made.add_mutually_exclusive_group(required=True)
@@ -140,6 +141,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from evaluation.report.runs import verbs
 
         return verbs.main(words)
+    if words and words[0] == "doctor":
+        from evaluation.doctor import command
+
+        return command.main(words[1:])
     arguments = parser().parse_args(words)
     metrics = _metrics(arguments.metrics, arguments.config)
     if arguments.implementation == REFERENCE or arguments.verify:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from evaluation import ledger
+from evaluation.codes import ledger
 from evaluation.common.errors import KitError
 from evaluation.report import page
 from evaluation.report.material import Material
