@@ -63,10 +63,48 @@ def require(module: str) -> None:
         raise missing_extra(module)
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of what another library's error says, or its type if it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+_FAILED_DEVICE = (
+    "uncorrectable ECC",
+    "unspecified launch failure",
+    "no CUDA-capable device",
+    "busy or unavailable",
+    "unknown error",
+    "invalid device ordinal",
+    "system not yet initialized",
+    "driver shutting down",
+)
+"""What CUDA says of a GPU that has failed or was taken away (`cudaGetErrorString`)."""
+
+
+def of_device(error: BaseException) -> KitError | None:
+    """The error to show for one of a GPU; None for all others, such as bugs.
+
+    Args:
+        error: `torch.OutOfMemoryError`, or the RuntimeError by which PyTorch reports CUDA's errors.
+    """
+    line = first_line(error)
+    if type(error).__name__ == "OutOfMemoryError":
+        return KitError(
+            "DEVICE-MEMORY",
+            f"the GPU's memory does not take the smallest batch: {line[:200].rstrip('.')}",
+            "End other work on the GPU, set smaller batches, or choose --device cpu",
+        )
+    of_cuda = isinstance(error, RuntimeError) and line.startswith(
+        ("CUDA error", "CUDA driver error")
+    )
+    if of_cuda and any(words in line for words in _FAILED_DEVICE):
+        return KitError(
+            "DEVICE-LOST",
+            f"the GPU does not answer any more: {line[:200].rstrip('.')}",
+            "Look at nvidia-smi, then run the same command again: finished parts are used again",
+        )
+    return None
 
 
 def tell(error: KitError) -> None:
@@ -80,9 +118,9 @@ def tell(error: KitError) -> None:
 def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
     """Runs a command line and exits with its status.
 
-    A `KitError` prints one line. So do a full disk, a folder without write permission and a missing
-    optional package. A traceback appears only for a bug. SIGTERM raises `SystemExit`, so the
-    command still removes its temporary files and ends its processes.
+    A `KitError` prints one line. So do a full disk, a folder without write permission, a missing
+    optional package, and a GPU that fails or is full. A traceback appears only for a bug. SIGTERM
+    raises `SystemExit`, so the command still removes its temporary files and ends its processes.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
@@ -105,6 +143,12 @@ def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
             "Free some space there, or name a folder that you may write to",
         )
         print(refusal, file=sys.stderr)
+        status = BAD_INPUT
+    except RuntimeError as error:
+        failure = of_device(error)
+        if failure is None:
+            raise
+        tell(failure)
         status = BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
