@@ -25,7 +25,7 @@ from evaluation.common.terminal import console, progress
 from evaluation.data.ground_truth import ImageGrid
 from submission.features.aggregation import Extractor, FeatureTransform
 from submission.features.backbones import output_shape
-from submission.features.batches import image_batches
+from submission.features.batches import arrays, image_batches
 from submission.features.inference import accelerated, batch_size_for
 from submission.features.tables import table_in_memory, table_on_disk
 
@@ -102,8 +102,7 @@ def extract(
 
     def compute(batches: Sequence[slice]) -> Iterator[NDArray[np.float32]]:
         chosen = [indices[batch] for batch in batches]
-        for features in run(dataset, chosen, extractor, transform, placement):
-            yield features.float().cpu().numpy()
+        yield from arrays(run(dataset, chosen, extractor, transform, placement))
 
     if features_dir is None:
         return table_in_memory(shape, batch_size, compute, placement)
