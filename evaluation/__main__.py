@@ -103,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="sampling seed; the challenge's is 0")
     add("--seeds", type=positive, default=1, metavar="N", help="number of sampling seeds")
     add("--baseline", type=Path, metavar="PATH", help="an untrained encoder to score beside")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to encode")
+    add("--device", default="auto", help="where to encode: auto, cpu, cuda or cuda:N")
     add("--precision", choices=("float32", "bf16"), default="float32", help="how to encode")
     add("--allow-unstable", action="store_true", help="grade codes that vary for the same image")
     add(

@@ -63,7 +63,7 @@ def require(module: str) -> None:
         raise missing_extra(module)
 
 
-def first_line(error: BaseException) -> str:
+def first_line(error: Exception) -> str:
     """The first line of what another library's error says, or its type if it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
@@ -75,36 +75,46 @@ _FAILED_DEVICE = (
     "no CUDA-capable device",
     "busy or unavailable",
     "unknown error",
-    "invalid device ordinal",
     "system not yet initialized",
     "driver shutting down",
 )
 """What CUDA says of a GPU that has failed or was taken away (`cudaGetErrorString`)."""
 
+_NO_MEMORY = ("out of memory", "ALLOC_FAILED")
+
+
+def is_full_gpu(error: BaseException) -> bool:
+    """Whether an error says that a GPU has too little memory: PyTorch's, or of CUDA's libraries."""
+    return any(words in _said_by_cuda(error) for words in _NO_MEMORY)
+
 
 def of_device(error: BaseException) -> KitError | None:
-    """The error to show for one of a GPU; None for all others, such as bugs.
-
-    Args:
-        error: `torch.OutOfMemoryError`, or the RuntimeError by which PyTorch reports CUDA's errors.
-    """
-    line = first_line(error)
-    if type(error).__name__ == "OutOfMemoryError":
+    """The error to show for one of a GPU; None for all others, such as bugs."""
+    said = _said_by_cuda(error)[:200].rstrip(".")
+    if is_full_gpu(error):
         return KitError(
             "DEVICE-MEMORY",
-            f"the GPU's memory does not take the smallest batch: {line[:200].rstrip('.')}",
+            f"the GPU's memory does not take the smallest batch: {said}",
             "End other work on the GPU, set smaller batches, or choose --device cpu",
         )
-    of_cuda = isinstance(error, RuntimeError) and line.startswith(
-        ("CUDA error", "CUDA driver error")
-    )
-    if of_cuda and any(words in line for words in _FAILED_DEVICE):
+    if any(words in said for words in _FAILED_DEVICE):
         return KitError(
             "DEVICE-LOST",
-            f"the GPU does not answer any more: {line[:200].rstrip('.')}",
+            f"the GPU does not answer any more: {said}",
             "Look at nvidia-smi, then run the same command again: finished parts are used again",
         )
     return None
+
+
+def _said_by_cuda(error: BaseException) -> str:
+    """The line of an error that comes from CUDA; empty for other errors.
+
+    It is the first line, except in TorchScript, which puts a trace before it.
+    """
+    lines = [line.removeprefix("RuntimeError: ") for line in str(error).splitlines()]
+    starts = ("CUDA out of memory", "CUDA error", "cuDNN error")
+    from_cuda = [line for line in lines if line.startswith(starts)]
+    return from_cuda[0] if from_cuda and isinstance(error, RuntimeError) else ""
 
 
 def tell(error: KitError) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import TypeVar
 
+from evaluation.common.errors import is_full_gpu
+
 Result = TypeVar("Result")
 
 
@@ -43,7 +45,7 @@ class Parts:
             undo: Called after a try that ran out of memory, before the next one.
 
         Raises:
-            torch.OutOfMemoryError: not even the smallest part fits.
+            RuntimeError: not even the smallest part fits.
         """
         before = self.at_once
         while True:
@@ -51,7 +53,7 @@ class Parts:
                 result = compute(self.of(count))
             except Exception as error:
                 tried = min(self.at_once or count, count)
-                if not ran_out(error) or tried // 2 < self._smallest:
+                if not is_full_gpu(error) or tried // 2 < self._smallest:
                     raise
                 self.at_once = tried // 2
             else:
@@ -60,17 +62,6 @@ class Parts:
                 return result
             undo()
             _release()  # after the `except`, because the error's trace refers to tensors
-
-
-def ran_out(error: Exception) -> bool:
-    """Whether a GPU had too little memory. CUDA's libraries say so in words of their own."""
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    said = str(error)
-    of_cuda = isinstance(error, RuntimeError) and said.startswith(("CUDA error", "cuDNN error"))
-    return of_cuda and ("out of memory" in said or "ALLOC_FAILED" in said)
 
 
 def _release() -> None:

@@ -46,7 +46,7 @@ def add_gradients(
         parts: What memory takes at once.
 
     Raises:
-        torch.OutOfMemoryError: not even the smallest part fits, or several processes train.
+        RuntimeError: not even the smallest part fits, or several processes train.
     """
     buffers = list(classifier.buffers())
     before = [buffer.clone() for buffer in buffers]

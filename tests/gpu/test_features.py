@@ -1,7 +1,9 @@
 """Extraction on a device: every backbone and aggregation, whitening, full memory, two at once."""
 
+import copy
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -28,10 +30,18 @@ from tests.gpu.conftest import BF16, BOTH, FLOAT32, GPU, TF32, gpus
 INCEPTION_SIZE, OTHER_SIZE = (96, 96), (64, 64)
 
 
+@cache
+def vgg11() -> nn.Module:
+    """Its random weights take longer to draw than all features here."""
+    network = build_network("VGG11")
+    network.classifier = nn.Identity()  # most of the weights, and not used
+    return network
+
+
 def backbone(name: str, stage: int | None = None) -> Backbone:
     torch.manual_seed(0)
     size = INCEPTION_SIZE if name == "Inception" else OTHER_SIZE
-    network = build_network(name)
+    network = copy.deepcopy(vgg11()) if name == "VGG11" else build_network(name)
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d):
             nn.init.uniform_(part.running_mean, -0.1, 0.1)

@@ -1,5 +1,6 @@
 """Fine-tuning and the VAE on a device: first steps, every loss, recorded steps, and resuming."""
 
+import copy
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -183,10 +184,10 @@ def test_a_run_goes_on_on_another_device_and_back(
 
 @pytest.mark.parametrize("device", BOTH)
 def test_the_first_steps_of_fine_tuning(grid: ImageGrid, device: str, tmp_path: Path) -> None:
-    rows = []
+    rows, network = [], build_network("VGG11")
     for number, place in enumerate(("cpu", device)):
         torch.manual_seed(0)
-        backbone = Backbone("VGG11", build_network("VGG11"), (16, 16), 2)
+        backbone = Backbone("VGG11", copy.deepcopy(network), (16, 16), 2)
         extractor = AggregatedFeatureExtractor(backbone, [8, 8], [4, 5], [1, 1], [0, 0])
         folder = tmp_path / str(number)
         folder.mkdir()

@@ -7,8 +7,13 @@ import pytest
 import torch
 
 from evaluation.common.environment import REPOSITORY
-from evaluation.common.errors import of_device
-from evaluation.common.parts import Parts, ran_out
+from evaluation.common.errors import is_full_gpu, of_device
+from evaluation.common.parts import Parts
+
+IN_TORCHSCRIPT = """The following operation failed in the TorchScript interpreter.
+Traceback of TorchScript (most recent call last):
+  File "model.py", line 9, in forward
+RuntimeError: """
 
 
 def sizes(parts: list[slice]) -> list[int]:
@@ -80,8 +85,10 @@ def test_other_errors_pass() -> None:
     ("error", "full", "code"),
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried"), True, "DEVICE-MEMORY"),
-        (RuntimeError("CUDA error: out of memory"), True, None),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), True, None),
+        (RuntimeError("CUDA error: out of memory"), True, "DEVICE-MEMORY"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when"), True, "DEVICE-MEMORY"),
+        (RuntimeError(IN_TORCHSCRIPT + "CUDA out of memory. Tried to"), True, "DEVICE-MEMORY"),
+        (RuntimeError(IN_TORCHSCRIPT + "CUDA error: unknown error"), False, "DEVICE-LOST"),
         (RuntimeError("CUDA error: unspecified launch failure"), False, "DEVICE-LOST"),
         (RuntimeError("CUDA error: uncorrectable ECC error encountered"), False, "DEVICE-LOST"),
         (RuntimeError("CUDA error: device-side assert triggered"), False, None),  # a bug
@@ -92,7 +99,7 @@ def test_other_errors_pass() -> None:
 def test_what_is_the_devices_and_what_is_a_bug(
     error: Exception, full: bool, code: str | None
 ) -> None:
-    assert ran_out(error) == full
+    assert is_full_gpu(error) == full
     found = of_device(error)
     assert (None if found is None else found.code) == code
 
