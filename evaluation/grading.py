@@ -17,6 +17,7 @@ from evaluation.data.factor_table import NUM_BINS, Gradable, Numbered
 from evaluation.data.own.dataset import OwnData
 from evaluation.metrics.baselines import Noise, spread
 from evaluation.metrics.tables.applicability import left_out
+from evaluation.metrics.tables.tokens import rows_to_fit
 from evaluation.origin import source_digest, versions
 from evaluation.report import page, printed
 from evaluation.representation.finding import Found, by_name
@@ -259,8 +260,14 @@ def _report(
             left_out=dict(reasons),
             flags=list(data.flags),
         )
-    if codes.token_shares:
-        optional["tokens"] = Tokens(number=table.dim, shares=list(codes.token_shares))
+    if codes.components is not None:
+        number, width = codes.components.means.shape
+        optional["tokens"] = Tokens(
+            number=number,
+            width=width,
+            rows=len(rows_to_fit(len(data), rules.seed)),
+            shares=codes.components.shares.tolist(),
+        )
     return Report(
         scores=plain(graded.scores),
         details=plain(graded.results),

@@ -99,10 +99,13 @@ class OwnRows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Tokens(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Codes (n, tokens, width) of which each token was made one number by a principal component.
 
-    `shares` are those of each token's variance that its component has.
+    `shares` are those of each token's variance that its component has. Components were fitted on
+    `rows` rows.
     """
 
     number: int
+    width: int
+    rows: int
     shares: list[float]
 
 

@@ -131,7 +131,8 @@ def missing_metrics(report: Report) -> list[str]:
 
 def _tokens(tokens: Tokens) -> str:
     return (
-        f"{tokens.number}, each made one number by its first principal component, which has"
+        f"{tokens.number} of {tokens.width} numbers, each made one by its first principal"
+        f" component over {tokens.rows:,} rows, which has"
         f" {min(tokens.shares):.0%} to {max(tokens.shares):.0%} of the token's variance"
     )
 

@@ -74,9 +74,22 @@ def problems(root: Path, costs: list[Cost]) -> Iterator[KitError]:
         try:
             with RunningRepresentation(found, devices.Placement(device)) as representation:
                 yield from contract.violations(representation, probes(contract.PROBE_IMAGES))
+                yield from _tokens(representation)
                 costs.append(_cost(representation))
         except KitError as error:
             yield error
+
+
+def _tokens(representation: RunningRepresentation) -> Iterator[KitError]:
+    if representation.token_shape is not None:
+        shape = ", ".join(map(str, representation.token_shape))
+        yield KitError(
+            "CHECK-TOKENS",
+            f"{representation.found.path} gives tokens (n, {shape}), and the challenge took one row"
+            " of numbers for each image: (n, dims)",
+            "Reduce each token to one number in forward; the local grader does so by a principal"
+            " component",
+        )
 
 
 def probes(number: int) -> NDArray[np.uint8]:
