@@ -80,6 +80,13 @@ def problems(root: Path, costs: list[Cost]) -> Iterator[KitError]:
             yield error
 
 
+def probes(number: int) -> NDArray[np.uint8]:
+    """Images (number, 64, 64, 3): a black one, a white one, and uniform noise."""
+    images = np.random.RandomState(0).randint(256, size=(number, *CHALLENGE.shape), dtype=np.uint8)
+    images[0], images[1] = 0, 255
+    return images
+
+
 def _tokens(representation: RunningRepresentation) -> Iterator[KitError]:
     if representation.token_shape is not None:
         shape = ", ".join(map(str, representation.token_shape))
@@ -90,13 +97,6 @@ def _tokens(representation: RunningRepresentation) -> Iterator[KitError]:
             "Reduce each token to one number in forward; the local grader does so by a principal"
             " component",
         )
-
-
-def probes(number: int) -> NDArray[np.uint8]:
-    """Images (number, 64, 64, 3): a black one, a white one, and uniform noise."""
-    images = np.random.RandomState(0).randint(256, size=(number, *CHALLENGE.shape), dtype=np.uint8)
-    images[0], images[1] = 0, 255
-    return images
 
 
 def _cost(representation: RunningRepresentation) -> Cost:
