@@ -50,6 +50,7 @@ class Limits:
 
     @property
     def token_numbers(self) -> int:
+        """Numbers that all tokens of an image may have together."""
         return NUMBERS_A_DIM * self.dims
 
     @property
