@@ -223,11 +223,6 @@ def _discrete(name: str, values: NDArray) -> FactorColumn:
 
 
 def _shown(value: Any) -> str:
-    is_fraction = isinstance(value, np.floating) and value % 1
-    return (
-        f"{value:g}"
-        if is_fraction
-        else f"{value:.0f}"
-        if isinstance(value, np.floating)
-        else str(value)
-    )
+    if not isinstance(value, np.floating):
+        return str(value)
+    return f"{value:g}" if value % 1 else f"{value:.0f}"
