@@ -14,11 +14,11 @@ from evaluation.codes.table import Draws
 from evaluation.common.errors import KitError, tell
 from evaluation.common.terminal import console
 from evaluation.data.factor_table import NUM_BINS, Gradable, Numbered
-from evaluation.data.ground_truth import ImageGrid
 from evaluation.data.own.dataset import OwnData
 from evaluation.many.jobs import Grader, Job, Work, one_after_another
 from evaluation.metrics.baselines import Noise, spread
 from evaluation.metrics.tables.applicability import left_out
+from evaluation.metrics.tables.tokens import rows_to_fit
 from evaluation.origin import grader_digest, versions
 from evaluation.report import page, printed
 from evaluation.representation.finding import Found, by_name
@@ -97,9 +97,6 @@ def grade_all(
     """
     if pages is not None and not page.can_be_made():
         console.print("The page of the scores is left out: it needs the kit's extra 'page'")
-        pages = None
-    if pages is not None and not isinstance(data, ImageGrid):
-        console.print("The page of the scores is left out: it is made for datasets of the kit")
         pages = None
     untrained = None
     if baseline is not None:
@@ -208,8 +205,8 @@ def _leave_page(
     folder: Path,
     pages: Pages,
 ) -> None:
-    """Writes the page of a grading, if there are codes, and data that pages are made for."""
-    if content is None or not isinstance(data, ImageGrid):
+    """Writes the page of a grading, if there are codes."""
+    if content is None:
         return
     material = page.Material.sampled(report, data, content, folder, pages.compared_with)
     page.write_page(folder / page.NAME, material)
@@ -285,9 +282,16 @@ def _report(
             factors={column.name: column.kind for column in data.columns},
             bins=NUM_BINS,
             left_out=dict(reasons),
+            flags=list(data.flags),
         )
-    if codes.token_shares:
-        optional["tokens"] = Tokens(number=table.dim, shares=list(codes.token_shares))
+    if codes.components is not None:
+        number, width = codes.components.means.shape
+        optional["tokens"] = Tokens(
+            number=number,
+            width=width,
+            rows=len(rows_to_fit(len(data), rules.seed)),
+            shares=codes.components.shares.tolist(),
+        )
     return Report(
         scores=plain(graded.scores),
         details=plain(graded.results),
