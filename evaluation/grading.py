@@ -10,6 +10,7 @@ import numpy as np
 
 from evaluation import outputs
 from evaluation.codes.encoding import Codes
+from evaluation.codes.subjects import Content, Subject, open_subject
 from evaluation.codes.table import Draws
 from evaluation.common.errors import KitError, tell
 from evaluation.common.terminal import console
@@ -40,7 +41,6 @@ from evaluation.scores import (
     write,
 )
 from evaluation.scoring import Evaluation, evaluate_seeds, verify
-from evaluation.subjects import Content, Subject, open_subject
 
 MOST_PAGES = 100
 """Of more gradings at once no pages are made: a page takes seconds, a table of codes a second."""
