@@ -3,7 +3,6 @@
 from contextlib import ExitStack
 from types import TracebackType
 
-import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.devices import Placement, Precision
@@ -51,7 +50,6 @@ class RunningRepresentation:
         self.images = images
         self.form = PLAIN
         self.dim: int | None = None
-        self._dtype: np.dtype | None = None
         self.batch = ENCODING_BATCH[placement.kind]
         self._exit = ExitStack()
 
@@ -122,14 +120,6 @@ class RunningRepresentation:
                 "REPRESENTATION-SHAPE",
                 f"{self.found.path} returns {codes.shape[1]} dims after {self.dim} before",
                 "Return the same number of dims for every batch",
-            )
-        self._dtype = self._dtype or codes.dtype
-        if codes.dtype != self._dtype:
-            # A table has one type, and the later codes may not fit into the first ones'.
-            raise KitError(
-                "REPRESENTATION-DTYPE",
-                f"{self.found.path} returns {codes.dtype} after {self._dtype} before",
-                "Return the same type of numbers for every batch",
             )
         row = first_nonfinite_row(codes)
         if row is not None:

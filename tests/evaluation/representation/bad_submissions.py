@@ -312,7 +312,7 @@ BAD = {
         dilled(f"def represent(images):\n  return {MEAN}.astype(object)"),
     ),
     "float16 first, and later what it cannot hold": BadSubmission(
-        "REPRESENTATION-DTYPE",
+        "REPRESENTATION-STATE",
         dilled(f"""
             calls = [0]
             def represent(images):
