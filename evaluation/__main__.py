@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # which takes a command's whole start to import
     from evaluation.many.jobs import Grader
 
 VERBS = ("compare", "leaderboard", "serve")
+"""Those that show what was graded."""
 
 
 class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
@@ -34,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m evaluation",
         description="Grades representations as the challenge did. `python -m evaluation compare`, "
-        "`leaderboard` and `serve` show what was graded.",
+        "`leaderboard` and `serve` show what was graded; `doctor` says what this machine has.",
         formatter_class=_Defaults,
     )
     subject = made.add_mutually_exclusive_group(required=True)
@@ -117,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="ADDRESS|local",
         help="grade on a Ray cluster: its address, auto for one that is found, local for a new one",
     )
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to encode")
+    add("--device", default="auto", help="where to encode: auto, cpu, cuda or cuda:N")
     add("--precision", choices=("float32", "bf16"), default="float32", help="how to encode")
     add("--allow-unstable", action="store_true", help="grade codes that vary for the same image")
     add(
@@ -155,11 +156,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         from evaluation.report.runs import verbs
 
         return verbs.main(words)
+    if words and words[0] == "doctor":
+        from evaluation.doctor import command
+
+        return command.main(words[1:])
     arguments = parser().parse_args(words)
     metrics = _metrics(arguments.metrics, arguments.config)
     if arguments.implementation == REFERENCE or arguments.verify:
         _require_references(metrics, every=arguments.implementation == REFERENCE)
     _require_seeds(arguments.seed, arguments.seeds)
+    if arguments.workers > 1 or arguments.cluster is not None:
+        _require_any_gpu(arguments.device)
 
     from evaluation.data.opening import open_data
     from evaluation.grading import Pages, grade_all
@@ -309,6 +316,15 @@ def _require_references(names: Sequence[str], every: bool) -> None:
             "METRIC-REFERENCE",
             f"disentanglement_lib has no {', '.join(lacking)}",
             "Leave it out, or choose the engine fast, without --verify",
+        )
+
+
+def _require_any_gpu(device: str) -> None:
+    if ":" in device:
+        raise KitError(
+            "DEVICE-SHARED",
+            f"several workers share the GPUs, but --device names {device}",
+            "Choose --device cuda, and the GPUs with CUDA_VISIBLE_DEVICES",
         )
 
 

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 
-from evaluation import ledger
+from evaluation.codes import ledger
 from evaluation.common.files import write_json
 from evaluation.origin import versions
 

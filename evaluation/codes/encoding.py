@@ -8,6 +8,7 @@ representation that uses state from earlier calls gives other codes there.
 import math
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -301,13 +302,18 @@ def _in_batches(
     doing: str,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray]]:
     """Yields the rows and codes of each batch; after `sizes`, the last size is repeated."""
-    done = 0
-    with progress(doing, len(rows)) as advance:
-        while done < len(rows):
-            batch = rows[done : done + sizes[0]]
-            sizes = sizes[1:] or sizes
-            yield batch, representation.encode(data.images_at(batch))
-            done += len(batch)
+    batches = []
+    while len(rows):
+        batches.append(rows[: sizes[0]])
+        rows, sizes = rows[sizes[0] :], sizes[1:] or sizes
+    total = sum(map(len, batches))
+    with ThreadPoolExecutor(1, "images") as reader, progress(doing, total) as advance:
+        pending = [reader.submit(data.images_at, batch) for batch in batches[:1]]
+        for number, batch in enumerate(batches, 1):
+            images = pending.pop().result()
+            # The next batch is read while the worker encodes this one.
+            pending += [reader.submit(data.images_at, later) for later in batches[number:][:1]]
+            yield batch, representation.encode(images)
             advance(len(batch))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation import ledger
+from evaluation.codes import ledger
 from evaluation.codes.files import open_table, read_table, unreadable
 from evaluation.codes.token_codes import TokenCodes, Unreduced
 from evaluation.common.errors import KitError

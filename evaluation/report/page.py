@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from evaluation import ledger
+from evaluation.codes import ledger
 from evaluation.common.escaping import visible_lines
 from evaluation.common.files import whole_file
 from evaluation.report import drawing

@@ -24,6 +24,8 @@ REMEDIES = {
     "REPRESENTATION-TIME": "Make it faster, or raise --max-total-seconds",
     "REPRESENTATION-CPU": "Make it smaller, or raise --max-cpu-seconds",
     "REPRESENTATION-MEMORY": "Make it smaller, or raise --max-memory-gib",
+    "REPRESENTATION-DEVICE": "End other work on the GPU, see nvidia-smi, and grade again, or "
+    "with --device cpu",
     "REPRESENTATION-PROCESSES": "Start fewer, or raise --max-processes or --max-threads",
     "REPRESENTATION-DIED": "Load and run it once yourself to see why",
 }

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from evaluation.common import environment
 from evaluation.common.errors import KitError
 from evaluation.common.escaping import visible
+from evaluation.common.terminal import console
 from evaluation.representation.limits import Limits
 from evaluation.representation.loading import PLAIN
 from evaluation.representation.order import Order
@@ -53,6 +54,7 @@ class Worker:
         self._order = order
         self._limits = limits
         self._busy_seconds = 0.0
+        self._told_parts = False
         self.missing: list[str] = []
         self.forms: list[str] = []
 
@@ -132,6 +134,9 @@ class Worker:
             raise self._refusal("REPRESENTATION-DIED", problem) from None
         about = self._answer("shape", "dtype")
         shape, dtype = about["shape"], about["dtype"]
+        at_once = about.get("at_once")
+        if type(at_once) is int and 0 < at_once < images:
+            self._tell_parts(at_once)
         if not _all_are(shape, int) or not isinstance(dtype, str):
             raise self._garbled()
         if len(shape) not in (2, 3) or shape[0] != images:
@@ -149,6 +154,15 @@ class Worker:
         payload = self._receive(math.prod(shape) * np.dtype(dtype).itemsize)
         self._count_time()
         return np.frombuffer(payload, dtype=dtype).reshape(shape)
+
+    def _tell_parts(self, at_once: int) -> None:
+        if not self._told_parts:
+            console.print(
+                f"The GPU's memory takes {at_once} images of {self._order.shown} at once, so "
+                "batches are cut to that",
+                markup=False,
+            )
+        self._told_parts = True
 
     def _require_width(self, tokens: int, width: int) -> None:
         most, together = self._limits.dims, self._limits.token_numbers

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evaluation import ledger
+from evaluation.codes import ledger
 from evaluation.common.errors import KitError
 from evaluation.report import page
 from evaluation.report.material import Material
