@@ -101,7 +101,7 @@ def grade_all(
     untrained = None
     if baseline is not None:
         untrained = grade_untrained(baseline, data, rules, folder / outputs.UNTRAINED_CODES)
-    named = by_name(founds, taken=(outputs.ALL_SCORES, outputs.UNTRAINED_CODES))
+    named = by_name(founds, taken=(*outputs.NAMES, page.NAME))
     alone = len(named) + len(unfound) == 1
     if pages is not None and len(named) > MOST_PAGES:
         console.print(

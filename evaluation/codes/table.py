@@ -73,6 +73,9 @@ class CodeTable:
         if self._codes is None:
             # The pages of `empty` take no memory until something is written to them.
             self._codes = np.empty((len(self._filled), codes.shape[1]), dtype=codes.dtype)
+        # As NumPy joins batches of two types: an infinity must not take the place of a number.
+        wider = np.promote_types(self._codes.dtype, codes.dtype)
+        self._codes = self._codes.astype(wider, copy=False)
         self._codes[indices] = codes
         self._filled[indices] = True
 

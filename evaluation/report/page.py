@@ -5,6 +5,7 @@ no scripts, and the page's own policy forbids any.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -134,5 +135,6 @@ def _templates_digest() -> bytes:
 
 def _key(report: Any, compared_with: Any) -> str:
     """What tells one content of a page from another."""
-    content = msgspec.json.encode([msgspec.to_builtins(report), msgspec.to_builtins(compared_with)])
-    return hashlib.sha256(content + _templates_digest()).hexdigest()
+    # Not by msgspec, which refuses a file's name that is not UTF-8.
+    content = json.dumps([msgspec.to_builtins(report), msgspec.to_builtins(compared_with)])
+    return hashlib.sha256(content.encode() + _templates_digest()).hexdigest()

@@ -340,6 +340,15 @@ BAD = {
         "REPRESENTATION-DTYPE",
         dilled(f"def represent(images):\n  return {MEAN}.astype(object)"),
     ),
+    "float16 first, and later what it cannot hold": BadSubmission(
+        "REPRESENTATION-STATE",
+        dilled(f"""
+            calls = [0]
+            def represent(images):
+                calls[0] += 1
+                return {MEAN}.astype("float16") if calls[0] < 20 else {MEAN} * 1e30
+        """),
+    ),
     "NaN on some images": BadSubmission(
         "REPRESENTATION-NONFINITE",
         dilled(
