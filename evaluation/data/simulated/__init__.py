@@ -42,5 +42,5 @@ DATASETS = tuple(
         citation=_CITATION,
     )
     for layout, sizes in _LAYOUTS.items()
-    for look in ("toy", "realistic", "real")
+    for look in ("toy", "realistic", "real", "hard")
 )
