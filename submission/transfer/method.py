@@ -61,7 +61,7 @@ def prepare(placement: Placement, tuned: bool = True) -> TransferMethod:
             fine-tuning starts from.
 
     Raises:
-        KitError: `TRANSFER-FACTORS`, the target's factors have other sizes than the heads;
+        KitError: `TRANSFER-EXTRACTOR`, the config names an extractor without learned aggregation;
             `TRANSFER-HEADS`, the tuned weights have no fitting heads; or the data or the weights
             are missing or do not fit together.
     """
@@ -71,13 +71,6 @@ def prepare(placement: Placement, tuned: bool = True) -> TransferMethod:
     with gin.config_scope(SCOPE):
         labelling = Main()
         labelled = open_labelled(labelling)
-    if target.factor_sizes != labelled.factor_sizes:
-        raise KitError(
-            "TRANSFER-FACTORS",
-            f"{target.name} has factors of sizes {target.factor_sizes}, but the datasets with "
-            f"labels have sizes {labelled.factor_sizes}",
-            "Give main.dataset_name datasets of the target's layout",
-        )
     learned, _ = labelled.split(
         labelling.dataset_size,
         labelling.sequential_dataset,
