@@ -34,7 +34,7 @@ BUILDERS = {
 
 SMALL_CNN = "SmallCNN"
 """A network for two CPU cores that starts from random weights; torchvision has none so small."""
-_SMALL_CNN_CHANNELS = (16, 32, 64, 128)
+_SMALL_CNN_CHANNELS = (24, 48, 96, 128)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -116,13 +116,13 @@ def draw(
     return Changes(
         places=places,
         light=pattern(1, _LIGHT_CELLS, 0.6),
-        texture=pattern(1, _TEXTURE_CELLS, 0.5),
-        clutter=pattern(3, _CLUTTER_CELLS, 0.16),
+        texture=pattern(1, _TEXTURE_CELLS, 0.4),
+        clutter=pattern(3, _CLUTTER_CELLS, 0.12),
         gain=strength * (0.2 * uniform(3, 1, 1) + 0.35 * uniform(1, 1, 1)),
         gamma=0.35 * strength * uniform(1, 1, 1),
         contrast=0.3 * strength * uniform(1, 1, 1),
         offset=0.08 * strength * uniform(1, 1, 1),
-        blur=min(strength, 1.0) * uniform(1, 1, 1).abs(),
+        blur=min(0.5 * strength, 1.0) * uniform(1, 1, 1).abs(),
         noise=0.1 * strength * uniform(*image_shape) * uniform(1, 1, 1).abs(),
     )
 
@@ -135,15 +135,17 @@ def change(images: Tensor, changes: Changes) -> Tensor:
     """
     size = images.shape[2:]
     grid = functional.affine_grid(changes.places, list(images.shape), align_corners=False)
-    moved = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    shade = _enlarged(changes.light, size) + _enlarged(changes.texture, size)
-    lit = moved * shade.exp() + _enlarged(changes.clutter, size)
-    lit = (lit * changes.gain.exp()).clamp_min(_DARKEST).pow(changes.gamma.exp())
-    mean = lit.mean((1, 2, 3), keepdim=True)
-    seen = (lit - mean) * changes.contrast.exp() + mean + changes.offset
+    seen = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    # Each of these steps is one pass over the images, in place: the passes are what takes the time.
+    shade = _enlarged(changes.light, size).add_(_enlarged(changes.texture, size)).exp_()
+    seen.mul_(shade).add_(_enlarged(changes.clutter, size))
+    seen.mul_(changes.gain.exp()).clamp_min_(_DARKEST).pow_(changes.gamma.exp())
+    contrast = changes.contrast.exp()
+    mean = seen.mean((1, 2, 3), keepdim=True)
+    seen.mul_(contrast).add_(mean * (1 - contrast) + changes.offset)
     small = functional.interpolate(seen, size=(_BLURRED_SIDE, _BLURRED_SIDE), mode="bilinear")
-    seen = seen + changes.blur * (_enlarged(small, size) - seen)
-    return (seen + changes.noise).clamp(0, 1)
+    seen.lerp_(_enlarged(small, size), changes.blur)
+    return seen.add_(changes.noise).clamp_(0, 1)
 
 
 def _enlarged(cells: Tensor, size: Sequence[int]) -> Tensor:
