@@ -32,6 +32,7 @@ _BASIS = np.array(
     np.float32,
 )
 """Row u: the cosine of frequency u at the eight pixels, all rows orthonormal."""
+_BACK = np.ascontiguousarray(_BASIS.T)
 
 _BRIGHTNESS = np.array(
     [
@@ -59,37 +60,37 @@ _COLOUR = np.array(
 
 
 @njit
+def _transform(
+    matrix: NDArray[np.float32], block: NDArray[np.float32], half: NDArray[np.float32]
+) -> None:
+    """Replaces `block` by matrix . block . matrix^T; all are (8, 8), and `half` is written."""
+    for i in range(8):
+        for j in range(8):
+            total = np.float32(0.0)
+            for k in range(8):
+                total += matrix[i, k] * block[k, j]
+            half[i, j] = total
+    for i in range(8):
+        for j in range(8):
+            total = np.float32(0.0)
+            for k in range(8):
+                total += half[i, k] * matrix[j, k]
+            block[i, j] = total
+
+
+@njit
 def _quantise(plane: NDArray[np.float32], steps: NDArray[np.float32], coarseness: float) -> None:
     """Replaces `plane` (height, width), multiples of 8, by what is left of it."""
     half = np.empty((8, 8), np.float32)
     for top in range(0, plane.shape[0], 8):
         for left in range(0, plane.shape[1], 8):
             block = plane[top : top + 8, left : left + 8]
-            for u in range(8):
-                for x in range(8):
-                    total = np.float32(0.0)
-                    for k in range(8):
-                        total += _BASIS[u, k] * block[k, x]
-                    half[u, x] = total
+            _transform(_BASIS, block, half)
             for u in range(8):
                 for v in range(8):
-                    total = np.float32(0.0)
-                    for k in range(8):
-                        total += half[u, k] * _BASIS[v, k]
                     step = np.float32(max(1.0, steps[u, v] * coarseness))
-                    block[u, v] = step * np.float32(math.floor(total / step + np.float32(0.5)))
-            for u in range(8):
-                for x in range(8):
-                    total = np.float32(0.0)
-                    for k in range(8):
-                        total += block[u, k] * _BASIS[k, x]
-                    half[u, x] = total
-            for y in range(8):
-                for x in range(8):
-                    total = np.float32(0.0)
-                    for k in range(8):
-                        total += _BASIS[k, y] * half[k, x]
-                    block[y, x] = total
+                    block[u, v] = step * np.float32(math.floor(block[u, v] / step + 0.5))
+            _transform(_BACK, block, half)
 
 
 @njit

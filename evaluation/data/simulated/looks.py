@@ -11,7 +11,7 @@ from evaluation.data.simulated.draws import random_bits
 Colour = tuple[float, float, float]
 """Red, green and blue as displayed, 0 to 255."""
 
-LAMP = (-0.44298242, -0.48728066, 0.75307011)
+LAMP = (-0.44280744, -0.48708819, 0.75277265)
 """Unit vector towards the lamp: above, in front, to the left."""
 
 OBJECT_COLORS: dict[str, Colour] = {
@@ -101,7 +101,7 @@ LOOKS = {
     "real": Look(
         *(0.5, 0.36, 0.3, 0.4, 4.0),
         *((48, 60, 53), (13, 17, 15), (34, 42, 38), (9, 14, 11)),
-        ring=1.15,
+        ring=1.3,
         falloff=0.35,
         spread=0.4,
         texture=0.35,
@@ -124,7 +124,7 @@ HARD_LAMPS = (
     _HARD._replace(lamp=(-0.66, -0.35, 0.664831)),
     _HARD._replace(lamp=(0.58, -0.61, 0.539907)),
 )
-"""The look `hard`, see `photograph`: one scene under a lamp from the left and one from the right."""
+"""The look `hard`, see `photograph`: a scene under a lamp from the left, and one from the right."""
 
 
 @njit

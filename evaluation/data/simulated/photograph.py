@@ -1,4 +1,4 @@
-"""The look `hard`: the scene as a careless photographer takes it, each image under other conditions.
+"""The look `hard`: the scene as a careless photographer takes it, no two images alike.
 
 Two lamps are cast apart. Their strengths and colours differ from image to image, so that light and
 shadows move. Then come a cluttered background, uneven light, vignetting, blur, white balance, noise

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from evaluation.common.compiled import njit
 from evaluation.data.simulated.draws import value_noise
-from evaluation.data.simulated.looks import Build, Look
+from evaluation.data.simulated.looks import Look
 
 Vector = tuple[float, float, float]
 Frame = tuple[Vector, Vector, Vector]  # three axes of unit length
 Hit = tuple[float, Vector]  # distance in lengths of the ray's direction, and the unit normal
 Solid = tuple[float, float, float, float]
+Radii = tuple[float, float]  # of the post and of the arm
+Lamp = tuple[float, float, float, Vector]  # ambient, direct, shadow of a look, and its direction
 
 SIZE = 64
 """Height and width of an image in pixels."""
@@ -208,14 +210,15 @@ def _out_of(frame: Frame, vector: Vector) -> Vector:
 
 @njit
 def _hit_robot(
-    shape: int, size: float, frame: Frame, build: Build, origin: Vector, direction: Vector
+    shape: int, size: float, frame: Frame, radii: Radii, origin: Vector, direction: Vector
 ) -> tuple[float, Vector, int]:
     """Distance, unit normal and surface of what a ray meets of post, arm and object."""
     t, normal = _miss()
     surface = _NOTHING
+    post_radius, arm_radius = radii
     if _passes(_POST_MIDDLE, _POST_BOUND, origin, direction):
-        post = (0.75 * build.post, 0.5 * build.post / _POST_HEIGHT, 0.0, _POST_HEIGHT)
-        foot = (2.2 * build.post, 0.0, 0.0, _FOOT_HEIGHT)
+        post = (0.75 * post_radius, 0.5 * post_radius / _POST_HEIGHT, 0.0, _POST_HEIGHT)
+        foot = (2.2 * post_radius, 0.0, 0.0, _FOOT_HEIGHT)
         for part in (post, foot):
             part_t, part_normal = _hit_frustum(part, origin, direction)
             if part_t < t:
@@ -223,14 +226,14 @@ def _hit_robot(
                 surface = _FOOT if part[3] == _FOOT_HEIGHT else _METAL
 
     reach = ARM_LENGTH + _BOUND * size
-    if _passes(_along(SHOULDER, frame[2], reach / 2), reach / 2 + build.arm, origin, direction):
+    if _passes(_along(SHOULDER, frame[2], reach / 2), reach / 2 + arm_radius, origin, direction):
         # The frame of the object: its centre is the origin, the arm its z axis.
         centre = _along(SHOULDER, frame[2], ARM_LENGTH)
         away = (origin[0] - centre[0], origin[1] - centre[1], origin[2] - centre[2])
         local_origin = _into(frame, away)
         local_direction = _into(frame, direction)
         arm_t, arm_normal = _hit_frustum(
-            (build.arm, 0.0, -ARM_LENGTH, 0.0), local_origin, local_direction
+            (arm_radius, 0.0, -ARM_LENGTH, 0.0), local_origin, local_direction
         )
         if arm_t < t:
             t, normal, surface = arm_t, _out_of(frame, arm_normal), _METAL
@@ -243,16 +246,18 @@ def _hit_robot(
 
 
 @njit
-def _hit_table(build: Build, origin: Vector, direction: Vector) -> tuple[float, int]:
+def _hit_table(
+    ring: tuple[float, float], edge: float, origin: Vector, direction: Vector
+) -> tuple[float, int]:
     """Distance and surface of the table, or infinity beyond its edge."""
     if direction[2] >= 0.0:
         return math.inf, _NOTHING
     t = -origin[2] / direction[2]
     p = _along(origin, direction, t)
     radius = math.sqrt(p[0] ** 2 + p[1] ** 2)
-    if radius > build.table:
+    if radius > edge:
         return math.inf, _NOTHING
-    return t, _RING_SURFACE if build.ring[0] < radius < build.ring[1] else _TABLE
+    return t, _RING_SURFACE if ring[0] < radius < ring[1] else _TABLE
 
 
 @njit
@@ -260,27 +265,22 @@ def _light(
     shape: int,
     size: float,
     frame: Frame,
-    look: Look,
-    at: tuple[float, float],
+    radii: Radii,
+    lamp: Lamp,
     point: Vector,
     normal: Vector,
 ) -> float:
-    """What a surface of albedo 1 sends on; `at`, within the unit square, is a place of the lamp."""
-    lamp = (
-        look.lamp[0] + look.spread * at[0],
-        look.lamp[1] + look.spread * at[1],
-        look.lamp[2],
-    )
-    facing = _dot(normal, look.lamp)
+    """What a surface of albedo 1 sends on."""
+    ambient, direct, shadow, towards = lamp
+    facing = _dot(normal, towards)
     if facing <= 0.0:
-        return look.ambient
-    direct = look.direct * facing
-    if look.shadow > 0.0:
+        return ambient
+    if shadow > 0.0:
         # Start a little off the surface, so as not to meet it again.
         start = _along(point, normal, 1e-6)
-        if _hit_robot(shape, size, frame, look.build, start, lamp)[0] < math.inf:
-            direct *= 1.0 - look.shadow
-    return look.ambient + direct
+        if _hit_robot(shape, size, frame, radii, start, towards)[0] < math.inf:
+            direct *= 1.0 - shadow
+    return ambient + direct * facing
 
 
 @njit
@@ -293,13 +293,24 @@ def _texture(frame: Frame, size: float, point: Vector) -> float:
 
 
 @njit
-def _grain(look: Look, eye: Vector, ray: Vector) -> float:
+def _grain(depth: float, width: float, eye: Vector, ray: Vector) -> float:
     """Factor of the table's colour where a ray meets its plane. Once a pixel is enough for it."""
-    if look.grain == 0.0 or ray[2] >= 0.0:
+    if depth == 0.0 or ray[2] >= 0.0:
         return 1.0
     point = _along(eye, ray, -eye[2] / ray[2])
-    x, y = point[0] / look.grain_size, point[1] / look.grain_size
-    return 1.0 + look.grain * value_noise(3, x, y)
+    return 1.0 + depth * value_noise(3, point[0] / width, point[1] / width)
+
+
+@njit
+def _add(light: float, surface: int, colour: Vector, pixel: NDArray[np.float32]) -> None:
+    """Adds the light of a surface to a pixel of the maps (6,); some surfaces have no own colour."""
+    if surface == _OBJECT:
+        pixel[0] += light
+    elif surface == _RING_SURFACE:
+        pixel[1] += light
+    else:
+        for channel in range(3):
+            pixel[2 + channel] += light * colour[channel]
 
 
 @njit
@@ -329,10 +340,12 @@ def cast(
         look: A `looks.Look`.
         maps: Filled with sums over the samples of a pixel, divided by their number.
     """
-    camera_angle, aim = camera[0] + look.build.pitch, camera[1]
-    size *= look.build.size
+    build = look.build
+    radii = (build.post, build.arm)
+    camera_angle, aim = camera[0] + build.pitch, camera[1]
+    size *= build.size
     sin_c, cos_c = math.sin(camera_angle), math.cos(camera_angle)
-    eye = (0.0, -look.build.distance * cos_c, aim + look.build.distance * sin_c)
+    eye = (0.0, -build.distance * cos_c, aim + build.distance * sin_c)
 
     yaw, elevation = arm
     sin_y, cos_y = math.sin(yaw), math.cos(yaw)
@@ -348,42 +361,36 @@ def cast(
     for row in range(SIZE):
         for column in range(SIZE):
             middle = (column + 0.5 - SIZE / 2, SIZE / 2 - row - 0.5)
-            grain = _grain(look, eye, _ray(middle, sin_c, cos_c))
+            grain = _grain(look.grain, look.grain_size, eye, _ray(middle, sin_c, cos_c))
             for sample in range(_SAMPLES**2):
                 right = column + (sample % _SAMPLES + 0.5) / _SAMPLES - SIZE / 2
                 up = SIZE / 2 - row - (sample // _SAMPLES + 0.5) / _SAMPLES
                 ray = _ray((right, up), sin_c, cos_c)
-                t, normal, surface = _hit_robot(shape, size, frame, look.build, eye, ray)
-                table_t, table_surface = _hit_table(look.build, eye, ray)
+                t, normal, surface = _hit_robot(shape, size, frame, radii, eye, ray)
+                table_t, table_surface = _hit_table(build.ring, build.table, eye, ray)
                 if table_t < t:
                     t, normal, surface = table_t, (0.0, 0.0, 1.0), table_surface
                 if surface == _NOTHING:
                     maps[5, row, column] += share
-                    for channel in range(3):
-                        maps[2 + channel, row, column] += share * look.backdrop[channel]
+                    _add(share, surface, look.backdrop, maps[:, row, column])
                     continue
 
                 point = _along(eye, ray, t)
-                turned = sample * 4 % _SAMPLES**2  # not the order of the pixel's samples
-                at = (
-                    (turned % _SAMPLES + 0.5) / _SAMPLES - 0.5,
-                    (turned // _SAMPLES + 0.5) / _SAMPLES - 0.5,
+                turned = sample * 4 % _SAMPLES**2  # another order than that within the pixel
+                towards = (
+                    look.lamp[0] + look.spread * ((turned % _SAMPLES + 0.5) / _SAMPLES - 0.5),
+                    look.lamp[1] + look.spread * ((turned // _SAMPLES + 0.5) / _SAMPLES - 0.5),
+                    look.lamp[2],
                 )
-                light = _light(shape, size, frame, look, at, point, normal)
+                lamp = (look.ambient, look.direct, look.shadow, towards)
+                light = _light(shape, size, frame, radii, lamp, point, normal)
+                colour = look.metal
                 if surface == _OBJECT:
-                    if look.texture > 0.0:
-                        light *= 1.0 + look.texture * _texture(frame, size, point)
-                    maps[0, row, column] += share * light
-                    continue
-                colour = look.table
-                if surface == _METAL:
-                    colour = look.metal
+                    light *= 1.0 + look.texture * _texture(frame, size, point)
                 elif surface == _FOOT:
                     colour = look.foot
-                else:
-                    light *= grain * (1.0 - look.falloff * point[1] / look.build.table)
-                if surface == _RING_SURFACE:
-                    maps[1, row, column] += share * light * look.ring
-                    continue
-                for channel in range(3):
-                    maps[2 + channel, row, column] += share * light * colour[channel]
+                elif surface != _METAL:
+                    colour = look.table
+                    light *= 1.0 - look.falloff * point[1] / build.table
+                    light *= look.ring if surface == _RING_SURFACE else grain
+                _add(share * light, surface, colour, maps[:, row, column])

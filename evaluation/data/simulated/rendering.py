@@ -79,10 +79,7 @@ def open_simulated(name: str, root: Path) -> ImageGrid:
     made_from: dict[str, Any] = {
         "look": look,
         "values": [list(values) for values in selection],
-        "renderer": {
-            source: sha256_of(Path(__file__).with_name(source))
-            for source in _SOURCES
-        },
+        "renderer": {source: sha256_of(Path(__file__).with_name(source)) for source in _SOURCES},
     }
 
     def fill(images: NDArray[np.uint8]) -> None:
@@ -121,7 +118,7 @@ def draw(
     numbers: NDArray[np.int64],
     images: NDArray[np.uint8],
 ) -> None:
-    """Fills `images` (objects, rings, 64, 64, 3), uint8, with one geometry in every pair of colours.
+    """Fills `images` (objects, rings, 64, 64, 3), uint8, with a geometry in every pair of colours.
 
     Args:
         look: A key of `LOOKS`, or "hard".
