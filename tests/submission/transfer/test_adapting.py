@@ -79,6 +79,20 @@ def test_a_killed_adaptation_exports_the_same_bytes(
     assert "Reusing" in finish(submission("train", path, "killed"))
 
 
+def test_two_processes_adapt_as_one(
+    submission: Callable[..., subprocess.Popen], path: Path, tmp_path: Path
+) -> None:
+    finish(submission("finetune", path, "tuned"))
+    curves = []
+    for devices in ("1", "2"):
+        few = ("--binding", "adapt.epochs = 1", "--devices", devices)
+        finish(submission("train", path, f"on-{devices}", *few))
+        checkpoint = tmp_path / f"shared/on-{devices}/adapted.pt"
+        curves.append(torch.load(checkpoint, weights_only=True)["rows"])
+    for one, two in zip(*curves, strict=True):
+        assert two == pytest.approx(one, rel=1e-3)
+
+
 @pytest.fixture
 def settings(
     data_root: Path, tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
