@@ -23,6 +23,7 @@ from submission.features.batches import image_batches
 from submission.finetuning.augmentation import Augmenter
 from submission.finetuning.classifier import FactorClassifier
 from submission.finetuning.labelled import LabelledImages
+from submission.finetuning.step import add_gradients, parts_of_batches
 from submission.runtime import checkpoints, distributed
 from submission.runtime.curves import recording
 from submission.runtime.optimizers import OptimizerName, make_optimizer
@@ -111,6 +112,7 @@ def tune(
         classifier.load_state_dict(state["classifier"])
         optimizer.load_state_dict(state["optimizer"])
 
+    parts = parts_of_batches(batch_size)
     epoch_images = len(learned) + len(held_out)
     total, done = tuning.epochs * epoch_images, len(rows) * epoch_images
     with recording(folder, rows) as record, progress("Fine-tuning", total, done) as advance:
@@ -124,15 +126,10 @@ def tune(
             augment = Augmenter(tuning.augmentation, seed, epoch, placement)
             for position, (own, factors) in enumerate(with_labels(images, batches, placement)):
                 _set_rates(optimizer, tuning, (epoch + position / len(batches)) / tuning.epochs)
-                pictures = augment(own, len(factors))
-                with torch.autocast(placement.kind, torch.bfloat16, enabled=placement.in_bf16):
-                    own_logits = model(pictures)
-                logits = distributed.gather_rows(own_logits.float(), len(factors))
-                losses = classifier.losses(logits, factors)
-                optimizer.zero_grad()
-                losses.sum().backward()
+                changed = augment(own, len(factors))
+                losses = add_gradients(model, classifier, changed, factors, placement, parts)
                 optimizer.step()
-                sums += losses.detach() * len(factors)
+                sums += losses * len(factors)
                 if position % tuning.log_interval == 0:
                     note = _note(epoch, images.factor_names, losses)
                 advance(len(factors), note)
