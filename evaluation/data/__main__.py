@@ -89,8 +89,8 @@ def _parser() -> argparse.ArgumentParser:
         help="render simulated datasets",
         description="Renders mpi3d_sim_{toy,realistic,real,hard}: 1,036,800 images, 12.7 GB. A"
         " dataset that exists is compared with its digests. With _4x4 at the end of the name it has"
-        " the challenge's layout: 460,800 images, 5.7 GB. With _mini it has fewer colours, shapes and"
-        " axis values: 10,368 images, 0.1 GB.",
+        " the challenge's layout: 460,800 images, 5.7 GB. With _mini it has fewer colours, shapes"
+        " and axis values: 10,368 images, 0.1 GB.",
     )
     render.add_argument("names", nargs="+", metavar="NAME")
     render.add_argument(
