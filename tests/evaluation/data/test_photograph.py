@@ -1,11 +1,11 @@
 """The conditions under which the look `hard` is taken: random, repeatable and not too much."""
 
+from pathlib import Path
+
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from evaluation.data import open_dataset
-from evaluation.data.ground_truth import ImageGrid
 from evaluation.data.simulated.draws import uniform, value_noise
 from evaluation.data.simulated.jpeg import leave_jpeg_marks
 from evaluation.data.simulated.photograph import photograph
@@ -92,13 +92,9 @@ def test_jpegs_marks_are_what_the_transform_written_plainly_leaves() -> None:
     assert abs(left - basis @ (grey - 128.0) @ basis.T)[0].max() <= max(first_row) / 2 + 1e-3
 
 
-@pytest.fixture
-def hard(data_root: pytest.TempPathFactory) -> ImageGrid:
-    return open_dataset("mpi3d_sim_hard_mini", data_root)
-
-
-def test_colours_of_the_object_can_be_read_in_the_hard_look(hard: ImageGrid) -> None:
+def test_colours_of_the_object_can_be_read_in_the_hard_look(data_root: Path) -> None:
     """Averaged over all conditions, each colour's images differ from the others' as its paint."""
+    hard = open_dataset("mpi3d_sim_hard_mini", data_root)
     grid = np.asarray(hard.images).reshape(*hard.factor_sizes, 64, 64, 3)
     large = grid[:, :, 1, :, :, 2, 2].reshape(4, -1, 64, 64, 3).astype(float).mean(axis=1)
     white, green, red, blue = (image - large.mean(axis=0) for image in large)
