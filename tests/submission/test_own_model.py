@@ -1,4 +1,4 @@
-"""The README's section on models of one's own, run line by line."""
+"""The page on models of one's own, its commands run line by line."""
 
 import json
 import re
@@ -11,28 +11,28 @@ from tests.checkouts import REPOSITORY, kit, make_checkout
 
 
 @pytest.fixture(scope="module")
-def section() -> str:
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    return readme.partition("## Your own model\n")[2].partition("\n## ")[0]
+def page() -> str:
+    text = (REPOSITORY / "docs/tasks/own-model.md").read_text(encoding="utf-8")
+    return text.partition("\n## TensorFlow\n")[0]
 
 
-def blocks(section: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
-def test_the_readme_shows_the_example(section: str) -> None:
-    (shown,) = blocks(section, "python")
+def test_the_page_shows_the_example(page: str) -> None:
+    (shown,) = blocks(page, "python")
     example = REPOSITORY / "submission/examples/own_model.py"
     assert shown == example.read_text(encoding="utf-8")
 
 
-def test_the_readmes_lines_export_grade_and_bundle(
-    section: str, tmp_path: Path, data_root: Path
+def test_the_pages_lines_export_grade_and_bundle(
+    page: str, tmp_path: Path, data_root: Path
 ) -> None:
     checkout = make_checkout(tmp_path)
     (checkout / ".venv").symlink_to(sys.prefix)
     for block, experiment in zip(
-        blocks(section, "bash"), ("own_model", "own_function"), strict=True
+        blocks(page, "bash"), ("own_model", "own_function"), strict=True
     ):
         for line in block.splitlines():
             result = kit(checkout, "bash", "-c", line, DISENTANGLEMENT_LIB_DATA=str(data_root))
