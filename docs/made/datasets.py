@@ -44,26 +44,30 @@ def page_of(name: str) -> str:
     dataset = DATASETS[name]
     parts = [
         f"# {name}",
-        f"{dataset.shows[0].upper()}{dataset.shows[1:]}. How it relates to others, and what to know "
-        "before it is used: [Data](../index.md).",
+        f"{dataset.shows[0].upper()}{dataset.shows[1:]}. What to know before it is used: "
+        "[Data](../index.md).",
         sheet(name),
         "## Factors\n\nIn the order of the images, the last one fastest.",
         factors(name),
     ]
     if dataset.files:
-        parts += ["## Files", files(name), f"```bash\npython -m evaluation.data download {name}\n```"]
+        parts += [
+            "## Files",
+            files(name),
+            f"```bash\npython -m evaluation.data download {name}\n```",
+        ]
     parts += ["## Sheet", picture(name), "## Citation", citation(name)]
     return "\n\n".join(parts) + "\n"
 
 
 def picture(name: str) -> str:
-    """The contact sheet of a dataset, if its images are here or quickly rendered; else how to make it.
+    """The contact sheet of a dataset that is quickly rendered; of others, how to make it.
 
     The first rows show random images, and each further row walks through a factor.
     """
     command = f"```bash\npython -m evaluation.data sheet {name} --output scratch/sheet.png\n```"
     if not _is_quick(DATASETS[name]):
-        return f"The build has no images of this set. Where they are, this makes the sheet:\n\n{command}"
+        return f"The build has no images of this set. With them, this makes the sheet:\n\n{command}"
     from PIL import Image
 
     pixels = contact_sheet(open_dataset(name, environment.data_root()))

@@ -18,7 +18,7 @@ REPORTED = {
 
 
 def by_configurable() -> str:
-    """A heading for each configurable, in the order of the alphabet, and a table of its parameters."""
+    """A heading for each configurable, from A to Z, and a table of its parameters."""
     reported = {stage: _settings(files) for stage, files in REPORTED.items()}
     parts = []
     for name, target in sorted(configurables().items(), key=lambda item: item[0].lower()):
@@ -66,7 +66,9 @@ def meanings_of(target: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for owner in owners:
         for text in (owner.__doc__, getattr(owner.__dict__.get("__init__"), "__doc__", None)):
-            for section in griffe.Docstring(inspect.cleandoc(text or "")).parse("google", warnings=False):
+            for section in griffe.Docstring(inspect.cleandoc(text or "")).parse(
+                "google", warnings=False
+            ):
                 if section.kind is griffe.DocstringSectionKind.parameters:
                     for one in section.value:
                         for parameter in one.name.split(", "):

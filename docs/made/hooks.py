@@ -1,7 +1,7 @@
 """MkDocs calls these: what a build makes beside its pages' own text.
 
-Formulas become MathML, the page Start shows what its commands print, each dataset of the registry has
-a page, and llms.txt lists all pages.
+Formulas become MathML, the page Start shows what its commands print, each dataset of the registry
+has a page, and llms.txt lists all pages.
 """
 
 import html
