@@ -8,6 +8,7 @@ usage() {
 usage: ./local_eval.sh [--open]          train submission/configs/quick.gin, export it, grade it;
                                          --open shows the page of the scores in a browser
        ./local_eval.sh test [ARG...]     lint, type-check and test (arguments go to pytest)
+       ./local_eval.sh test --gpu        compare a GPU's results with the CPU's, and nothing else
        ./local_eval.sh setup             only make or update .venv
        ./local_eval.sh docs [--build]    build the site strictly, and serve it on 127.0.0.1:8000
                                          (--build: only build it, into scratch/site)
@@ -129,6 +130,11 @@ case ${1:-} in
   test)
     shift
     setup test
+    if [[ ${1:-} == --gpu ]]; then
+      shift
+      .venv/bin/python -m evaluation doctor --gpu
+      exec .venv/bin/python -m pytest -m gpu tests/gpu "$@"
+    fi
     require_programs
     .venv/bin/ruff check .
     .venv/bin/ruff format --check .

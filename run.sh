@@ -55,6 +55,8 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 step submission.aicrowd execution_started
+# Says whether a GPU is here, and why it cannot be used. Without one the job goes on on the CPU.
+"$python" -m evaluation doctor --gpu || true
 if (($# == 0)) && [[ -e submission/bundle/manifest.json ]]; then
   step submission deliver
 else

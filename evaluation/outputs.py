@@ -11,6 +11,8 @@ CODES = "codes.npz"
 ALL_SCORES = "all_scores.json"
 UNTRAINED_CODES = "untrained_codes.npz"
 
+NAMES = (SCORES, CODES, ALL_SCORES, UNTRAINED_CODES)
+
 
 def require_room(folder: Path, *names: str) -> None:
     """Refuses a place where no file of these names can be written, before anything is computed.

@@ -152,11 +152,14 @@ def _run_on_devices(arguments: argparse.Namespace, step: Callable[[Placement], N
     find_dataset(environment.dataset_name())
     config.load(arguments.config, arguments.bindings)
     from submission.runtime import distributed
+    from submission.runtime.advice import advise
 
     placement = Placement(pick_device(arguments.device), arguments.precision)
     if arguments.devices > 1 and not distributed.is_launched():
         return distributed.launch(arguments.devices, placement.device, arguments.command_line)
     with distributed.process_group(placement) as own:
+        if arguments.verb != "export":
+            advise(own)
         step(own)
     return 0
 

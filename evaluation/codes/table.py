@@ -60,6 +60,10 @@ class CodeTable:
         filled = np.flatnonzero(self._filled)
         return filled, self._codes[filled]
 
+    def unchecked(self, checked: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The numbers (n,), in rising order, whose rows are filled and that a mask lacks."""
+        return np.flatnonzero(self._filled & ~checked)
+
     def missing(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Those of the numbers (n,) whose rows are not filled, each once, in rising order."""
         return not_filled(self._filled, indices)
@@ -69,6 +73,9 @@ class CodeTable:
         if self._codes is None:
             # The pages of `empty` take no memory until something is written to them.
             self._codes = np.empty((len(self._filled), codes.shape[1]), dtype=codes.dtype)
+        # As NumPy joins batches of two types: an infinity must not take the place of a number.
+        wider = np.promote_types(self._codes.dtype, codes.dtype)
+        self._codes = self._codes.astype(wider, copy=False)
         self._codes[indices] = codes
         self._filled[indices] = True
 

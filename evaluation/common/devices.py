@@ -6,7 +6,8 @@ from importlib.util import find_spec
 from typing import Literal
 
 from evaluation.common import environment
-from evaluation.common.errors import KitError
+from evaluation.common.errors import KitError, first_line
+from evaluation.common.terminal import console
 
 Precision = Literal["float32", "bf16"]
 
@@ -52,9 +53,17 @@ def pick_device(choice: str = "auto") -> str:
         return "cpu"
     import torch
 
-    found = torch.cuda.device_count()
     if choice == "auto":
-        return "cuda" if found and environment.switch("AICROWD_CUDA", default=True) else "cpu"
+        if not environment.switch("AICROWD_CUDA", default=True):
+            return "cpu"
+        found, fault = _gpus()
+        if fault is not None:
+            console.print(
+                f"The CPU is used: a GPU is here, but {fault}. For what to do, run "
+                "`python -m evaluation doctor`",
+                markup=False,
+            )
+        return "cuda" if found else "cpu"
     try:
         device = torch.device(choice)
     except RuntimeError:
@@ -65,10 +74,37 @@ def pick_device(choice: str = "auto") -> str:
             f"'{choice}' is not a device of this kit",
             "Choose auto, cpu, cuda or cuda:N",
         )
+    found, fault = _gpus()
     if (device.index or 0) >= found:
+        reason = f"torch finds {found} CUDA devices" if fault is None else fault
         raise KitError(
-            "DEVICE-CUDA",
-            f"'{choice}' is not available: torch finds {found} CUDA devices",
-            "Choose the device cpu or auto",
+            "DEVICE-CUDA", f"'{choice}' is not available: {reason}", "Choose the device cpu or auto"
         )
     return choice
+
+
+def start_cuda() -> None:
+    """Starts CUDA in this process.
+
+    Raises:
+        RuntimeError: it does not start; the text says why.
+    """
+    import torch
+
+    torch.cuda.init()
+
+
+def _gpus() -> tuple[int, str | None]:
+    """The number of GPUs that torch can use, and why CUDA does not start if it sees some."""
+    import torch
+
+    # The count comes from the driver. It is above 0 for a driver that is too old for torch, too,
+    # and then the first tensor on the GPU would fail.
+    found = torch.cuda.device_count()
+    if found == 0:
+        return 0, None
+    try:
+        start_cuda()
+    except Exception as error:  # torch raises errors of several kinds
+        return 0, first_line(error).rstrip(".")
+    return found, None

@@ -69,6 +69,54 @@ def first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+_FAILED_DEVICE = (
+    "uncorrectable ECC",
+    "unspecified launch failure",
+    "no CUDA-capable device",
+    "busy or unavailable",
+    "unknown error",
+    "system not yet initialized",
+    "driver shutting down",
+)
+"""What CUDA says of a GPU that has failed or was taken away (`cudaGetErrorString`)."""
+
+_NO_MEMORY = ("out of memory", "ALLOC_FAILED")
+
+
+def is_full_gpu(error: BaseException) -> bool:
+    """Whether an error says that a GPU has too little memory: PyTorch's, or of CUDA's libraries."""
+    return any(words in _said_by_cuda(error) for words in _NO_MEMORY)
+
+
+def of_device(error: BaseException) -> KitError | None:
+    """The error to show for one of a GPU; None for all others, such as bugs."""
+    said = _said_by_cuda(error)[:200].rstrip(".")
+    if is_full_gpu(error):
+        return KitError(
+            "DEVICE-MEMORY",
+            f"the GPU's memory does not take the smallest batch: {said}",
+            "End other work on the GPU, set smaller batches, or choose --device cpu",
+        )
+    if any(words in said for words in _FAILED_DEVICE):
+        return KitError(
+            "DEVICE-LOST",
+            f"the GPU does not answer any more: {said}",
+            "Look at nvidia-smi, then run the same command again: finished parts are used again",
+        )
+    return None
+
+
+def _said_by_cuda(error: BaseException) -> str:
+    """The line of an error that comes from CUDA; empty for other errors.
+
+    It is the first line, except in TorchScript, which puts a trace before it.
+    """
+    lines = [line.removeprefix("RuntimeError: ") for line in str(error).splitlines()]
+    starts = ("CUDA out of memory", "CUDA error", "cuDNN error")
+    from_cuda = [line for line in lines if line.startswith(starts)]
+    return from_cuda[0] if from_cuda and isinstance(error, RuntimeError) else ""
+
+
 def tell(error: KitError) -> None:
     """Prints an error as one line, below its traceback where the command line says `--debug`."""
     if "--debug" in sys.argv:
@@ -80,9 +128,9 @@ def tell(error: KitError) -> None:
 def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
     """Runs a command line and exits with its status.
 
-    A `KitError` prints one line. So do a full disk, a folder without write permission and a missing
-    optional package. A traceback appears only for a bug. SIGTERM raises `SystemExit`, so the
-    command still removes its temporary files and ends its processes.
+    A `KitError` prints one line. So do a full disk, a folder without write permission, a missing
+    optional package, and a GPU that fails or is full. A traceback appears only for a bug. SIGTERM
+    raises `SystemExit`, so the command still removes its temporary files and ends its processes.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
@@ -105,6 +153,12 @@ def run_command(command: Callable[[Sequence[str] | None], int]) -> None:
             "Free some space there, or name a folder that you may write to",
         )
         print(refusal, file=sys.stderr)
+        status = BAD_INPUT
+    except RuntimeError as error:
+        failure = of_device(error)
+        if failure is None:
+            raise
+        tell(failure)
         status = BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -5,6 +5,7 @@ no scripts, and the page's own policy forbids any.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from evaluation import ledger
+from evaluation.codes import ledger
 from evaluation.common.escaping import visible_lines
 from evaluation.common.files import whole_file
 from evaluation.report import drawing
@@ -22,7 +23,14 @@ from evaluation.report.findings.losses import losses
 from evaluation.report.material import MOST_CODES, Material
 from evaluation.report.printed import number
 from evaluation.report.sections import Picture, code_sections, factor_sections, heat_maps
-from evaluation.report.summary import cards, command_of, costs, origins
+from evaluation.report.summary import (
+    cards,
+    command_of,
+    costs,
+    missing_metrics,
+    origins,
+    shape_of,
+)
 from evaluation.report.training_log import Panel, experiment_of, panels, read_config
 
 NAME = "report.html"
@@ -48,9 +56,7 @@ def write_page(path: Path, material: Material) -> None:
     """Writes the page of a grading."""
     report, data = material.report, material.data
     experiment = experiment_of(material.output, Path(report.representation.path))
-    lost = losses(
-        report.scores, report.details, data.factor_names, data.factor_sizes, material.deviations
-    )
+    lost = losses(report.scores, report.details, data, material.deviations)
     known = material.known
     text = (
         environment()
@@ -61,9 +67,14 @@ def write_page(path: Path, material: Material) -> None:
             compared_with=material.compared_with,
             cards=cards(report, material.compared_with),
             losses={loss.metric: loss for loss in lost},
-            headline=headline(known, data.factor_names),
+            headline=headline(known, data.factor_names, data.unit),
             known=known,
             names=data.factor_names,
+            unit=data.unit,
+            without_images=data.without_images,
+            without_walks=data.without_walks,
+            missing_metrics=missing_metrics(report),
+            shape=shape_of(report),
             heat_maps=heat_maps(material),
             factors=factor_sections(material),
             codes=code_sections(material),
@@ -124,5 +135,6 @@ def _templates_digest() -> bytes:
 
 def _key(report: Any, compared_with: Any) -> str:
     """What tells one content of a page from another."""
-    content = msgspec.json.encode([msgspec.to_builtins(report), msgspec.to_builtins(compared_with)])
-    return hashlib.sha256(content + _templates_digest()).hexdigest()
+    # Not by msgspec, which refuses a file's name that is not UTF-8.
+    content = json.dumps([msgspec.to_builtins(report), msgspec.to_builtins(compared_with)])
+    return hashlib.sha256(content.encode() + _templates_digest()).hexdigest()

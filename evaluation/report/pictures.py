@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.images import as_floats
-from evaluation.data.ground_truth import ImageGrid
+from evaluation.report.shown_data import ShownData
 
 _SIDE = 64
 """Pixels that the longer side of an image takes at most: as a page shows it."""
 
 
-def strip(data: ImageGrid, indices: NDArray[np.int64]) -> str:
+def strip(data: ShownData, indices: NDArray[np.int64]) -> str:
     """The images of the numbers (n,) in one row, as the address of a picture.
 
     Raises:

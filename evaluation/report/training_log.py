@@ -16,6 +16,7 @@ _MOST_BYTES = 4_000_000
 _MOST_COLUMNS = 200
 _MOST_DRAWN = 14
 _CONFIG_BYTES = 40_000
+_MOST_DRAWABLE = 1e100  # the drawing's sums of larger numbers are not finite
 
 Columns = dict[str, NDArray[np.float64]]
 Group = tuple[str, str, bool]
@@ -68,7 +69,7 @@ def panels(experiment: Path) -> list[Panel]:
 def read_columns(experiment: Path, name: str) -> Columns:
     """The columns of a table with semicolons, by name, without `epochs`; empty if it is none.
 
-    What is no finite number becomes NaN.
+    What is no number that can be drawn becomes NaN.
     """
     text = text_below(experiment, name, _MOST_BYTES)
     try:
@@ -110,4 +111,4 @@ def _number(row: Sequence[str], place: int) -> float:
         value = float(row[place])
     except (ValueError, IndexError):
         return math.nan
-    return value if math.isfinite(value) else math.nan
+    return value if abs(value) < _MOST_DRAWABLE else math.nan

@@ -4,7 +4,7 @@ import errno
 import os
 import shlex
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,9 @@ class Found:
         if whole.parent.name == "representation" and experiment.name:
             named = experiment
         else:
-            named = whole if self.kind == "savedmodel" else whole.with_suffix("")
+            # Of `...pt` only `..` would be left, which is no name but another folder.
+            keeps_suffix = self.kind == "savedmodel" or whole.stem in (".", "..")
+            named = whole if keeps_suffix else whole.with_suffix("")
         starts = reversed(range(1, len(named.parts)))
         return ["/".join(path.parts[start:]) for start in starts for path in (named, whole)]
 
@@ -80,19 +82,24 @@ def find_all(paths: Sequence[Path]) -> tuple[list[Found], list[KitError]]:
     return found, refused
 
 
-def by_name(found: Sequence[Found], taken: Container[str] = ()) -> dict[str, Found]:
+def by_name(found: Sequence[Found], taken: Collection[str] = ()) -> dict[str, Found]:
     """What was found, by the shortest name that nothing else has.
 
     The order does not matter, and what is there twice counts once.
 
     Args:
-        taken: Names of files that lie where a folder of each name is to be made.
+        taken: Names of files that are written there, and in the folder of each name. No name leads
+            through one of them, if another is left.
     """
     distinct = {one.names[-1]: one for one in found}
     owners = Counter(name for one in distinct.values() for name in set(one.names))
     named = {}
     for path, one in distinct.items():
-        own = [name for name in one.names if owners[name] == 1 and name not in taken]
+        own = [
+            name
+            for name in one.names
+            if owners[name] == 1 and not set(taken) & set(name.split("/"))
+        ]
         named[own[0] if own else path] = one
     return named
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.images import as_floats
+from evaluation.common.parts import Parts
 from evaluation.representation.refusals import RefusalError
 
 Encode = Callable[[NDArray], NDArray]
@@ -30,16 +31,19 @@ SIGNATURE = "representation"
 INPUT = "images"
 
 
-def load(kind: str, path: Path, device: str, precision: str) -> dict[str, Encode]:
+def load(kind: str, path: Path, device: str, precision: str, parts: Parts) -> dict[str, Encode]:
     """The forms of the representation at `path`, by name; PLAIN is always among them.
+
+    Args:
+        parts: What a GPU's memory takes at once, for the kinds that can be asked.
 
     Raises:
         RefusalError: for what is recognised; anything that loading raises passes through.
     """
-    return _LOADERS[kind](path, device, precision)
+    return _LOADERS[kind](path, device, precision, parts)
 
 
-def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Encode]:
+def _load_torchscript(path: Path, device: str, precision: str, parts: Parts) -> dict[str, Encode]:
     import torch
 
     from evaluation.representation.torchscript import checks, packed
@@ -92,26 +96,22 @@ def _load_torchscript(path: Path, device: str, precision: str) -> dict[str, Enco
     add_fast(OPTIMISED, torch.float32)
     if precision == "bf16":
         add_fast(BF16, torch.bfloat16)
-    return {name: _halving_when_full(form) for name, form in forms.items()}
+    return {name: _in_parts(form, parts) for name, form in forms.items()}
 
 
-def _halving_when_full(encode: Encode) -> Encode:
-    """`encode` by halves of the batch where a GPU's memory does not take the whole."""
-    import torch
+def _in_parts(encode: Encode, parts: Parts) -> Encode:
+    """`encode` by parts of the batch where a GPU's memory does not take the whole."""
 
-    def encode_in_parts(images: NDArray) -> NDArray:
-        try:
-            return encode(images)
-        except torch.OutOfMemoryError:
-            if len(images) == 1:
-                raise
-        half = len(images) // 2
-        return np.concatenate([encode_in_parts(images[:half]), encode_in_parts(images[half:])])
+    def encode_parts(images: NDArray) -> NDArray:
+        return parts.run(
+            len(images),
+            lambda slices: np.concatenate([encode(images[part]) for part in slices]),
+        )
 
-    return encode_in_parts
+    return encode_parts
 
 
-def _load_dill(path: Path, device: str, precision: str) -> dict[str, Encode]:  # noqa: ARG001
+def _load_dill(path: Path, *_: Any) -> dict[str, Encode]:
     import dill
 
     try:
@@ -131,7 +131,7 @@ def _load_dill(path: Path, device: str, precision: str) -> dict[str, Encode]:  #
     return {PLAIN: encode}
 
 
-def _load_saved_model(path: Path, device: str, precision: str) -> dict[str, Encode]:  # noqa: ARG001
+def _load_saved_model(path: Path, device: str, *_: Any) -> dict[str, Encode]:
     import tensorflow as tf
 
     if device == "cpu":
@@ -161,7 +161,7 @@ def _load_saved_model(path: Path, device: str, precision: str) -> dict[str, Enco
     return {PLAIN: encode}
 
 
-_LOADERS: dict[str, Callable[[Path, str, str], dict[str, Encode]]] = {
+_LOADERS: dict[str, Callable[[Path, str, str, Parts], dict[str, Encode]]] = {
     "torchscript": _load_torchscript,
     "dill": _load_dill,
     "savedmodel": _load_saved_model,

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from evaluation.common.errors import of_device
 from evaluation.representation import sandbox
 from evaluation.representation.refusals import RefusalError
 from evaluation.representation.resources import memory_group
@@ -39,10 +40,12 @@ def main() -> None:
 
     import numpy as np
 
+    from evaluation.common.parts import Parts
     from evaluation.representation.loading import load
 
+    parts = Parts(tell=lambda _: None)  # an answer tells it
     try:
-        forms = load(order["kind"], path, device, order["precision"])
+        forms = load(order["kind"], path, device, order["precision"], parts)
     except Exception as error:
         _answer(answers, **_refusal(error, "REPRESENTATION-LOAD", "does not load"))
         return
@@ -59,7 +62,7 @@ def main() -> None:
             problem = f"fails on a batch of {request['images']} images"
             _answer(answers, **_refusal(error, "REPRESENTATION-RAISES", problem))
             continue
-        about = {"shape": codes.shape, "dtype": codes.dtype.name}
+        about = {"shape": codes.shape, "dtype": codes.dtype.name, "at_once": parts.at_once}
         _answer(answers, **about, payload=codes.tobytes() if codes.dtype.kind in "fiub" else b"")
 
 
@@ -76,6 +79,8 @@ def _refusal(error: Exception, code: str, problem: str) -> dict[str, Any]:
     problem += f", with {type(error).__name__}" + (f": {message[-1]}" if message else "")
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         code = "REPRESENTATION-MEMORY"
+    elif of_device(error) is not None:
+        code = "REPRESENTATION-DEVICE"
     elif _is_of_sandbox(error):
         code = "REPRESENTATION-FORBIDDEN"
     return {"code": code, "problem": problem}

@@ -6,8 +6,8 @@
 
 import json
 import shutil
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
 
 from evaluation.common import environment
 from evaluation.common.errors import KitError
@@ -32,7 +32,8 @@ def make(root: Path, experiment: str) -> None:
         experiment: Name of the experiment's folder.
 
     Raises:
-        KitError: `BUNDLE-SOURCE`, the experiment has no exported representation.
+        KitError: `BUNDLE-SOURCE`, the experiment has no exported representation; `BUNDLE-LINK`, a
+            folder of the bundle is a link.
     """
     source = environment.output_path() / experiment
     files = [
@@ -69,6 +70,7 @@ def _replace_bundle(
         name = path.relative_to(source).as_posix()
         _copy(path, copies / name)
         digests[name] = sha256_of(copies / name)
+    _refuse_links(root, {**before, **digests})
     # While files are replaced, the manifest lists old and new ones. So `verify` detects an
     # interrupted bundle, and the next `make` removes exactly its files.
     write_json(root / MANIFEST, {"experiment": experiment, "sha256": {**before, **digests}})
@@ -79,6 +81,23 @@ def _replace_bundle(
         (copies / name).replace(root / FOLDER / name)
     write_json(root / MANIFEST, {"experiment": experiment, "sha256": digests})
     shutil.rmtree(copies)
+
+
+def _refuse_links(root: Path, names: Iterable[str]) -> None:
+    """Refuses to write or to remove files that lie outside of the bundle, behind a link.
+
+    Raises:
+        KitError: `BUNDLE-LINK`.
+    """
+    bundled = root.resolve() / FOLDER
+    for name in names:
+        folder = (bundled / name).parent
+        if folder.resolve() != folder:
+            raise KitError(
+                "BUNDLE-LINK",
+                f"{folder} is a link, or lies behind one, and leads to {folder.resolve()}",
+                "Remove the link and bundle again",
+            )
 
 
 def members(root: Path) -> list[str]:
@@ -155,8 +174,11 @@ def _digests(root: Path) -> dict[str, str]:
 
 def _listed(manifest: str) -> dict[str, str]:
     try:
-        return dict(json.loads(manifest)["sha256"])
-    except (ValueError, KeyError, TypeError):
+        digests = dict(json.loads(manifest)["sha256"])
+        if all(map(_is_below, digests)):
+            return digests
+        raise ValueError("a name leads elsewhere")
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise KitError(
             "BUNDLE-MANIFEST",
             f"{MANIFEST} is damaged, or is not a manifest of a bundle",
@@ -164,9 +186,20 @@ def _listed(manifest: str) -> dict[str, str]:
         ) from None
 
 
+def _is_below(name: str) -> bool:
+    """Whether a name from a manifest is the path of a file below the bundle's folder.
+
+    Whoever wrote the manifest could otherwise have any file of the user removed or replaced.
+    """
+    path = PurePosixPath(name)
+    leads_out = path.is_absolute() or ".." in path.parts
+    return str(path) == name and bool(path.parts) and not leads_out and "\0" not in name
+
+
 def _remove(path: Path, within: Path) -> None:
     """Removes a file, and then each empty folder above it, up to `within`."""
-    path.unlink(missing_ok=True)
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
     for folder in path.parents:
         if folder == within or not folder.is_dir() or any(folder.iterdir()):
             return

@@ -8,6 +8,7 @@ The batches are the same for any number of processes, so the table is the same t
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,12 @@ from torch import Tensor, nn
 from evaluation.common.devices import Placement, Precision
 from evaluation.common.errors import KitError
 from evaluation.common.images import shape_in_words
-from evaluation.common.terminal import progress
+from evaluation.common.parts import Parts
+from evaluation.common.terminal import console, progress
 from evaluation.data.ground_truth import ImageGrid
 from submission.features.aggregation import Extractor, FeatureTransform
 from submission.features.backbones import output_shape
-from submission.features.batches import image_batches
+from submission.features.batches import arrays, image_batches
 from submission.features.inference import accelerated, batch_size_for
 from submission.features.tables import table_in_memory, table_on_disk
 
@@ -100,8 +102,7 @@ def extract(
 
     def compute(batches: Sequence[slice]) -> Iterator[NDArray[np.float32]]:
         chosen = [indices[batch] for batch in batches]
-        for features in run(dataset, chosen, extractor, transform, placement):
-            yield features.float().cpu().numpy()
+        yield from arrays(run(dataset, chosen, extractor, transform, placement))
 
     if features_dir is None:
         return table_in_memory(shape, batch_size, compute, placement)
@@ -120,13 +121,23 @@ def run(
     """Yields the features of each batch of image numbers (n,), on the device."""
     fast = accelerated(extractor, placement)
     network = nn.Sequential(fast, transform or nn.Identity()).eval().to(placement.device)
-    total = sum(map(len, batches))
+
+    def tell(at_once: int) -> None:
+        console.print(f"The GPU's memory takes {at_once} images at once: batches are cut to that")
+
+    parts, total = Parts(tell), sum(map(len, batches))
     with progress(f"Extracting {dataset.name}", total) as advance:
         for images in image_batches(dataset.images_at, batches, placement):
             with torch.inference_mode():
-                features = network(images)
+                features = parts.run(len(images), partial(_in_parts, network, images))
             yield features
             advance(len(images))
+
+
+def _in_parts(network: nn.Module, images: Tensor, parts: list[slice]) -> Tensor:
+    if len(parts) == 1:
+        return network(images)
+    return torch.cat([network(images[part]) for part in parts])
 
 
 def origin(

@@ -21,6 +21,7 @@ from evaluation.common.terminal import console, progress
 from submission.features.batches import image_batches
 from submission.finetuning.classifier import FactorClassifier
 from submission.finetuning.labelled import LabelledImages
+from submission.finetuning.step import add_gradients, parts_of_batches
 from submission.runtime import checkpoints, distributed
 from submission.runtime.curves import recording
 from submission.runtime.optimizers import OptimizerName, make_optimizer
@@ -102,6 +103,7 @@ def tune(
         classifier.load_state_dict(state["classifier"])
         optimizer.load_state_dict(state["optimizer"])
 
+    parts = parts_of_batches(batch_size)
     epoch_images = len(learned) + len(held_out)
     total, done = tuning.epochs * epoch_images, len(rows) * epoch_images
     with recording(folder, rows) as record, progress("Fine-tuning", total, done) as advance:
@@ -113,14 +115,9 @@ def tune(
             sums, note = torch.zeros(len(images.factor_sizes), device=placement.device), ""
             batches = _shuffled(learned, batch_size, seed, epoch)
             for position, (own, factors) in enumerate(_with_labels(images, batches, placement)):
-                with torch.autocast(placement.kind, torch.bfloat16, enabled=placement.in_bf16):
-                    own_logits = model(own)
-                logits = distributed.gather_rows(own_logits.float(), len(factors))
-                losses = classifier.losses(logits, factors)
-                optimizer.zero_grad()
-                losses.sum().backward()
+                losses = add_gradients(model, classifier, own, factors, placement, parts)
                 optimizer.step()
-                sums += losses.detach() * len(factors)
+                sums += losses * len(factors)
                 if position % tuning.log_interval == 0:
                     note = _note(epoch, images.factor_names, losses)
                 advance(len(factors), note)

@@ -76,6 +76,8 @@ def process_group(placement: Placement) -> Iterator[Placement]:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
     if not is_launched():
+        if placement.kind == "cuda":
+            torch.cuda.set_device(placement.device)
         yield placement
         return
     own, backend = placement, "gloo"

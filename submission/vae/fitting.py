@@ -20,6 +20,7 @@ from evaluation.common.terminal import console, progress
 from submission.runtime import checkpoints, distributed, onednn
 from submission.runtime.compiling import compiled_if_long
 from submission.runtime.curves import recording, restore
+from submission.runtime.graphs import captured_on_gpu
 from submission.runtime.optimizers import make_optimizer
 from submission.runtime.precision import settled
 from submission.vae.model import VAE
@@ -160,12 +161,14 @@ def train_epoch(
     vae.train()
     sums: dict[str, Tensor] = {}
     norms: list[Tensor] = []
+    # Anew for each epoch, since a graph holds the weights of the losses as they are now.
+    step = captured_on_gpu(
+        partial(_set_gradients, vae, losses_of_batch, weights, placement),
+        vae.parameters(),
+        placement,
+    )
     for features, noise in epoch:
-        with in_precision(placement):
-            losses = losses_of_batch(features, noise)
-        weighted = [weights.get(name, 1.0) * loss for name, loss in losses.items()]
-        optimizer.zero_grad()
-        torch.stack(weighted).sum().backward()
+        losses = step(features, noise)
         gradients = [weight.grad for weight in vae.parameters() if weight.grad is not None]
         norms.append(nn.utils.get_total_norm(gradients))
         if clip_gradients is not None:
@@ -173,9 +176,26 @@ def train_epoch(
         optimizer.step()
         for name, loss in losses.items():
             # Summed on the device: reading the number would make a GPU wait after each batch.
-            sums[name] = sums.get(name, 0) + loss.detach() * len(features)
+            sums[name] = sums.get(name, 0) + loss * len(features)
         advance(len(features))
     return sums, torch.stack(norms).mean()
+
+
+def _set_gradients(
+    vae: VAE,
+    losses_of_batch: Callable[[Tensor, Tensor], dict[str, Tensor]],
+    weights: Mapping[str, float],
+    placement: Placement,
+    features: Tensor,
+    noise: Tensor,
+) -> dict[str, Tensor]:
+    """Sets the gradients of the weighted sum of a batch's losses, and returns the losses."""
+    with in_precision(placement):
+        losses = losses_of_batch(features, noise)
+    weighted = [weights.get(name, 1.0) * loss for name, loss in losses.items()]
+    vae.zero_grad()
+    torch.stack(weighted).sum().backward()
+    return {name: loss.detach() for name, loss in losses.items()}
 
 
 def batch_losses(model: nn.Module, vae: VAE, features: Tensor, noise: Tensor) -> dict[str, Tensor]:

@@ -70,7 +70,7 @@ def unpack(folder: Path, seed: int | None = None) -> None:
 
 def grade(folder: Path, seed: int = 0) -> None:
     """Grades two representations beside an untrained one; what is not a time is kept apart."""
-    from evaluation import ledger
+    from evaluation.codes import ledger
     from evaluation.data.simulated import rendering
 
     rendering.SELECTIONS["mini"] = tuple(tuple(range(size)) for size in SIZES)

@@ -31,13 +31,21 @@ def events(log: str) -> list[str]:
 
 
 def test_the_bundled_encoder_goes_where_the_evaluator_says(checkout: Path, tmp_path: Path) -> None:
+    # As in a container whose GPU CUDA cannot start: a line says so, and the job goes on.
+    fake = tmp_path / "bin/nvidia-smi"
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\necho 'NVIDIA H100, 81559 MiB, 580.65.06'\n")
+    fake.chmod(0o755)
     result = kit(
         checkout,
         "./run.sh",
         AICROWD_OUTPUT_PATH=str(tmp_path),
         AICROWD_EVALUATION_NAME="round 2",
+        CUDA_VISIBLE_DEVICES="",
+        PATH=f"{fake.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
     )
     assert result.returncode == 0, result.stderr
+    assert "The GPU cannot be used, so the CPU is: " in result.stdout
     assert events(result.stdout) == ["execution_started", "submit"]
     bundled = checkout / "submission/bundle/representation/pytorch_model.pt"
     exported = tmp_path / "round 2/representation/pytorch_model.pt"

@@ -1,6 +1,7 @@
 """Runs on disk: folders with a `scores.json`, read as what others may have written."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,9 +48,18 @@ def run_of(text: str, file: Path) -> Report:
         KitError: `RUN-UNREADABLE`, they are not as this kit writes them.
     """
     try:
-        return msgspec.convert(json.loads(text), Report)
+        content = json.loads(text, parse_float=_finite, parse_constant=_finite)
+        return msgspec.convert(content, Report)
     except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise unreadable(file, str(error)) from None
+
+
+def _finite(number: str) -> float:
+    """The number, which must be finite: no rank can be told beside a NaN."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{number} is not finite")
+    return value
 
 
 def unreadable(file: Path, reason: str) -> KitError:

@@ -71,7 +71,7 @@ def _csv(table: Table) -> str:
     """Texts that a spreadsheet would run as formulas begin with an apostrophe."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(table.columns)
+    lines.writerow(map(_harmless, table.columns))
     for row in table.rows:
         lines.writerow([_harmless(cell.value) for cell in row])
     return text.getvalue()

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from evaluation.common.errors import require
+from evaluation.common.escaping import visible
 from evaluation.common.files import whole_file
 from evaluation.common.terminal import console
 from evaluation.report import page
@@ -148,9 +149,8 @@ def _print(table: Table, style: str) -> None:
         return
     drawn = RichTable()
     for place, column in enumerate(table.columns):
-        drawn.add_column(
-            column.replace(" ", "\n"), justify="right" if place else "left", overflow="fold"
-        )
+        title = escape(visible(column).replace(" ", "\n"))
+        drawn.add_column(title, justify="right" if place else "left", overflow="fold")
     for row in table.rows:
         drawn.add_row(*map(_drawn, row))
     console.print(drawn)

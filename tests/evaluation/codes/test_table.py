@@ -81,6 +81,14 @@ def test_a_table_says_what_it_lacks() -> None:
         table(np.array([3, 4]))
 
 
+def test_batches_of_two_types_are_joined_in_the_wider_one() -> None:
+    table = CodeTable(2)
+    table.put(np.array([0]), np.array([[1.5, 2.5]], dtype=np.float16))
+    table.put(np.array([1]), np.array([[1e30, 0.1]], dtype=np.float32))
+    expected = np.array([[1.5, 2.5], [1e30, 0.1]], dtype=np.float32)
+    np.testing.assert_array_equal(table(np.arange(2)), expected)
+
+
 def test_codes_are_recalled_only_if_made_from_the_same(tmp_path: Path) -> None:
     indices, codes = np.array([1, 5]), np.array([[0.5, 1.0], [2.0, 4.0]], dtype=np.float32)
     checked = np.arange(6) == 5

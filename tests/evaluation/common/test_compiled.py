@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.common.compiled.sources import digest_of_imports
 from evaluation.common.environment import REPOSITORY
-from evaluation.common.sources import digest_of_imports
 
 MAIN = """
 from evaluation.common.compiled import njit

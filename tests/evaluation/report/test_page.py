@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from evaluation import ledger
+from evaluation.codes import ledger
 from evaluation.common.errors import KitError
 from evaluation.report import page
 from evaluation.report.material import Material
@@ -69,17 +70,23 @@ def test_names_of_others_stay_text(material: Material, tmp_path: Path) -> None:
     assert r"\u202e\x1b" in text
 
 
+def test_a_file_name_that_is_no_text_is_shown_with_escapes(
+    material: Material, tmp_path: Path
+) -> None:
+    name = os.fsdecode(b"\xff.pt")
+    about = msgspec.structs.replace(material.report.representation, path=name)
+    report = msgspec.structs.replace(material.report, representation=about)
+    text = written(replace(material, report=report, compared_with=report), tmp_path)
+    assert r"\udcff.pt" in text
+
+
 def test_images_that_cannot_be_read_are_said_to_be_missing(
     material: Material, tmp_path: Path
 ) -> None:
-    class Gone:
-        shape, dtype = material.data.images.shape, material.data.images.dtype
+    def gone(_: object) -> NDArray:
+        raise KitError("DATA-DAMAGED", "the images are gone", "Get them again")
 
-        def __getitem__(self, places: object) -> None:
-            raise KitError("DATA-DAMAGED", "the images are gone", "Get them again")
-
-    data = type(material.data).__new__(type(material.data))
-    data.__dict__.update(material.data.__dict__ | {"images": Gone()})
+    data = replace(material.data, images_at=gone)
     text = written(replace(material, data=data), tmp_path)
     assert "the images are gone" in text
     assert text.count("Heat map of codes and factors") == 5
@@ -135,6 +142,13 @@ def test_a_log_that_is_none_does_no_harm(tmp_path: Path, content: bytes) -> None
     (tmp_path / "stats.csv").write_bytes(content)
     assert all(len(values) for values in read_columns(tmp_path, "stats.csv").values())
     assert panels(tmp_path) == [] or panels(tmp_path)[0].lines
+
+
+def test_numbers_too_large_to_draw_are_left_out(material: Material, tmp_path: Path) -> None:
+    log = "epochs;loss;beta\n0;1e308;1\n1;-1e308;2\n2;1e99;-1e99\n"
+    (tmp_path / "stats.csv").write_text(log, encoding="utf-8")
+    assert "Training: losses" in written(replace(material, output=tmp_path), tmp_path)
+    assert np.isnan(read_columns(tmp_path, "stats.csv")["loss"]).tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize("act", ["a link", "a link to its folder", "a pipe", "too large"])

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,29 @@ def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None, code: st
     with pytest.raises(KitError) as refused:
         command.main(["leaderboard", str(tmp_path)])
     assert refused.value.code == (code or "RUN-UNREADABLE")
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_a_score_that_is_not_finite_disturbs_no_ranks(graded: Path, number: str) -> None:
+    file = graded / "alice/one/scores.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["scores"]["dci"] = "number"
+    file.write_text(json.dumps(content).replace('"number"', number), encoding="utf-8")
+    with pytest.raises(KitError, match=f"{number} is not finite") as refused:
+        command.main(["leaderboard", str(graded)])
+    assert refused.value.code == "RUN-UNREADABLE"
+
+
+@pytest.mark.parametrize("style", ["table", "md", "csv", "json", "tex"])
+def test_names_of_metrics_from_others_stay_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], style: str
+) -> None:
+    named = report()
+    named.scores.update({"[/bold]": 0.1, "=cmd()": 0.2, "\x1b[2J": 0.3})
+    write(tmp_path / "scores.json", named)
+    text = printed(capsys, "compare", tmp_path, "--format", style)
+    assert "\x1b" not in text
+    assert "=cmd()" in text and not re.search(r"(^|,)=cmd", text, re.MULTILINE)
 
 
 def test_a_run_in_a_newer_form_is_refused(tmp_path: Path) -> None:

@@ -29,3 +29,17 @@ def test_no_name_is_that_of_a_file_that_the_grader_writes() -> None:
     found.append(Found(Path("/entries/all_scores/pytorch_model.pt"), "torchscript"))
     named = by_name(found, taken=("all_scores.json",))
     assert list(named) == ["all_scores.json.pt", "pytorch_model"]
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_no_name_leads_out_of_the_folder_of_results(name: str) -> None:
+    found = [Found(Path(f"/entries/{name}.pt"), "torchscript")]
+    found.append(Found(Path("/entries/other.pt"), "torchscript"))
+    assert list(by_name(found)) == [f"{name}.pt", "other"]
+
+
+def test_no_name_takes_the_place_of_a_file_in_the_folder_of_another() -> None:
+    paths = ("a/scores.json.pt", "alice/scores.json.pt", "alice.pt")
+    found = [Found(Path("/entries", path), "torchscript") for path in paths]
+    named = by_name(found, taken=("scores.json",))
+    assert list(named) == ["a/scores.json.pt", "alice/scores.json.pt", "alice"]

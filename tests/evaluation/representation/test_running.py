@@ -185,3 +185,23 @@ def test_what_is_no_representation_is_refused(tmp_path: Path, name: str) -> None
     with pytest.raises(KitError) as refused:
         find(tmp_path / name)
     assert refused.value.code == f"REPRESENTATION-{codes[name]}"
+
+
+def test_a_gpu_that_is_full_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The worker itself cannot print: the number of images at once comes with each answer."""
+    dilled("""
+        def represent(images):
+            import gc
+            from evaluation.common.parts import Parts
+            for found in gc.get_objects():
+                if isinstance(found, Parts):
+                    found.at_once = 3
+            return images.reshape(len(images), -1)[:, :4]
+    """)(tmp_path)
+    with RunningRepresentation(only(tmp_path)) as representation:
+        for _ in range(3):
+            assert representation.encode(IMAGES[:8]).shape == (8, 4)
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("The GPU's memory takes 3 images of") == 1

@@ -13,7 +13,8 @@ from pathlib import Path
 import dill
 import pytest
 
-from submission.delivery import packaging, submitting
+from evaluation.common.errors import KitError
+from submission.delivery import bundle, packaging, submitting
 from submission.delivery.checks import repository
 from tests.checkouts import bundle_encoder, git, kit, make_checkout, write_encoder
 
@@ -55,6 +56,36 @@ def write_function(path: Path) -> None:
 def submit(checkout: Path, *arguments: str) -> tuple[int, str]:
     result = kit(checkout, "python", "-m", "submission", "submit", *arguments)
     return result.returncode, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("name", ["../../../victim", "{victim}", "", "representation/", "a\0"])
+def test_a_manifest_names_no_file_outside_of_the_bundle(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "victim").write_text("precious")
+    write_function(tmp_path / "shared/other/representation/python_model.dill")
+    monkeypatch.setenv("AICROWD_OUTPUT_PATH", str(tmp_path / "shared"))
+    digest = hashlib.sha256(b"precious").hexdigest()
+    manifest = {"sha256": {name.format(victim=tmp_path / "victim"): digest}}
+    (checkout / bundle.MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(KitError, match="BUNDLE-MANIFEST"):
+        bundle.deliver(checkout)
+    bundle.make(checkout, "other")
+    assert (tmp_path / "victim").read_text() == "precious"
+    assert list(bundle.verify(checkout)) == ["representation/python_model.dill"]
+
+
+def test_nothing_is_bundled_through_a_link(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_function(tmp_path / "shared/other/representation/python_model.dill")
+    monkeypatch.setenv("AICROWD_OUTPUT_PATH", str(tmp_path / "shared"))
+    shutil.move(checkout / bundle.FOLDER / "representation", tmp_path / "elsewhere")
+    (checkout / bundle.FOLDER / "representation").symlink_to(tmp_path / "elsewhere")
+    before = list((tmp_path / "elsewhere").iterdir())
+    with pytest.raises(KitError, match="BUNDLE-LINK"):
+        bundle.make(checkout, "other")
+    assert list((tmp_path / "elsewhere").iterdir()) == before
 
 
 def test_the_archive_holds_what_its_manifest_lists(checkout: Path, tmp_path: Path) -> None:

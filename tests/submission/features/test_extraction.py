@@ -353,3 +353,21 @@ def test_a_killed_extraction_goes_on_and_two_processes_do_as_one(
     )
     assert first == second
     assert not list((tmp_path / "killed").glob("*/.features*"))
+
+
+def test_a_full_gpu_cuts_batches_and_the_table_is_the_same(
+    grid: ImageGrid, backbone: Backbone, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Full(MaximumTransform):
+        def transform(self, maps: torch.Tensor) -> torch.Tensor:
+            if len(maps) > 10:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return super().transform(maps)
+
+    options = {"features_dir": None, "placement": CPU}
+    whole = extract(grid, np.arange(100), backbone, MaximumTransform(), **options)
+    capsys.readouterr()
+    cut = extract(grid, np.arange(100), backbone, Full(), **options)
+    np.testing.assert_allclose(cut, whole, rtol=1e-4, atol=1e-5)
+    said = capsys.readouterr().out
+    assert said.count("The GPU's memory takes 8 images at once") == 1

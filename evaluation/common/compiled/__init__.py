@@ -22,7 +22,7 @@ from numba import extending
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.registry import cpu_target
 
-from evaluation.common.sources import digest_of_imports
+from evaluation.common.compiled.sources import digest_of_imports
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

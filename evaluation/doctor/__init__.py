@@ -1,0 +1,1 @@
+"""What this machine has, what the kit will use of it, and what is missing for which feature."""

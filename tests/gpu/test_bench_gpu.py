@@ -1,0 +1,49 @@
+"""The benchmark of a GPU runs as a whole on a CPU, where its figures mean nothing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evaluation.common.environment import REPOSITORY
+from tests.gpu.conftest import gpus
+
+
+def bench(*flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.bench_gpu", *flags],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_every_work_has_figures_and_a_trace(tmp_path: Path, data_root: Path) -> None:
+    output, traces = tmp_path / "figures.json", tmp_path / "traces"
+    flags = ["--device=cpu", "--tiny", f"--output={output}", f"--trace={traces}"]
+    result = bench(*flags, f"--data-root={data_root}")
+    assert result.returncode == 0, result.stderr
+    content = json.loads(output.read_text())
+    names = [work["name"].rpartition(", ")[0] for work in content["work"]]
+    for name in ("extraction", "fine-tuning", "VAE, stage 1", "VAE, stage 2", "grading"):
+        assert name in names
+        assert name in result.stdout
+    for work in content["work"]:
+        assert work["rate"] > 0
+        assert work["plain"] > 0
+        assert work["flops"] > 0
+    assert {"extraction-float32.json", "stage-2-float32.json"} <= {
+        trace.name for trace in traces.iterdir()
+    }
+
+
+@pytest.mark.skipif(bool(gpus()), reason="this machine has a GPU")
+def test_without_a_gpu_it_is_one_line_and_status_2() -> None:
+    result = bench()
+    assert result.returncode == 2
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error[DEVICE-CUDA]: 'cuda' is not available")
