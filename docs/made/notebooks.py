@@ -5,15 +5,17 @@ import os
 from pathlib import Path
 
 import nbformat
-from jupyter_client.manager import AsyncKernelManager
 from nbconvert import MarkdownExporter
 from nbconvert.preprocessors import ExecutePreprocessor
+from traitlets.config import Config
 
 from evaluation.common.environment import REPOSITORY
 
 FOLDER = REPOSITORY / "docs" / "notebooks"
 _LONGEST = 300
 """Seconds that one cell may take on a machine with other work."""
+_NO_PORT = Config({"KernelManager": {"transport": "ipc"}})
+"""The kernel is reached through files of this machine."""
 
 
 def run(path: Path) -> nbformat.NotebookNode:
@@ -27,10 +29,8 @@ def run(path: Path) -> nbformat.NotebookNode:
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = str(REPOSITORY)
     try:
-        # Between processes of this machine: no port is opened.
-        kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")
-        executed, _ = ExecutePreprocessor(timeout=_LONGEST).preprocess(
-            notebook, {"metadata": {"path": str(REPOSITORY)}}, km=kernel
+        executed, _ = ExecutePreprocessor(config=_NO_PORT, timeout=_LONGEST).preprocess(
+            notebook, {"metadata": {"path": str(REPOSITORY)}}
         )
     finally:
         if before is None:
