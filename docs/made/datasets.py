@@ -28,8 +28,8 @@ def overview(pages: dict[str, str]) -> str:
         page = pages[max((start for start in pages if dataset.name.startswith(start)), key=len)]
         rows.append(
             [
-                f"[`{dataset.name}`](sets/{dataset.name}.md)",
-                f"[{page}]({page}.md)",
+                f"[`{dataset.name}`](sets/{dataset.name}.html)",
+                f"[{page}]({page}.html)",
                 f"{dataset.num_images:,}",
                 shape_in_words(dataset.image_shape),
                 shape_in_words([len(factor.values) for factor in dataset.factors]),
