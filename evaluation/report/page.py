@@ -19,9 +19,12 @@ from evaluation.common.files import whole_file
 from evaluation.report import drawing
 from evaluation.report.findings.knowledge import headline
 from evaluation.report.findings.losses import losses
+from evaluation.report.heat_maps import heat_maps
 from evaluation.report.material import MOST_CODES, Material
+from evaluation.report.pairs import keys, pairs
+from evaluation.report.pictures import Picture
 from evaluation.report.printed import number
-from evaluation.report.sections import Picture, code_sections, factor_sections, heat_maps
+from evaluation.report.sections import code_sections, factor_sections
 from evaluation.report.summary import cards, command_of, costs, origins
 from evaluation.report.training_log import Panel, experiment_of, panels, read_config
 
@@ -66,6 +69,8 @@ def write_page(path: Path, material: Material) -> None:
             names=data.factor_names,
             heat_maps=heat_maps(material),
             factors=factor_sections(material),
+            keys=keys(material),
+            pairs=pairs(material),
             codes=code_sections(material),
             left_out=max(0, report.representation.dim - MOST_CODES),
             images=len(material.numbers),
@@ -101,7 +106,10 @@ def environment() -> Any:
 
 
 def _shown(value: Any) -> Any:
-    """A plain text without what steers, hides or turns around; line ends of a config stay."""
+    """A plain text without what steers, hides or turns around; line ends of a config stay.
+
+    A `DataUri` is of another type, and long: it is not searched.
+    """
     return visible_lines(value) if type(value) is str else value
 
 

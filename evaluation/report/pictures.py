@@ -1,7 +1,8 @@
-"""Images of a dataset side by side, as a page holds them."""
+"""Pictures as a page holds them, and images of a dataset side by side."""
 
 import base64
 import io
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,22 @@ from evaluation.data.ground_truth import ImageGrid
 
 _SIDE = 64
 """Pixels that the longer side of an image takes at most: as a page shows it."""
+
+
+class DataUri(str):
+    """An address that holds a whole file. All its letters are this kit's."""
+
+
+class Picture(NamedTuple):
+    """A picture, or the reason why there is none.
+
+    Args:
+        source: Its address, which holds all of it; empty if there is none.
+        text: What it shows, for who does not see it, or why it is missing.
+    """
+
+    source: str
+    text: str
 
 
 def strip(data: ImageGrid, indices: NDArray[np.int64]) -> str:
@@ -32,9 +49,9 @@ def strip(data: ImageGrid, indices: NDArray[np.int64]) -> str:
     return data_uri("image/jpeg", stored.getvalue())
 
 
-def data_uri(kind: str, content: bytes) -> str:
+def data_uri(kind: str, content: bytes) -> DataUri:
     """A file as an address that holds all of it."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    return DataUri(f"data:{kind};base64,{base64.b64encode(content).decode()}")
 
 
 def _colours(images: NDArray) -> NDArray[np.uint8]:

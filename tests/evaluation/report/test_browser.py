@@ -72,6 +72,19 @@ def test_it_opens_for_everybody(
     assert opened.evaluate(broken) == 0
     opened.keyboard.press("Tab")
     assert opened.evaluate("document.activeElement.getAttribute('href')") == "#scores"
+    opened.focus("#by-0")
+    for name in ("shape", "height"):
+        assert coloured_by(opened) != {name}
+        opened.keyboard.press("ArrowRight")
+        assert coloured_by(opened) == {name}
     found = Axe().run(opened)
     assert found.violations_count == 0, found.generate_report()
     context.close()
+
+
+def coloured_by(opened: Any) -> set[str]:
+    """The factors by which those pairs of codes are coloured that are seen."""
+    seen = "all => all.filter(one => one.checkVisibility()).map(one => one.alt)"
+    texts = opened.eval_on_selector_all(".plane img", seen)
+    assert len(texts) == opened.locator(".plane").count() > 1
+    return {text.split("coloured by ")[1].rstrip(".") for text in texts}
