@@ -117,6 +117,21 @@ def test_curves_of_a_training_are_grouped(tmp_path: Path) -> None:
     }
 
 
+def test_accuracies_of_a_tuning_are_grouped_by_dataset(tmp_path: Path) -> None:
+    (tmp_path / "finetuning").mkdir()
+    (tmp_path / "finetuning/stats.csv").write_text(
+        "epochs;accuracy_on_my_toys/size;accuracy_on_real/size;accuracy_size\n0;nan;0.5;0.4\n"
+        "1;0.7;0.6;0.6\n",
+        encoding="utf-8",
+    )
+    found = {panel.title: [name for name, _ in panel.lines] for panel in panels(tmp_path)}
+    assert found == {
+        "Fine-tuning: held-out accuracy on my_toys": ["accuracy_on_my_toys/size"],
+        "Fine-tuning: held-out accuracy on real": ["accuracy_on_real/size"],
+        "Fine-tuning: held-out accuracy": ["accuracy_size"],
+    }
+
+
 def test_of_many_codes_those_that_end_highest_are_drawn(tmp_path: Path) -> None:
     names = [f"KLD_code_{code}" for code in range(18)]
     last = [str(code % 7) for code in range(18)]
