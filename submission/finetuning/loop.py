@@ -187,9 +187,9 @@ def _measure(
             logits = classifier(pictures)
         sums[0] += classifier.losses(logits.float(), factors) * len(batch)
         domain_of = torch.from_numpy(images.domains(batch)).to(placement.device)
-        for domain in range(len(domains)):
-            rows = domain_of == domain
-            sums[1 + domain] += classifier.hits(logits[rows], factors[rows])
+        for place in range(len(domains)):
+            rows = domain_of == place
+            sums[1 + place] += classifier.hits(logits[rows], factors[rows])
     sums = distributed.sum_over_processes(sums)
     row = _row("held_out_loss", names, sums[0] / len(numbers))
     row |= _accuracies("accuracy_", names, sums[1:].sum(0) / len(numbers))
