@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.report.findings.matrices import Matrix, matrices
+from evaluation.codes.frames.content import FramesReport
+from evaluation.report.findings.matrices import Matrix, as_floats, matrices
 from evaluation.report.material import Material
 
 
@@ -53,6 +54,23 @@ def heat_maps(material: Material) -> list[HeatMap]:
             said=_said(matrix, names),
         )
         for matrix in matrices(report.details, report.factor_sizes, material.deviations)
+    ]
+
+
+def frames_maps(report: FramesReport, order: NDArray[np.int64]) -> list[HeatMap]:
+    """The shares of each set of frames, in an order of codes (d,)."""
+    return [
+        heat_map(
+            as_floats(found.shares)[order],
+            [f"code {code}" for code in order],
+            report.factor_names,
+            corner="",
+            title=title,
+            meaning=f"{found.rows_strongest} of {len(found.walked)} walks are the one that moves "
+            f"their strongest code most (noise: {found.noise.rows_strongest:.1f}). The mean of "
+            f"their shares is {found.mean_share:.2f} (noise: {found.noise.mean_share:.2f}).",
+        )
+        for title, found in report.sets.items()
     ]
 
 

@@ -14,12 +14,14 @@ from typing import Any
 import msgspec
 
 from evaluation import ledger
+from evaluation.codes.frames.content import NAME as FRAMES
+from evaluation.codes.frames.content import FramesReport, read_own
 from evaluation.common.escaping import visible_lines
 from evaluation.common.files import whole_file
 from evaluation.report import drawing
 from evaluation.report.findings.knowledge import headline
 from evaluation.report.findings.losses import losses
-from evaluation.report.heat_maps import heat_maps
+from evaluation.report.heat_maps import frames_maps, heat_maps
 from evaluation.report.material import MOST_CODES, Material
 from evaluation.report.pairs import keys, pairs
 from evaluation.report.pictures import Picture
@@ -27,6 +29,7 @@ from evaluation.report.printed import number
 from evaluation.report.sections import code_sections, factor_sections
 from evaluation.report.summary import cards, command_of, costs, origins
 from evaluation.report.training_log import Panel, experiment_of, panels, read_config
+from evaluation.scores import Report
 
 NAME = "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -39,17 +42,26 @@ def can_be_made() -> bool:
     return all(find_spec(module) is not None for module in NEEDED)
 
 
-def is_current(path: Path, report: Any, compared_with: Any) -> bool:
+def is_current(path: Path, report: Report, compared_with: Report | None) -> bool:
     """Whether the grader wrote the page at `path` of the same content."""
     if not ledger.has(path):
         return False
+    key = _key(report, compared_with, walked_frames(path.parent, report))
     with path.open(encoding="utf-8") as stream:
-        return f'content="{_key(report, compared_with)}"' in stream.read(2_000)
+        return f'content="{key}"' in stream.read(2_000)
+
+
+def walked_frames(output: Path, report: Report) -> FramesReport | None:
+    """The `frames.json` beside `scores.json`, if the grader made it of the same representation."""
+    found = read_own(output / FRAMES)
+    same = found is not None and found.representation.sha256 == report.representation.sha256
+    return found if same else None
 
 
 def write_page(path: Path, material: Material) -> None:
     """Writes the page of a grading."""
     report, data = material.report, material.data
+    frames = walked_frames(material.output, report)
     experiment = experiment_of(material.output, Path(report.representation.path))
     lost = losses(
         report.scores, report.details, data.factor_names, data.factor_sizes, material.deviations
@@ -59,7 +71,7 @@ def write_page(path: Path, material: Material) -> None:
         environment()
         .get_template("page.html")
         .render(
-            key=_key(report, material.compared_with),
+            key=_key(report, material.compared_with, frames),
             report=report,
             compared_with=material.compared_with,
             cards=cards(report, material.compared_with),
@@ -72,6 +84,8 @@ def write_page(path: Path, material: Material) -> None:
             keys=keys(material),
             pairs=pairs(material),
             codes=code_sections(material),
+            frames=frames,
+            frames_maps=[] if frames is None else frames_maps(frames, material.order),
             left_out=max(0, report.representation.dim - MOST_CODES),
             images=len(material.numbers),
             training=[] if experiment is None else list(_curves(panels(experiment))),
@@ -130,7 +144,7 @@ def _templates_digest() -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def _key(report: Any, compared_with: Any) -> str:
+def _key(report: Report, compared_with: Report | None, frames: FramesReport | None) -> str:
     """What tells one content of a page from another."""
-    content = msgspec.json.encode([msgspec.to_builtins(report), msgspec.to_builtins(compared_with)])
-    return hashlib.sha256(content + _templates_digest()).hexdigest()
+    parts = [msgspec.to_builtins(part) for part in (report, compared_with, frames)]
+    return hashlib.sha256(msgspec.json.encode(parts) + _templates_digest()).hexdigest()

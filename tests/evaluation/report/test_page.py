@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 
 from evaluation import ledger
+from evaluation.codes.frames.content import FramesReport
+from evaluation.codes.frames.walking import walked_set
 from evaluation.common.errors import KitError
+from evaluation.common.files import write_json
 from evaluation.report import page
 from evaluation.report.material import Material
 from evaluation.report.training_log import panels, read_columns, read_config
+from evaluation.scores import Isolation, Used
 from tests.evaluation.report.graded import material_of
 
 HOSTILE = '</title><script>document.title = "taken"</script><img src=x onerror=alert(1)>$\\frac{'
@@ -95,6 +99,35 @@ def test_a_page_is_current_while_its_scores_are_the_same(
     assert not page.is_current(path, material.report, material.report)
     path.write_text(path.read_text(encoding="utf-8") + "forged", encoding="utf-8")
     assert not page.is_current(path, material.report, None)
+
+
+def test_frames_are_shown_where_the_grader_walked_them(material: Material, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    walks = np.arange(4 * 6).reshape(4, 6)
+    found = walked_set(generator.normal(size=(24, 3)), walks, ["h", "i", HOSTILE, "k"])
+    frames = FramesReport(
+        sets={HOSTILE: found},
+        factor_names=["h", "i", HOSTILE, "k"],
+        frames="f.npz",
+        frames_sha256="0",
+        representation=material.report.representation,
+        isolation=Isolation(complete=True, missing=[]),
+        used=Used(memory_bytes=0, wall_seconds=0, cpu_seconds=0, processes=1, threads=1),
+        violations=[],
+        versions={},
+    )
+    path, material = tmp_path / "frames.json", replace(material, output=tmp_path)
+    write_json(path, msgspec.to_builtins(frames))
+    assert "On frames without labels" not in written(material, tmp_path)
+    ledger.enter(path)
+    assert not page.is_current(tmp_path / "report.html", material.report, None)
+    text = written(material, tmp_path)
+    assert page.is_current(tmp_path / "report.html", material.report, None)
+    assert "On frames without labels" in text and "<script>" not in text
+    assert f">{found.shares[0][0]:.2f}<".replace(">0.", ">.") in text
+    other = msgspec.structs.replace(material.report.representation, sha256="1")
+    report = msgspec.structs.replace(material.report, representation=other)
+    assert "On frames without labels" not in written(replace(material, report=report), tmp_path)
 
 
 def test_codes_of_many_kinds_have_a_page(material: Material, tmp_path: Path) -> None:
