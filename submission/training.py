@@ -10,8 +10,10 @@ from submission.config import save_config
 from submission.export import export
 from submission.features.extraction import extract
 from submission.method import Method, prepare, representation
+from submission.reconstructions import leave_reconstructions
 from submission.runtime import checkpoints, distributed
 from submission.vae.fitting import CHECKPOINT, fit
+from submission.vae.model import VAE
 
 
 def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
@@ -57,7 +59,15 @@ def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
         )
         _report(0.9)
         if distributed.is_main():
-            _export_checkpoint(method, folder)
+            vae, path = _export_checkpoint(method, folder)
+            leave_reconstructions(
+                folder,
+                vae,
+                features.reshape(len(features), *method.feature_shape),
+                method.indices,
+                representation=path,
+                fingerprint=method.dataset.fingerprint,
+            )
     _report(1.0)
 
 
@@ -80,7 +90,8 @@ def export_untrained(experiment: str, placement: Placement, *, features_dir: Pat
     export(representation(method.extractor, method.transform, method.vae), path, method.image_shape)
 
 
-def _export_checkpoint(method: Method, folder: Path) -> None:
+def _export_checkpoint(method: Method, folder: Path) -> tuple[VAE, Path]:
+    """Exports the representation. Returns the trained VAE, and the exported file."""
     state = checkpoints.load(folder / CHECKPOINT, method.made_from)
     if state is None or len(state["rows"]) < method.training.epochs:
         raise KitError(
@@ -93,6 +104,7 @@ def _export_checkpoint(method: Method, folder: Path) -> None:
     vae.load_state_dict(state["vae"])
     path = folder / "representation" / "pytorch_model.pt"
     export(representation(method.extractor, method.transform, vae), path, method.image_shape)
+    return vae, path
 
 
 def _report(done: float) -> None:

@@ -26,6 +26,7 @@ from evaluation.report.material import MOST_CODES, Material
 from evaluation.report.pairs import keys, pairs
 from evaluation.report.pictures import Picture
 from evaluation.report.printed import number
+from evaluation.report.reconstructions import read_reconstructions, show, written_text
 from evaluation.report.sections import code_sections, factor_sections
 from evaluation.report.summary import cards, command_of, costs, origins
 from evaluation.report.training_log import Panel, experiment_of, panels, read_config
@@ -46,7 +47,9 @@ def is_current(path: Path, report: Report, compared_with: Report | None) -> bool
     """Whether the grader wrote the page at `path` of the same content."""
     if not ledger.has(path):
         return False
-    key = _key(report, compared_with, walked_frames(path.parent, report))
+    experiment = experiment_of(path.parent, Path(report.representation.path))
+    frames = walked_frames(path.parent, report)
+    key = _key(report, compared_with, frames, written_text(experiment))
     with path.open(encoding="utf-8") as stream:
         return f'content="{key}"' in stream.read(2_000)
 
@@ -61,8 +64,10 @@ def walked_frames(output: Path, report: Report) -> FramesReport | None:
 def write_page(path: Path, material: Material) -> None:
     """Writes the page of a grading."""
     report, data = material.report, material.data
-    frames = walked_frames(material.output, report)
     experiment = experiment_of(material.output, Path(report.representation.path))
+    frames = walked_frames(material.output, report)
+    text_of_reconstructions = written_text(experiment)
+    reconstructions = read_reconstructions(text_of_reconstructions, report, data)
     lost = losses(
         report.scores, report.details, data.factor_names, data.factor_sizes, material.deviations
     )
@@ -71,7 +76,7 @@ def write_page(path: Path, material: Material) -> None:
         environment()
         .get_template("page.html")
         .render(
-            key=_key(report, material.compared_with, frames),
+            key=_key(report, material.compared_with, frames, text_of_reconstructions),
             report=report,
             compared_with=material.compared_with,
             cards=cards(report, material.compared_with),
@@ -84,6 +89,7 @@ def write_page(path: Path, material: Material) -> None:
             keys=keys(material),
             pairs=pairs(material),
             codes=code_sections(material),
+            reconstructions=None if reconstructions is None else show(reconstructions, data),
             frames=frames,
             frames_maps=[] if frames is None else frames_maps(frames, material.order),
             left_out=max(0, report.representation.dim - MOST_CODES),
@@ -144,7 +150,13 @@ def _templates_digest() -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def _key(report: Report, compared_with: Report | None, frames: FramesReport | None) -> str:
+def _key(
+    report: Report,
+    compared_with: Report | None,
+    frames: FramesReport | None,
+    reconstructions: str | None,
+) -> str:
     """What tells one content of a page from another."""
     parts = [msgspec.to_builtins(part) for part in (report, compared_with, frames)]
-    return hashlib.sha256(msgspec.json.encode(parts) + _templates_digest()).hexdigest()
+    content = msgspec.json.encode([*parts, reconstructions])
+    return hashlib.sha256(content + _templates_digest()).hexdigest()

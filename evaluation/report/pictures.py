@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.common.errors import KitError
 from evaluation.common.images import as_floats
 from evaluation.data.ground_truth import ImageGrid
 
@@ -30,20 +31,23 @@ class Picture(NamedTuple):
     text: str
 
 
-def strip(data: ImageGrid, indices: NDArray[np.int64]) -> str:
-    """The images of the numbers (n,) in one row, as the address of a picture.
+def strip(data: ImageGrid, indices: NDArray[np.int64], text: str) -> Picture:
+    """The images of the numbers (n,) in one row, or the reason why they cannot be read."""
+    try:
+        return Picture(_side_by_side(data.images_at(indices)), text)
+    except (KitError, OSError) as error:
+        return Picture("", f"The images cannot be read: {error}")
 
-    Raises:
-        KitError: they cannot be read.
-    """
+
+def _side_by_side(images: NDArray) -> DataUri:
     from PIL import Image
 
-    pictures = _colours(data.images_at(indices))
+    pictures = _colours(images)
     height, width = pictures.shape[1:3]
     row = Image.fromarray(np.concatenate(list(pictures), axis=1))
     scale = min(1.0, _SIDE / max(height, width))
     if scale < 1:
-        row = row.resize((round(scale * width) * len(indices), round(scale * height)))
+        row = row.resize((round(scale * width) * len(pictures), round(scale * height)))
     stored = io.BytesIO()
     row.save(stored, "JPEG", quality=88)
     return data_uri("image/jpeg", stored.getvalue())

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.common.errors import KitError
 from evaluation.report import drawing
 from evaluation.report.findings.knowledge import Known
 from evaluation.report.findings.matrices import PRUNED_BELOW
@@ -93,8 +92,8 @@ def _factor(material: Material, known: Known) -> FactorSection:
         name=name,
         values=f"{size} value{'' if size == 1 else 's'}",
         known=known,
-        images=_images(
-            material,
+        images=strip(
+            material.data,
             data.indices_of(points),
             f"Images from {name} {along_it[0]} to {along_it[-1]}, all else equal.",
         ),
@@ -137,19 +136,12 @@ def _code(material: Material, code: int) -> CodeSection:
         ends=(float(values[places[0]]), float(values[places[-1]])),
         dead=deviation < PRUNED_BELOW,
         follows=f"{material.data.factor_names[factor]} ({share:.0%})",
-        images=_images(
-            material,
+        images=strip(
+            material.data,
             material.numbers[places],
             f"Images from the least code {code} to the greatest.",
         ),
     )
-
-
-def _images(material: Material, numbers: NDArray[np.int64], text: str) -> Picture:
-    try:
-        return Picture(strip(material.data, numbers), text)
-    except (KitError, OSError) as error:
-        return Picture("", f"The images cannot be read: {error}")
 
 
 def _course(name: str, mean: NDArray[np.float64]) -> str:
