@@ -66,9 +66,9 @@ def frames_maps(report: FramesReport, order: NDArray[np.int64]) -> list[HeatMap]
             report.factor_names,
             corner="",
             title=title,
-            meaning=f"{found.rows_strongest} of {len(found.walked)} walks are the one that moves "
-            f"their strongest code most (noise: {found.noise.rows_strongest:.1f}). The mean of "
-            f"their shares is {found.mean_share:.2f} (noise: {found.noise.mean_share:.2f}).",
+            meaning=f"On {found.rows_strongest} of {len(found.walked)} walks the strongest code "
+            f"moves more than on any other (noise: {found.noise.rows_strongest:.1f}). The mean of "
+            f"these codes' shares is {found.mean_share:.2f} (noise: {found.noise.mean_share:.2f}).",
         )
         for title, found in report.sets.items()
     ]
