@@ -5,6 +5,7 @@ import sys
 import tempfile
 import webbrowser
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from evaluation.rules import FAST, REFERENCE, RUNS_ANYTHING, Rules
 
 if TYPE_CHECKING:  # which takes a command's whole start to import
     from evaluation.data.factor_table import Gradable
+    from evaluation.many.jobs import Grader
 
 FRAMES = "frames"
 VERBS = ("compare", "leaderboard", "serve")
@@ -103,6 +105,19 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="sampling seed; the challenge's is 0")
     add("--seeds", type=positive, default=1, metavar="N", help="number of sampling seeds")
     add("--baseline", type=Path, metavar="PATH", help="an untrained encoder to score beside")
+    where = made.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="number of gradings side by side, in processes that share the CPUs and GPUs",
+    )
+    where.add_argument(
+        "--cluster",
+        metavar="ADDRESS|local",
+        help="grade on a Ray cluster: its address, auto for one that is found, local for a new one",
+    )
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to encode")
     add("--precision", choices=("float32", "bf16"), default="float32", help="how to encode")
     add("--allow-unstable", action="store_true", help="grade codes that vary for the same image")
@@ -167,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         verify=arguments.verify,
         seed=arguments.seed,
         seeds=arguments.seeds,
-        placement=devices.Placement(devices.pick_device(arguments.device), arguments.precision),
+        placement=devices.Placement(_device(arguments), arguments.precision),
         allow_unstable=arguments.allow_unstable,
         strict=arguments.strict,
         allowed_kinds=arguments.allow_kinds,
@@ -175,18 +190,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     other = read_run(arguments.compared_with) if arguments.compared_with else None
     pages = None if arguments.no_page else Pages(compared_with=other)
-    data = open_data(
+    opening = partial(
+        open_data,
         arguments.dataset,
-        arguments.data_root,
+        arguments.data_root.absolute(),
         arguments.factors,
         arguments.factor_columns,
         arguments.factor_kinds,
         arguments.image_size,
     )
+    data = opening()
     _require_grid(data, rules)
     _make_folder(arguments.output)
     with silent(arguments.quiet or arguments.json):
-        outcome = grade_all(founds, refused, data, rules, arguments.output, baseline, pages)
+        outcome = grade_all(
+            founds,
+            refused,
+            data,
+            rules,
+            arguments.output,
+            baseline,
+            pages,
+            _grader(arguments),
+            opening,
+        )
     if arguments.json:
         alone = len(founds) + len(refused) == 1
         written = arguments.output / (outputs.SCORES if alone else outputs.ALL_SCORES)
@@ -198,6 +225,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     if outcome.refused:
         return BAD_INPUT
     return 0 if all(report.equal for report in outcome.reports.values()) else NOT_EQUAL
+
+
+def _device(arguments: argparse.Namespace) -> str:
+    # Tables of codes need no device, and torch takes seconds to say which there are.
+    if arguments.codes and not arguments.baseline and arguments.device == "auto":
+        return "cpu"
+    return devices.pick_device(arguments.device)
+
+
+def _grader(arguments: argparse.Namespace) -> "Grader":
+    if arguments.cluster is not None:
+        from evaluation.many.cluster import on_cluster
+
+        return on_cluster(arguments.cluster)
+    if arguments.workers > 1:
+        from evaluation.many.processes import in_processes
+
+        return in_processes(arguments.workers)
+    from evaluation.many.jobs import one_after_another
+
+    return one_after_another
 
 
 def _require_grid(data: "Gradable", rules: Rules) -> None:

@@ -1,8 +1,8 @@
 """The main path: subjects, their codes, the metrics on them, and the scores that are written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,17 @@ import numpy as np
 
 from evaluation import outputs
 from evaluation.codes.encoding import Codes
+from evaluation.codes.subjects import Content, Subject, behaviour_of, open_subject
 from evaluation.codes.table import Draws
 from evaluation.common.errors import KitError, tell
 from evaluation.common.terminal import console
 from evaluation.data.factor_table import NUM_BINS, Gradable, Numbered
-from evaluation.data.ground_truth import ImageGrid
 from evaluation.data.own.dataset import OwnData
+from evaluation.many.jobs import Grader, Job, Work, one_after_another
 from evaluation.metrics.baselines import Noise, spread
 from evaluation.metrics.tables.applicability import left_out
-from evaluation.origin import source_digest, versions
+from evaluation.metrics.tables.tokens import rows_to_fit
+from evaluation.origin import grader_digest, versions
 from evaluation.report import page, printed
 from evaluation.representation.finding import Found, by_name
 from evaluation.rules import FAST, Rules
@@ -35,7 +37,9 @@ from evaluation.scores import (
     write,
 )
 from evaluation.scoring import Evaluation, evaluate_seeds, verify
-from evaluation.subjects import Content, Subject, behaviour_of, open_subject
+
+MOST_PAGES = 100
+"""Of more gradings at once no pages are made: a page takes seconds, a table of codes a second."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ def grade_all(
     folder: Path,
     baseline: Found | None = None,
     pages: Pages | None = None,
+    grader: Grader = one_after_another,
+    open_data: Callable[[], Gradable] | None = None,
 ) -> Outcome:
     """Grades what was found, shows the scores, and prints a line for each refusal.
 
@@ -79,6 +85,8 @@ def grade_all(
         unfound: Why other things that the user named were not found.
         baseline: An untrained encoder, to be shown beside each.
         pages: What to show on the pages beside the scores; none is left if None.
+        grader: Where the gradings run; the scores are the same.
+        open_data: Opens `data` anew in another process; needed by graders that use others.
 
     Raises:
         KitError: the baseline cannot be graded.
@@ -86,24 +94,27 @@ def grade_all(
     if pages is not None and not page.can_be_made():
         console.print("The page of the scores is left out: it needs the kit's extra 'page'")
         pages = None
-    if pages is not None and not isinstance(data, ImageGrid):
-        console.print("The page of the scores is left out: it is made for datasets of the kit")
-        pages = None
     untrained = None
     if baseline is not None:
         untrained = grade_untrained(baseline, data, rules, folder / outputs.UNTRAINED_CODES)
     named = by_name(founds, taken=(outputs.ALL_SCORES, outputs.UNTRAINED_CODES))
     alone = len(named) + len(unfound) == 1
-    reports: dict[str, Report] = {}
-    refused = list(unfound)
+    if pages is not None and len(named) > MOST_PAGES:
+        console.print(
+            f"No pages are left, since there are more than {MOST_PAGES} gradings; to have one's "
+            "page, grade it alone with its folder as --output"
+        )
+        pages = None
+    jobs = [Job(name, found, folder if alone else folder / name) for name, found in named.items()]
+    work = Work(open_data or partial(_same, data), partial(_grade_job, rules, untrained, pages))
+    results: dict[str, Report | KitError] = {}
     try:
-        for name, found in named.items():
-            own = folder if alone else folder / name
-            try:
-                reports[name] = grade(found, data, rules, own, untrained, pages)
-            except KitError as error:
-                refused.append(error)
+        for name, result in grader(jobs, work):
+            results[name] = result
     finally:  # a bug or an interrupt loses none of the others' scores
+        in_order = [(name, results[name]) for name in named if name in results]
+        reports = {name: one for name, one in in_order if isinstance(one, Report)}
+        refused = [*unfound, *(one for _, one in in_order if isinstance(one, KitError))]
         if not alone:
             summary = Summary(
                 scores={name: graded.scores for name, graded in reports.items()},
@@ -120,6 +131,16 @@ def grade_all(
             if pages is not None:
                 console.print(f"What the codes know: {folder / page.NAME}", markup=False)
     return Outcome(reports, refused)
+
+
+def _same(data: Gradable) -> Gradable:
+    return data
+
+
+def _grade_job(
+    rules: Rules, untrained: Untrained | None, pages: Pages | None, job: Job, data: Gradable
+) -> Report:
+    return grade(job.found, data, rules, job.folder, untrained, pages)
 
 
 def grade(
@@ -152,7 +173,7 @@ def grade(
         untrained=None if untrained is None else untrained.sha256,
         data=data.fingerprint,
         protocol=rules.as_written,
-        grader=source_digest(),
+        grader=grader_digest(),
     )
     known = reusable(path, made_from)
     if known is not None:
@@ -180,8 +201,8 @@ def _leave_page(
     folder: Path,
     pages: Pages,
 ) -> None:
-    """Writes the page of a grading, if there are codes, and data that pages are made for."""
-    if content is None or not isinstance(data, ImageGrid):
+    """Writes the page of a grading, if there are codes."""
+    if content is None:
         return
     material = page.Material.sampled(report, data, content, folder, pages.compared_with)
     page.write_page(folder / page.NAME, material)
@@ -257,9 +278,16 @@ def _report(
             factors={column.name: column.kind for column in data.columns},
             bins=NUM_BINS,
             left_out=dict(reasons),
+            flags=list(data.flags),
         )
-    if codes.token_shares:
-        optional["tokens"] = Tokens(number=table.dim, shares=list(codes.token_shares))
+    if codes.components is not None:
+        number, width = codes.components.means.shape
+        optional["tokens"] = Tokens(
+            number=number,
+            width=width,
+            rows=len(rows_to_fit(len(data), rules.seed)),
+            shares=codes.components.shares.tolist(),
+        )
     return Report(
         scores=plain(graded.scores),
         details=plain(graded.results),

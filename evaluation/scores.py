@@ -84,7 +84,8 @@ class OwnRows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Data of the user's own: its rows, and what each factor is, "discrete" or "continuous".
 
     Metrics that need discrete factors have the continuous ones in `bins` equal-width bins.
-    `left_out` has the reasons why metrics cannot be had of rows that are no full grid.
+    `left_out` has the reasons why metrics cannot be had of rows that are no full grid. `flags` are
+    those of the command that name the data.
     """
 
     rows: int
@@ -92,15 +93,19 @@ class OwnRows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     factors: dict[str, str]
     bins: int
     left_out: dict[str, str]
+    flags: list[str]
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Codes (n, tokens, width) of which each token was made one number by a principal component.
 
-    `shares` are those of each token's variance that its component has.
+    `shares` are those of each token's variance that its component has. Components were fitted on
+    `rows` rows.
     """
 
     number: int
+    width: int
+    rows: int
     shares: list[float]
 
 

@@ -18,7 +18,7 @@ from evaluation.common import environment
 from evaluation.common.files import write_json
 from evaluation.data.ground_truth import IndexGrid
 from evaluation.metrics import METRICS
-from evaluation.origin import source_digest, versions
+from evaluation.origin import grader_digest, versions
 
 SIZES = {"num_train": 1_000, "num_test": 500, "num_eval": 500, "num_variance_estimate": 1_000}
 """A tenth of the challenge's, so that the site is built in a minute."""
@@ -40,7 +40,7 @@ class Behaviour(NamedTuple):
 @cache
 def behaviour() -> Behaviour:
     """The scores; those kept under scratch are used while the code is the same."""
-    made_from = [source_digest(), versions(), SIZES]
+    made_from = [grader_digest(), versions(), SIZES]
     made_from += [
         (_HERE / name).read_text(encoding="utf-8") for name in ("codes.py", "behaviour.py")
     ]

@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from evaluation.codes.secret_order import generator_for
 from evaluation.codes.store import CodeStore
 from evaluation.codes.table import CodeTable, Wanted
+from evaluation.codes.token_codes import TokenCodes
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import console, progress
 from evaluation.data.factor_table import NumberedImages
+from evaluation.metrics.tables.tokens import Components, rows_to_fit
 from evaluation.origin import versions
 from evaluation.representation import contract
 from evaluation.representation.fast_form import use_fastest_form
@@ -30,6 +32,8 @@ from evaluation.representation.running import RunningRepresentation, Use
 from evaluation.rules import Rules
 
 _SECONDS_BETWEEN_KEEPING = 60.0
+_MOST_AGAIN = 4_606
+"""Never fewer than `rows_to_recheck`."""
 _SIZES_AGAIN = (1.0, 0.875, 0.75, 0.625)
 """Sizes of the batches that are encoded again, as shares of the usual one."""
 
@@ -74,13 +78,13 @@ class Codes:
         table: The codes.
         seconds: How long encoding took.
         run: How the representation behaved; None for codes that came from a file.
-        token_shares: The share of its variance that each token keeps, for codes with tokens.
+        components: What made each token one number, for codes with tokens.
     """
 
     table: CodeTable
     seconds: float = 0.0
     run: Run | None = None
-    token_shares: tuple[float, ...] = ()
+    components: Components | None = None
 
 
 def rows_to_recheck(rows: int) -> int:
@@ -127,42 +131,54 @@ def encode(
         violations = _tolerated(contract.violations(representation, probe), rules)
         use_fastest_form(representation, probe)
         form = representation.form
-        store = CodeStore(path, _origin(representation, sha256, data))
-        table, checked = _recalled(store, len(data))
+        # The images in the order in which they would be encoded again.
+        generator = generator_for("again", sha256, data.fingerprint)
+        again = generator.permutation(len(data))
+        store = CodeStore(path, _origin(representation, sha256, data, rules.seed))
+        table, checked, tokens = _recalled(store, again)
         known, start = len(table), time.monotonic()
+        if tokens is None and representation.token_shape is not None:
+            rows, codes = _to_fit(representation, data, order, rules.seed)
+            tokens = TokenCodes.fitted(codes, representation.token_shape)
+            tokens.want(_first_of(again, rows, _MOST_AGAIN))
+            table.put(rows, tokens.reduce(rows, codes))
 
         def fill(rows: NDArray[np.int64]) -> None:
-            in_order = order[np.isin(order, rows, assume_unique=True)]
+            if tokens is not None:
+                unchecked = np.concatenate([table.unchecked(checked), rows])
+                tokens.want(_first_of(again, unchecked, _MOST_AGAIN))
             for encoded, codes in _in_batches(
-                representation, data, in_order, [batch], "Encoding images"
+                representation, data, _first_of(order, rows), [batch], "Encoding images"
             ):
-                table.put(encoded, codes)
+                table.put(encoded, codes if tokens is None else tokens.reduce(encoded, codes))
                 if time.monotonic() - store.kept_at > _SECONDS_BETWEEN_KEEPING:
-                    store.keep(*table.content, checked)
+                    store.keep(*table.content, checked, tokens)
 
         wanted.prefill(table, fill)
         seconds = time.monotonic() - start if len(table) > known else 0.0
         used = representation.used
 
-    filled, codes = table.content
     rechecked = None
-    unchecked = filled[~checked[filled]]
+    unchecked = table.unchecked(checked)
     if recheck and len(unchecked):
-        generator = generator_for("again", sha256, data.fingerprint)
-        sample = generator.permutation(unchecked)[: rows_to_recheck(len(unchecked))]
+        sample = _first_of(again, unchecked, rows_to_recheck(len(unchecked)))
+        codes = table(sample) if tokens is None else tokens.unreduced(sample)
         with _running(found, sha256, rules, data, spent=used) as representation:
             further = [one for one in representation.missing_isolation if one not in missing]
             _tell_isolation(further, rules.strict)
             missing = missing + further
             representation.form = form
             start = time.monotonic()
-            changed = list(_changed(representation, data, sample, table(sample), generator))
+            changed = list(_changed(representation, data, sample, codes, generator))
             rechecked = Recheck(len(sample), time.monotonic() - start, representation.used)
         violations += _tolerated(iter(changed), rules)
-        checked[filled] |= not changed
+        checked[unchecked] |= not changed
     if len(table) > known or rechecked is not None:
-        store.keep(filled, codes, checked)
-    return Codes(table, seconds, Run(missing, used, rechecked, violations))
+        if tokens is not None:
+            tokens.want(table.unchecked(checked))
+        store.keep(*table.content, checked, tokens)
+    components = None if tokens is None else tokens.components
+    return Codes(table, seconds, Run(missing, used, rechecked, violations), components)
 
 
 @contextmanager
@@ -190,11 +206,42 @@ def _running(
         yield representation
 
 
+def _to_fit(
+    representation: RunningRepresentation, data: NumberedImages, order: NDArray[np.int64], seed: int
+) -> tuple[NDArray[np.int64], NDArray]:
+    """The rows that a table of codes would be fitted on, and their unreduced codes."""
+    shape = representation.token_shape
+    assert shape is not None
+    console.print(
+        f"{representation.found.path} gives {shape[0]} tokens of {shape[1]} numbers; each becomes"
+        " one, its first principal component",
+        markup=False,
+    )
+    rows = rows_to_fit(len(data), seed)
+    codes: NDArray | None = None
+    for encoded, part in _in_batches(
+        representation, data, _first_of(order, rows), [representation.batch], "Encoding to fit"
+    ):
+        if codes is None:
+            codes = np.empty((len(rows), math.prod(shape)), dtype=part.dtype)
+        codes[np.searchsorted(rows, encoded)] = part
+    assert codes is not None
+    return rows, codes
+
+
+def _first_of(
+    order: NDArray[np.int64], rows: NDArray[np.int64], most: int | None = None
+) -> NDArray[np.int64]:
+    """At most so many of the rows (n,), all different, that come first in an order of all."""
+    return order[np.isin(order, rows, assume_unique=True)][:most]
+
+
 def _origin(
-    representation: RunningRepresentation, sha256: str, data: NumberedImages
+    representation: RunningRepresentation, sha256: str, data: NumberedImages, seed: int
 ) -> dict[str, Any]:
     """All that codes depend on. Codes made with less isolation are not used where there is more."""
-    return {
+    of_tokens = {} if representation.token_shape is None else {"seed": seed}
+    return of_tokens | {
         "representation": sha256,
         "data": data.fingerprint,
         "form": representation.form,
@@ -205,15 +252,28 @@ def _origin(
     }
 
 
-def _recalled(store: CodeStore, rows: int) -> tuple[CodeTable, NDArray[np.bool_]]:
-    """A table of the stored codes, and the mask (rows,) of those that were checked."""
-    table, checked = CodeTable(rows), np.zeros(rows, dtype=bool)
+def _recalled(
+    store: CodeStore, again: NDArray[np.int64]
+) -> tuple[CodeTable, NDArray[np.bool_], TokenCodes | None]:
+    """A table of the stored codes, the mask (N,) of those that were checked, and what made them.
+
+    Rows that may be encoded again, and whose unreduced codes are gone, are left out.
+
+    Args:
+        again: All images (N,) in the order in which they would be encoded again.
+    """
+    table, checked = CodeTable(len(again)), np.zeros(len(again), dtype=bool)
     kept = store.recall()
-    if kept is not None:
-        table.put(kept.indices, kept.codes)
-        checked[kept.indices] = kept.checked
-        console.print(f"Reused {len(table):,} codes in {store.path}", markup=False)
-    return table, checked
+    if kept is None:
+        return table, checked, None
+    usable = np.ones(len(kept.indices), dtype=bool)
+    if kept.tokens is not None:
+        first = _first_of(again, kept.indices[~kept.checked], _MOST_AGAIN)
+        usable = ~np.isin(kept.indices, first[kept.tokens.lacks(first)])
+    table.put(kept.indices[usable], kept.codes[usable])
+    checked[kept.indices] = kept.checked
+    console.print(f"Reused {len(table):,} codes in {store.path}", markup=False)
+    return table, checked, kept.tokens
 
 
 def _changed(

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from evaluation import ledger
 from evaluation.codes.files import open_table, read_table, unreadable
+from evaluation.codes.token_codes import TokenCodes, Unreduced
 from evaluation.common.errors import KitError
 from evaluation.common.files import sha256_of, whole_file
 from evaluation.data.factor_table import Gradable
+from evaluation.metrics.tables.tokens import Components
 from evaluation.representation.finite import first_nonfinite_row
 from evaluation.representation.limits import Limits
 
@@ -61,6 +63,10 @@ def digest_of_codes(path: Path, most_dims: int = Limits.dims) -> str:
         raise unreadable(path, error) from None
 
 
+_TOKENS = "tokens_"
+"""What the names of the arrays that belong to tokens begin with."""
+
+
 @dataclass(frozen=True)
 class Kept:
     """Codes that an earlier run stored.
@@ -69,11 +75,13 @@ class Kept:
         indices: The images' numbers (n,) in the grid.
         codes: Their codes (n, dims).
         checked: Mask (n,) of the codes that a second run has confirmed.
+        tokens: What made tokens numbers; None where the representation gives numbers.
     """
 
     indices: NDArray[np.int64]
     codes: NDArray
     checked: NDArray[np.bool_]
+    tokens: TokenCodes | None = None
 
 
 class CodeStore:
@@ -97,11 +105,18 @@ class CodeStore:
         """The stored codes, or None if there are none that may be used."""
         return _read_if(self.path, lambda made_from: made_from == self._made_from)
 
-    def keep(self, indices: NDArray[np.int64], codes: NDArray, checked: NDArray[np.bool_]) -> None:
+    def keep(
+        self,
+        indices: NDArray[np.int64],
+        codes: NDArray,
+        checked: NDArray[np.bool_],
+        tokens: TokenCodes | None = None,
+    ) -> None:
         """Replaces the file's content by numbers (n,) and their codes (n, dims).
 
         Args:
             checked: Mask over the whole grid of the codes that a second run has confirmed.
+            tokens: What made tokens numbers.
         """
         with whole_file(self.path) as temporary:
             np.savez(
@@ -110,6 +125,7 @@ class CodeStore:
                 codes=codes,
                 checked=checked[indices],
                 made_from=self._made_from,
+                **_arrays_of(tokens),
             )
             ledger.enter(temporary)
         self.kept_at = time.monotonic()
@@ -143,7 +159,28 @@ def _read_if(path: Path, is_wanted: Callable[[str], bool]) -> Kept | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             if is_wanted(str(stored["made_from"])):
-                return Kept(stored["indices"], stored["codes"], stored["checked"])
+                return Kept(
+                    stored["indices"], stored["codes"], stored["checked"], _tokens_of(stored)
+                )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass
     return None
+
+
+def _arrays_of(tokens: TokenCodes | None) -> dict[str, Any]:
+    if tokens is None:
+        return {}
+    return {
+        f"{_TOKENS}{name}": array
+        for name, array in {**tokens.components._asdict(), **tokens.kept._asdict()}.items()
+    }
+
+
+def _tokens_of(stored: Mapping[str, NDArray]) -> TokenCodes | None:
+    if f"{_TOKENS}{Components._fields[0]}" not in stored:
+        return None
+    components, unreduced = (
+        [stored[f"{_TOKENS}{name}"] for name in fields]
+        for fields in (Components._fields, Unreduced._fields)
+    )
+    return TokenCodes(Components(*components), Unreduced(*unreduced))

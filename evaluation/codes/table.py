@@ -66,6 +66,10 @@ class CodeTable:
         filled = np.flatnonzero(self._filled)
         return filled, self._codes[filled]
 
+    def unchecked(self, checked: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The numbers (n,), in rising order, whose rows are filled and that a mask lacks."""
+        return np.flatnonzero(self._filled & ~checked)
+
     def missing(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Those of the numbers (n,) whose rows are not filled, each once, in rising order."""
         return not_filled(self._filled, indices)

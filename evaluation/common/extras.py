@@ -14,6 +14,7 @@ EXTRA_OF = {
     "matplotlib": "page",
     "lightning": "lightning",
     "pyarrow": "tables",
+    "ray": "cluster",
     "redis": "aicrowd",
     "requests": "data",
     "tensorboard": "train",

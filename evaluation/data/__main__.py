@@ -61,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     download.add_argument("names", nargs="+", metavar="NAME")
     download.add_argument(
-        "--revision", metavar="COMMIT", help="commit of the Hub's repository (default: its newest)"
+        "--revision",
+        metavar="COMMIT",
+        help="commit of the Hub's repository (default: the first that was fetched, or the newest)",
     )
     verify = verbs.add_parser(
         "verify",

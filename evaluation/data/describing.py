@@ -13,6 +13,7 @@ from evaluation.common.terminal import console
 from evaluation.data import DATASETS, find_dataset
 from evaluation.data.dataset import Dataset, FileByHand, HubFile, RemoteFile
 from evaluation.data.download.fetching import is_there
+from evaluation.data.download.first_copy import first_copy
 
 _SHOWN_VALUES = 6
 _COLUMNS: dict[str, JustifyMethod] = {
@@ -88,6 +89,10 @@ def _page(dataset: Dataset, root: Path) -> Iterator[str]:
     for file in dataset.files:
         there = "there" if is_there(file, root) else "not there"
         yield f"file {root / file.path}: {there}, from {_source(file)}"
+        first = first_copy(file, root)
+        if first is not None:
+            commit = "" if first.commit is None else f" at commit {first.commit}"
+            yield f"  first fetched from {first.source}{commit}, SHA-256 {first.sha256}"
     yield dataset.citation.bibtex()
 
 

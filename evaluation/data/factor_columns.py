@@ -1,6 +1,8 @@
 """The factors of a table, column by column: which are discrete, which continuous, none missing."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -12,6 +14,10 @@ Kind = Literal["discrete", "continuous"]
 
 MISSING = ("", "na", "n/a", "nan", "null", "<na>", "nat")
 """What stands in a table where nothing is known, in lower case."""
+
+_NUMBERS = (int, float, np.number, np.bool_, Decimal)
+_SINGLE = (*_NUMBERS, str, bytes, date, time)
+"""What a factor may have in a row, where a column holds objects."""
 
 _FEW_VALUES = 20
 _ROWS_A_WHOLE_VALUE = 2
@@ -144,18 +150,10 @@ def _column(name: str, column: NDArray, kind: Kind | None) -> FactorColumn:
 def _plain(name: str, column: NDArray) -> NDArray:
     """A column as whole numbers, finite floats, or strings."""
     if column.dtype.kind == "O":
-        missing = [place for place, value in enumerate(column) if _is_missing(value)]
-        if missing:
-            raise _lacking(missing[0], name)
-        values = [value.decode() if isinstance(value, bytes) else value for value in column]
-        column = np.array(
-            values
-            if not any(isinstance(value, str) for value in values)
-            else list(map(str, values))
-        )
+        column = _of_objects(name, column)
     if column.dtype.kind == "S":
-        column = np.char.decode(column, "utf-8")
-    if column.dtype.kind == "T":  # NumPy's strings of any length
+        column = np.array([_text(name, value) for value in column])
+    if column.dtype.kind in "TMm":  # NumPy's strings of any length, and times
         column = column.astype(str)
     if column.dtype.kind == "b":
         return column.astype(np.int64)
@@ -175,6 +173,29 @@ def _plain(name: str, column: NDArray) -> NDArray:
             raise _lacking(row, name)
         raise ValueError(f"Row {row} of factors has infinity in {name}.")
     return column
+
+
+def _of_objects(name: str, column: NDArray) -> NDArray:
+    """Objects as numbers, where all are, else as strings; None of them may be missing."""
+    for row, value in enumerate(column):
+        if _is_missing(value):
+            raise _lacking(row, name)
+        if not isinstance(value, _SINGLE):
+            raise ValueError(
+                f"Factor {name} has a {type(value).__name__} in row {row}; it must be numbers or"
+                " strings."
+            )
+    if all(isinstance(value, _NUMBERS) for value in column):
+        is_decimal = any(isinstance(value, Decimal) for value in column)
+        return np.array(column.tolist(), dtype=np.float64 if is_decimal else None)
+    return np.array([_text(name, value) for value in column])
+
+
+def _text(name: str, value: Any) -> str:
+    try:
+        return value.decode() if isinstance(value, bytes) else str(value)
+    except UnicodeDecodeError:
+        raise ValueError(f"Factor {name} has the bytes {value!r}, which are no text.") from None
 
 
 def _is_missing(value: Any) -> bool:
@@ -202,4 +223,6 @@ def _discrete(name: str, values: NDArray) -> FactorColumn:
 
 
 def _shown(value: Any) -> str:
-    return str(value) if isinstance(value, str) else f"{value:g}" if value % 1 else f"{value:.0f}"
+    if not isinstance(value, np.floating):
+        return str(value)
+    return f"{value:g}" if value % 1 else f"{value:.0f}"

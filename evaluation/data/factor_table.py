@@ -73,7 +73,8 @@ class FactorTable:
         self.factor_sizes = tuple(len(np.unique(column)) for column in self.factors.T)
         if len(self) < LEAST_ROWS:
             raise ValueError(
-                f"The table has {len(self)} rows; one that is no full grid needs {LEAST_ROWS}."
+                f"A table that is no full grid needs {LEAST_ROWS} rows, and this one has"
+                f" {len(self)}."
             )
         for column in columns:
             if column.value_names is not None and len(column.value_names) == len(self):

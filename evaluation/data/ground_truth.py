@@ -55,6 +55,8 @@ class FactorGrid:
         self.hidden = tuple(hidden)
         self._shown = [place for place in range(len(self.all_sizes)) if place not in self.hidden]
         self.factor_sizes = tuple(self.all_sizes[place] for place in self._shown)
+        self._bounds = np.array(self.factor_sizes, dtype=np.int64)[:, np.newaxis]
+        self._in_order = np.argsort([*self._shown, *self.hidden]).tolist()
 
     def __len__(self) -> int:
         return int(np.prod(self.all_sizes))
@@ -96,10 +98,9 @@ class FactorGrid:
 
     def sample_factors(self, num: int, random_state: RandomState) -> NDArray[np.int64]:
         """Factor rows (num, num_factors), drawn uniformly."""
-        factors = np.empty((num, self.num_factors), dtype=np.int64)
-        for position, size in enumerate(self.factor_sizes):
-            factors[:, position] = random_state.randint(size, size=num)
-        return factors
+        # One call draws what a call for each factor would, at less than half of the cost.
+        shape = (self.num_factors, num)
+        return np.ascontiguousarray(random_state.randint(self._bounds, size=shape).T)
 
     def sample_observations_from_factors(
         self, factors: NDArray[np.int64], random_state: RandomState
@@ -111,6 +112,8 @@ class FactorGrid:
         self, factors: NDArray[np.int64], random_state: RandomState
     ) -> NDArray[np.int64]:
         """Numbers (n,) of the factor rows (n, num_factors), with random hidden values."""
+        if not self.hidden:
+            return np.ravel_multi_index(tuple(np.asarray(factors).T), self.all_sizes)
         rows = np.asarray(factors)
         drawn = np.empty((len(rows), len(self.hidden)), np.int64)
         for column, place in enumerate(self.hidden):
@@ -119,8 +122,7 @@ class FactorGrid:
 
     def _numbers_of(self, shown: NDArray[np.int64], hidden: NDArray[np.int64]) -> NDArray[np.int64]:
         values = [*shown.T, *hidden.T]
-        in_order = np.argsort([*self._shown, *self.hidden])
-        return np.ravel_multi_index([values[place] for place in in_order], self.all_sizes)
+        return np.ravel_multi_index([values[place] for place in self._in_order], self.all_sizes)
 
     def sample(self, num: int, random_state: RandomState) -> tuple[NDArray[np.int64], NDArray]:
         factors = self.sample_factors(num, random_state)

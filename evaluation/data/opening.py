@@ -33,9 +33,12 @@ def open_data(
         KitError: there are no such data, or they cannot be read.
     """
     given = Path(dataset)
+    flags = _flags_of(factors, columns, kinds, size)
     is_path = dataset not in DATASETS and (given.exists() or len(given.parts) > 1)
     if is_path:
-        return open_own(given, factors, columns, kinds, size)
+        own = open_own(given, factors, columns, kinds, size)
+        own.flags = ("--dataset", dataset, *flags)
+        return own
     if factors is None:
         if columns or kinds or size:
             raise KitError(
@@ -50,4 +53,22 @@ def open_data(
             f"{dataset} has factors of its own, and --factors names others",
             "Give one of the two, or the path of your own images by --dataset",
         )
-    return open_own(None, factors, columns, kinds, size)
+    own = open_own(None, factors, columns, kinds, size)
+    own.flags = flags
+    return own
+
+
+def _flags_of(
+    factors: Path | None,
+    columns: Sequence[str] | None,
+    kinds: Mapping[str, Kind],
+    size: tuple[int, int] | None,
+) -> tuple[str, ...]:
+    """The flags that name data of the user's own, but for `--dataset`."""
+    given = {
+        "--factors": "" if factors is None else str(factors),
+        "--factor-columns": ",".join(columns or ()),
+        "--factor-kinds": ",".join(f"{name}={kind}" for name, kind in kinds.items()),
+        "--image-size": "" if size is None else "x".join(map(str, size)),
+    }
+    return tuple(word for flag, value in given.items() if value for word in (flag, value))

@@ -42,7 +42,8 @@ def heat_maps(material: Material) -> list[HeatMap]:
     """The matrices of all metrics in the common order of codes."""
     report, order = material.report, material.order
     rows = [f"code {code}" for code in order]
-    names = material.data.factor_names
+    data, names = material.data, material.data.factor_names
+    of_continuous = " Of a continuous factor it is the squared correlation."
     return [
         heat_map(
             matrix.values[order],
@@ -50,10 +51,11 @@ def heat_maps(material: Material) -> list[HeatMap]:
             names,
             corner="",
             title=matrix.title,
-            meaning=matrix.meaning,
+            meaning=matrix.meaning
+            + of_continuous * (matrix.metric == "sap_score" and bool(data.continuous)),
             said=_said(matrix, names),
         )
-        for matrix in matrices(report.details, report.factor_sizes, material.deviations)
+        for matrix in matrices(report.details, data.entropies, material.deviations)
     ]
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.data.ground_truth import ImageGrid
+from evaluation.data.factor_table import Gradable
 from evaluation.metrics.mutual_information import discretize, mutual_information
 from evaluation.report.findings.code_order import order_codes
 from evaluation.report.findings.knowledge import Known, knowledge
 from evaluation.report.findings.matrices import information_shares
 from evaluation.report.findings.walks import told_together
+from evaluation.report.shown_data import ShownData, shown
 from evaluation.scores import Report
 
 _MOST_IMAGES = 100_000
@@ -28,14 +29,14 @@ class Material:
     Args:
         report: The content of `scores.json`.
         data: The dataset.
-        numbers: Images (n,) of the dataset whose codes are known.
+        numbers: Rows (n,) of the data whose codes are known.
         codes: Their codes (n, d).
         output: The folder of `scores.json`.
         compared_with: The content of another run's `scores.json`.
     """
 
     report: Report
-    data: ImageGrid
+    data: ShownData
     numbers: NDArray[np.int64]
     codes: NDArray[np.float64]
     output: Path
@@ -45,7 +46,7 @@ class Material:
     def sampled(
         cls,
         report: Report,
-        data: ImageGrid,
+        data: Gradable,
         content: tuple[NDArray[np.int64], NDArray],
         output: Path,
         compared_with: Report | None = None,
@@ -56,7 +57,7 @@ class Material:
             picked = np.random.default_rng(0).choice(len(numbers), _MOST_IMAGES, replace=False)
             picked.sort()
             numbers, codes = numbers[picked], codes[picked]
-        return cls(report, data, numbers, codes.astype(np.float64), output, compared_with)
+        return cls(report, shown(data), numbers, codes.astype(np.float64), output, compared_with)
 
     @cached_property
     def factors(self) -> NDArray[np.int64]:
@@ -77,13 +78,13 @@ class Material:
         else:
             some = np.random.default_rng(0).permutation(len(self.codes))[:_MOST_BINNED]
             information = mutual_information(discretize(self.codes[some]), self.factors[some])
-        return information_shares(information, self.data.factor_sizes)
+        return information_shares(information, self.data.entropies)
 
     @cached_property
     def known(self) -> list[Known]:
         """What the codes know of each factor."""
         together = told_together(self.codes, self.factors)
-        return knowledge(self.shares, together, self.data.factor_sizes)
+        return knowledge(self.shares, together, self.data.chances)
 
     @cached_property
     def order(self) -> NDArray[np.int64]:

@@ -28,7 +28,14 @@ from evaluation.report.pictures import Picture
 from evaluation.report.printed import number
 from evaluation.report.reconstructions import read_reconstructions, show, written_text
 from evaluation.report.sections import code_sections, factor_sections
-from evaluation.report.summary import cards, command_of, costs, origins
+from evaluation.report.summary import (
+    cards,
+    command_of,
+    costs,
+    missing_metrics,
+    origins,
+    shape_of,
+)
 from evaluation.report.training_log import Panel, experiment_of, panels, read_config
 from evaluation.scores import Report
 
@@ -68,9 +75,7 @@ def write_page(path: Path, material: Material) -> None:
     frames = walked_frames(material.output, report)
     text_of_reconstructions = written_text(experiment)
     reconstructions = read_reconstructions(text_of_reconstructions, report, data)
-    lost = losses(
-        report.scores, report.details, data.factor_names, data.factor_sizes, material.deviations
-    )
+    lost = losses(report.scores, report.details, data, material.deviations)
     known = material.known
     text = (
         environment()
@@ -81,9 +86,14 @@ def write_page(path: Path, material: Material) -> None:
             compared_with=material.compared_with,
             cards=cards(report, material.compared_with),
             losses={loss.metric: loss for loss in lost},
-            headline=headline(known, data.factor_names),
+            headline=headline(known, data.factor_names, data.unit),
             known=known,
             names=data.factor_names,
+            unit=data.unit,
+            without_images=data.without_images,
+            without_walks=data.without_walks,
+            missing_metrics=missing_metrics(report),
+            shape=shape_of(report),
             heat_maps=heat_maps(material),
             factors=factor_sections(material),
             keys=keys(material),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError
 from evaluation.common.images import as_floats
-from evaluation.data.ground_truth import ImageGrid
+from evaluation.report.shown_data import ShownData
 
 _SIDE = 64
 """Pixels that the longer side of an image takes at most: as a page shows it."""
@@ -31,7 +31,7 @@ class Picture(NamedTuple):
     text: str
 
 
-def strip(data: ImageGrid, indices: NDArray[np.int64], text: str) -> Picture:
+def strip(data: ShownData, indices: NDArray[np.int64], text: str) -> Picture:
     """The images of the numbers (n,) in one row, or the reason why they cannot be read."""
     try:
         return Picture(_side_by_side(data.images_at(indices)), text)

@@ -11,8 +11,8 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from evaluation.data.ground_truth import ImageGrid
 from evaluation.report.pictures import Picture, strip
+from evaluation.report.shown_data import ShownData
 from evaluation.representation.reading import text_below
 from evaluation.scores import Report
 
@@ -61,7 +61,7 @@ def written_text(experiment: Path | None) -> str | None:
 
 
 def read_reconstructions(
-    text: str | None, report: Report, data: ImageGrid
+    text: str | None, report: Report, data: ShownData
 ) -> Reconstructions | None:
     """What a text says, if it is of the same representation and dataset, and in its range."""
     try:
@@ -71,14 +71,14 @@ def read_reconstructions(
     images, nearest = np.array(found.images), np.array(found.nearest)
     fits = (
         found.representation == report.representation.sha256
-        and found.dataset == data.fingerprint
+        and found.dataset == report.made_from.data
         and len(images) == len(nearest)
-        and max(images.max(), nearest.max()) < len(data)
+        and max(images.max(), nearest.max()) < data.rows
     )
     return Reconstructions(images, nearest) if fits else None
 
 
-def show(found: Reconstructions, data: ImageGrid) -> Shown:
+def show(found: Reconstructions, data: ShownData) -> Shown:
     """The images side by side, and which factors the reconstructions keep."""
     strips = []
     for start in range(0, len(found.images), _A_STRIP):

@@ -84,17 +84,20 @@ def _factor(material: Material, known: Known) -> FactorSection:
         (f"code {code}", *curve(material.codes[:, code], material.factors[:, factor], size))
         for code in best
     ]
+    unit = "bin" if factor in data.continuous else "value"
     steps = np.linspace(0, size - 1, min(size, _IMAGES)).round().astype(np.int64)
     points = np.tile(np.array(data.factor_sizes) * 3 // 5, (len(steps), 1))
     points[:, factor] = steps
     along_it = [value_names[step] for step in steps]
     return FactorSection(
         name=name,
-        values=f"{size} value{'' if size == 1 else 's'}",
+        values=f"{size} {unit}{'' if size == 1 else 's'}",
         known=known,
-        images=strip(
-            material.data,
-            data.indices_of(points),
+        images=Picture("", "")
+        if data.without_walks
+        else strip(
+            data,
+            data.rows_of(points),
             f"Images from {name} {along_it[0]} to {along_it[-1]}, all else equal.",
         ),
         ends=(along_it[0], along_it[-1]),
@@ -136,7 +139,9 @@ def _code(material: Material, code: int) -> CodeSection:
         ends=(float(values[places[0]]), float(values[places[-1]])),
         dead=deviation < PRUNED_BELOW,
         follows=f"{material.data.factor_names[factor]} ({share:.0%})",
-        images=strip(
+        images=Picture("", "")
+        if material.data.without_images
+        else strip(
             material.data,
             material.numbers[places],
             f"Images from the least code {code} to the greatest.",

@@ -10,7 +10,7 @@ from msgspec import UnsetType
 from evaluation.common.files import readable_size
 from evaluation.metrics import CHALLENGE, METRICS
 from evaluation.representation.limits import Limits
-from evaluation.scores import Report, Spread
+from evaluation.scores import Report, Spread, Tokens
 
 SHORT = {
     "factor_vae_metric": "FactorVAE",
@@ -90,18 +90,19 @@ def costs(report: Report, encoded: int) -> list[tuple[str, str]]:
 def origins(report: Report) -> list[tuple[str, str]]:
     """What the scores were made from, as pairs of a name and a text."""
     about, made_from = report.representation, report.made_from
-    sizes = " x ".join(map(str, report.factor_sizes))
     rows = [
         ("Representation", about.path),
         ("Its kind", f"{about.kind}, {about.dim} codes"),
         ("Its SHA-256", about.sha256),
-        ("Dataset", f"{report.dataset} ({sizes})"),
+        ("Dataset", f"{report.dataset} ({shape_of(report)})"),
         ("Its fingerprint", made_from.data),
         ("Metrics by", report.engine),
         ("Sampling seed", str(report.seed)),
         ("Code of the grader", made_from.grader),
         ("Versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())),
     ]
+    if not isinstance(report.tokens, UnsetType):
+        rows.append(("Tokens", _tokens(report.tokens)))
     if not isinstance(report.isolation, UnsetType):
         whole = report.isolation.complete
         rows.append(("Sandbox", "whole" if whole else "; ".join(report.isolation.missing)))
@@ -110,12 +111,39 @@ def origins(report: Report) -> list[tuple[str, str]]:
     return rows
 
 
+def shape_of(report: Report) -> str:
+    """The data's size in words: that of its grid, or its rows and what each factor is."""
+    own = report.own_data
+    if isinstance(own, UnsetType) or own.full_grid:
+        return " x ".join(map(str, report.factor_sizes))
+    kinds = ", ".join(f"{kind} {name}" for name, kind in own.factors.items())
+    return f"{own.rows:,} rows, no full grid; {kinds}"
+
+
+def missing_metrics(report: Report) -> list[str]:
+    """A sentence for each metric that cannot be had of the rows."""
+    if isinstance(report.own_data, UnsetType):
+        return []
+    return [
+        f"{SHORT[name]} is left out: {reason}." for name, reason in report.own_data.left_out.items()
+    ]
+
+
+def _tokens(tokens: Tokens) -> str:
+    return (
+        f"{tokens.number} of {tokens.width} numbers, each made one by its first principal"
+        f" component over {tokens.rows:,} rows, which has"
+        f" {min(tokens.shares):.0%} to {max(tokens.shares):.0%} of the token's variance"
+    )
+
+
 def command_of(report: Report) -> str:
     """The command that grades the same again."""
     about, protocol = report.representation, report.made_from.protocol
     words = ["python", "-m", "evaluation"]
     words += ["--codes" if about.kind == "codes" else "--representation", about.path]
-    words += ["--dataset", report.dataset]
+    own = report.own_data
+    words += ["--dataset", report.dataset] if isinstance(own, UnsetType) else own.flags
     if list(protocol["metrics"]) != [metric.name for metric in CHALLENGE]:
         words += ["--metrics", ",".join(protocol["metrics"])]
     defaults: dict[str, Any] = {

@@ -20,6 +20,9 @@ PROBE_IMAGES = 2 * ANSWER_BATCH
 _UNUSED_BITS = {"bfloat16": 16, "float16": 13}
 """Last bits of a float32 that are 0 in a number of the type."""
 
+_DIMS_AT_ONCE = 1024
+"""Dims that are compared at once: the numbers of many tokens are too many for memory."""
+
 _MOST_JUMPS = 2
 """Rows whose codes may depend on rounding: noise of 1e-6 meets a jump once in 1e6 codes."""
 
@@ -30,7 +33,11 @@ def differ(codes: NDArray, other: NDArray, precision: str = "float32") -> float 
     As `differing_rows`.
     """
     rows = differing_rows(codes, other, precision)
-    return float(np.abs(codes.astype(np.float64) - other)[rows].max()) if len(rows) else None
+    return _largest_difference(codes, other, rows) if len(rows) else None
+
+
+def _largest_difference(codes: NDArray, other: NDArray, rows: NDArray[np.int64]) -> float:
+    return float(np.abs(codes[rows].astype(np.float64) - other[rows]).max())
 
 
 def differing_rows(codes: NDArray, other: NDArray, precision: str = "float32") -> NDArray[np.int64]:
@@ -42,34 +49,55 @@ def differing_rows(codes: NDArray, other: NDArray, precision: str = "float32") -
     images, so that a few of huge codes excuse nothing in the others. Where codes are handed in as
     float16 or bfloat16, noise may also move them to the next number of that type.
     """
-    step = _step(codes, other)
-    codes = codes.astype(np.float64)
-    low, high = np.quantile(codes, (0.1, 0.9), axis=0)
-    spread = (high - low) / 2.56  # the standard deviation, where codes are normal
-    reach = np.maximum(np.quantile(np.abs(codes), 0.9, axis=0), np.abs(codes))
-    largest = reach.max(axis=1, keepdims=True)
-    if precision == "bf16":
-        allowed = 0.2 * (spread + spread.max() / 10) + 0.02 * reach
-    else:
-        allowed = 1e-3 * spread + 1e-5 * reach + 2e-6 * largest
-    return np.flatnonzero((np.abs(codes - other) > allowed + step).any(axis=1))
+    parts = [
+        slice(start, start + _DIMS_AT_ONCE) for start in range(0, codes.shape[1], _DIMS_AT_ONCE)
+    ]
+    spreads = [_spread(codes[:, part]) for part in parts]
+    largest = np.max([_reach(codes[:, part]).max(axis=1) for part in parts], axis=0)[:, np.newaxis]
+    widest = max(spread.max() for spread in spreads)
+    steps = _steps(codes, other)
+    differs = np.zeros(len(codes), dtype=bool)
+    for part, spread in zip(parts, spreads, strict=True):
+        reach = _reach(codes[:, part])
+        if precision == "bf16":
+            allowed = 0.2 * (spread + widest / 10) + 0.02 * reach
+        else:
+            allowed = 1e-3 * spread + 1e-5 * reach + 2e-6 * largest
+        if steps:
+            singles = np.abs(codes[:, part].astype(np.float32))
+            allowed = allowed + steps * np.spacing(singles).astype(np.float64)
+        difference = np.abs(codes[:, part].astype(np.float64) - other[:, part])
+        differs |= (difference > allowed).any(axis=1)
+    return np.flatnonzero(differs)
 
 
-def _step(codes: NDArray, other: NDArray) -> NDArray | float:
-    """From each code to the next of the coarsest type that holds all codes of both arrays.
+def _spread(codes: NDArray) -> NDArray[np.float64]:
+    """The standard deviation (d,) of most codes (n, d), where they are normal."""
+    low, high = np.quantile(codes.astype(np.float64), (0.1, 0.9), axis=0)
+    return (high - low) / 2.56
 
-    0.0 where that is float32 or float64. A representation's worker makes TorchScript's codes
-    float32, whatever they were.
+
+def _reach(codes: NDArray) -> NDArray[np.float64]:
+    """How far each code (n, d) is from 0, and at least as far as most of its dim."""
+    sizes = np.abs(codes.astype(np.float64))
+    return np.maximum(np.quantile(sizes, 0.9, axis=0), sizes)
+
+
+def _steps(codes: NDArray, other: NDArray) -> int:
+    """How many numbers of float32 there are from one to the next of the type that both came in.
+
+    That is the coarsest type that holds all codes of both; 0 where it is float32 or float64. A
+    representation's worker makes TorchScript's codes float32, whatever they were.
     """
     with np.errstate(over="ignore"):
         singles = [np.asarray(part, dtype=np.float32) for part in (codes, other)]
     if not all(map(np.array_equal, singles, (codes, other))):
-        return 0.0
+        return 0
     bits = [part.view(np.uint32) for part in singles]
     for unused in _UNUSED_BITS.values():
         if not any((part & ((1 << unused) - 1)).any() for part in bits):
-            return np.spacing(np.abs(singles[0])).astype(np.float64) * 2**unused
-    return 0.0
+            return 1 << unused
+    return 0
 
 
 def violations(representation: RunningRepresentation, images: NDArray) -> Iterator[KitError]:
@@ -122,7 +150,7 @@ def changes(
     if len(rows) > _MOST_JUMPS or not all(
         _comes_back(representation, codes, row, image_of(row)) for row in rows
     ):
-        difference = np.abs(codes.astype(np.float64) - again)[rows].max()
+        difference = _largest_difference(codes, again, rows)
         yield KitError(
             "REPRESENTATION-STATE",
             f"{representation.found.path} gives {len(rows):,} of {len(codes):,} images other codes "

@@ -21,6 +21,10 @@ OPEN_FILES = 1024
 """Files that a process of a representation may have open."""
 
 
+NUMBERS_A_DIM = 8
+"""Numbers that all tokens of an image may have together, for each dim that is allowed."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a representation may use. The fields' names are the flags' names."""
@@ -45,6 +49,11 @@ class Limits:
         )
 
     @property
+    def token_numbers(self) -> int:
+        """Numbers that all tokens of an image may have together."""
+        return NUMBERS_A_DIM * self.dims
+
+    @property
     def memory_bytes(self) -> int:
         return int(self.memory_gib * 2**30)
 
@@ -61,7 +70,7 @@ _HELP = {
     "memory_gib": "GiB of memory of a representation, all its processes together",
     "processes": "processes that a representation may have at once",
     "threads": "threads that a representation may have at once, over all its processes",
-    "dims": "dimensions that a representation may have",
+    "dims": "dimensions that a representation may have, or tokens, or numbers of a token",
     "representation_gib": "GiB of a representation on disk, all its files together",
     "representation_files": "files and folders in a representation's folder",
 }

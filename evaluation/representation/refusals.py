@@ -12,12 +12,13 @@ REMEDIES = {
     "REPRESENTATION-FORBIDDEN": "Keep all that it needs in its own file: a representation can read "
     "no other, may not write outside its temporary folder, and may not open sockets, hold shared "
     "memory or look into other processes",
-    "REPRESENTATION-SHAPE": "Return one row of numbers for each image: (n, dims)",
+    "REPRESENTATION-SHAPE": "Return one row of numbers for each image, (n, dims), "
+    "or of tokens, (n, tokens, width)",
     "REPRESENTATION-SPARSE": "Return a dense tensor: add .to_dense() to what forward returns",
     "REPRESENTATION-GRAD": "Return a tensor without gradient: add .detach() to what forward "
     "returns, and switch no gradients on in it",
     "REPRESENTATION-DTYPE": "Convert the codes to one of these",
-    "REPRESENTATION-DIMS": "The challenge's metrics compare dims, so return 2 or more; --max-dims "
+    "REPRESENTATION-DIMS": "The metrics compare dims, or tokens, so return 2 or more; --max-dims "
     "raises the other end",
     "REPRESENTATION-SLOW": "Make it faster, or raise --max-answer-seconds or --max-load-seconds",
     "REPRESENTATION-TIME": "Make it faster, or raise --max-total-seconds",

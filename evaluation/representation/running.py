@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from evaluation.common.devices import Placement, Precision
 from evaluation.common.errors import KitError, require
-from evaluation.common.images import CHALLENGE, ImageFormat
+from evaluation.common.images import CHALLENGE, ImageFormat, shape_in_words
 from evaluation.representation.finding import Found
 from evaluation.representation.finite import first_nonfinite_row
 from evaluation.representation.limits import ENCODING_BATCH, Limits
@@ -49,7 +49,7 @@ class RunningRepresentation:
         self.limits = limits or Limits()
         self.images = images
         self.form = PLAIN
-        self.dim: int | None = None
+        self.code_shape: tuple[int, ...] | None = None
         self.batch = ENCODING_BATCH[placement.kind]
         self._exit = ExitStack()
 
@@ -91,6 +91,12 @@ class RunningRepresentation:
         return "bf16" if self.form == BF16 else "float32"
 
     @property
+    def token_shape(self) -> tuple[int, int] | None:
+        """Tokens and their width; None if it gives numbers, or has not encoded yet."""
+        shape = self.code_shape
+        return (shape[0], shape[1]) if shape is not None and len(shape) == 2 else None
+
+    @property
     def forms(self) -> list[str]:
         """Names of the forms in which it runs."""
         return self._worker.forms
@@ -108,19 +114,23 @@ class RunningRepresentation:
     def encode(self, images: NDArray) -> NDArray:
         """Codes (n, dims) of at most `batch` images (n, height, width, channels) of its format.
 
+        Of a representation that gives tokens, all numbers of an image's are its dims here.
+
         Raises:
             KitError: it failed, broke a limit, or returned something else than finite codes; it is
                 of no further use then.
         """
         self._worker.pixels[: len(images)] = images
         codes = self._worker.encode(len(images), self.form)
-        self.dim = self.dim or codes.shape[1]
-        if codes.shape[1] != self.dim:
+        self.code_shape = self.code_shape or codes.shape[1:]
+        if codes.shape[1:] != self.code_shape:
+            shapes = (shape_in_words(shape) for shape in (codes.shape[1:], self.code_shape))
             raise KitError(
                 "REPRESENTATION-SHAPE",
-                f"{self.found.path} returns {codes.shape[1]} dims after {self.dim} before",
+                f"{self.found.path} returns {' dims after '.join(shapes)} before",
                 "Return the same number of dims for every batch",
             )
+        codes = codes.reshape(len(codes), -1)
         row = first_nonfinite_row(codes)
         if row is not None:
             raise KitError(

@@ -5,6 +5,7 @@ before they are read, and codes are raw bytes of numbers, never pickles.
 """
 
 import json
+import math
 import mmap
 import os
 import select
@@ -112,7 +113,9 @@ class Worker:
         return replace(self._watch.used, wall_seconds=self._busy_seconds)
 
     def encode(self, images: int, form: str = PLAIN) -> NDArray:
-        """Codes (images, dims), finite or not, of the first rows of `pixels`, which hold images.
+        """Codes (images, dims), or (images, tokens, width), of the first rows of `pixels`.
+
+        They are finite or not.
 
         Raises:
             KitError: the representation failed, broke a limit, or answered with anything but one
@@ -131,18 +134,30 @@ class Worker:
         shape, dtype = about["shape"], about["dtype"]
         if not _all_are(shape, int) or not isinstance(dtype, str):
             raise self._garbled()
-        if len(shape) != 2 or shape[0] != images:
+        if len(shape) not in (2, 3) or shape[0] != images:
             problem = f"returns an array of shape {tuple(shape)} for {images} images"
             raise self._refusal("REPRESENTATION-SHAPE", problem)
         if dtype not in _DTYPES:
             problem = f"returns {dtype}, not {', '.join(_DTYPES)}"
             raise self._refusal("REPRESENTATION-DTYPE", problem)
-        if not 2 <= shape[1] <= self._limits.dims:
-            problem = f"returns {shape[1]:,} dims; 2 to {self._limits.dims:,} are allowed"
+        most, unit = self._limits.dims, "dims" if len(shape) == 2 else "tokens"
+        if not 2 <= shape[1] <= most:
+            problem = f"returns {shape[1]:,} {unit}; 2 to {most:,} are allowed"
             raise self._refusal("REPRESENTATION-DIMS", problem)
-        payload = self._receive(shape[0] * shape[1] * np.dtype(dtype).itemsize)
+        if len(shape) == 3:
+            self._require_width(shape[1], shape[2])
+        payload = self._receive(math.prod(shape) * np.dtype(dtype).itemsize)
         self._count_time()
         return np.frombuffer(payload, dtype=dtype).reshape(shape)
+
+    def _require_width(self, tokens: int, width: int) -> None:
+        most, together = self._limits.dims, self._limits.token_numbers
+        if not 1 <= width <= most or tokens * width > together:
+            problem = (
+                f"returns {tokens:,} tokens of {width:,} numbers; 1 to {most:,} are allowed, and"
+                f" {together:,} of all tokens"
+            )
+            raise self._refusal("REPRESENTATION-DIMS", problem)
 
     def _begin(self, seconds: float, doing: str) -> None:
         left = self._limits.total_seconds - self._busy_seconds

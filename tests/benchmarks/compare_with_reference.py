@@ -28,7 +28,7 @@ from evaluation.data.ground_truth import IndexGrid
 from evaluation.metrics import CHALLENGE, Metric
 from evaluation.metrics.dci import dci
 from evaluation.metrics.sampling import sample_points
-from evaluation.origin import source_digest, versions
+from evaluation.origin import grader_digest, versions
 from tests import code_tables
 from tests.code_tables import KINDS, SMALL, represent
 
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "runs": arguments.runs,
         "points": arguments.points,
         "code": [
-            source_digest(),
+            grader_digest(),
             *(sha256_of(Path(file)) for file in (__file__, code_tables.__file__)),
         ],
         "versions": versions(),

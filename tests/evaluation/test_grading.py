@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from evaluation import __main__ as command
 from evaluation import grading, metrics, origin, reference
+from evaluation.codes.subjects import open_subject
 from evaluation.codes.table import CodeTable, Draws
 from evaluation.common import environment
 from evaluation.common.errors import KitError
@@ -31,7 +32,6 @@ from evaluation.representation.running import RunningRepresentation
 from evaluation.rules import Rules
 from evaluation.scores import Report, Summary, schema
 from evaluation.scoring import evaluate
-from evaluation.subjects import open_subject
 from tests.evaluation.representation.bad_submissions import dilled
 
 PICKED = "images[:, :, 20:50:10, 20:50:10].reshape(len(images), -1)"
@@ -475,7 +475,7 @@ def test_code_in_a_folder_below_changes_the_digest(tmp_path: Path) -> None:
     (package / "metrics" / "new.py").touch()
     digests.add(origin.source_digest(package))
     assert len(digests) == 3
-    assert origin.source_digest() in digests
+    assert origin.grader_digest() in digests
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

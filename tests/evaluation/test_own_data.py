@@ -1,6 +1,7 @@
 """The command on data of the user's own."""
 
 import json
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +117,34 @@ def test_rows_of_codes_and_factors_that_differ(
     flags = [*write_factors(tmp_path, **FACTORS), "--output", str(tmp_path)]
     assert main(["--codes", str(tmp_path / "codes.npy"), *flags]) == 2
     assert "holds an array of shape (399, 2); factors.csv has 400" in capsys.readouterr().err
+
+
+def page_of(folder: Path) -> str:
+    text = unescape((folder / "report.html").read_text(encoding="utf-8"))
+    assert "</html>" in text
+    return text
+
+
+def test_the_page_of_rows_without_images(tmp_path: Path) -> None:
+    flags = [*write_factors(tmp_path, **FACTORS), "--factor-kinds", "place=continuous"]
+    graded(tmp_path, CODES, *flags, "--metrics", "mig,sap_score,factor_vae_metric")
+    text = page_of(tmp_path)
+    assert "400 rows, no full grid; discrete shape, continuous place" in text
+    assert "factors.csv has factors and no images. So there are no images along a factor." in text
+    assert "FactorVAE is left out: it holds factors at a value" in text
+    assert "20 bins" in text and "data:image/jpeg" not in text
+    assert f"--factors {tmp_path}/factors.csv --factor-kinds place=continuous" in text
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_the_page_of_images(full: bool, tmp_path: Path) -> None:
+    factors = IndexGrid((4, 3, 5)).factors_of(RandomState(0).permutation(60)[: 60 if full else 50])
+    images = np.tile((factors * 50).astype(np.uint8)[:, np.newaxis, np.newaxis], (1, 8, 8, 1))
+    np.savez(tmp_path / "mine.npz", images=images, factors=factors)
+    graded(tmp_path, factors * 1.0, "--dataset", str(tmp_path / "mine.npz"), "--metrics", "mig")
+    text = page_of(tmp_path)
+    walks = [f"Images from factor_{place} 0 to" in text for place in range(3)]
+    assert walks == [full] * 3
+    assert ("The rows are no full grid: none differ in one factor only." in text) != full
+    assert text.count("Images from the least code") == 3
+    assert f"--dataset {tmp_path}/mine.npz" in text

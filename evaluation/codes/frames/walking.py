@@ -18,6 +18,7 @@ from evaluation.codes.frames.shares import (
     strongest_codes,
     walked_shares,
 )
+from evaluation.codes.subjects import behaviour_of, open_subject
 from evaluation.codes.table import EveryImage
 from evaluation.common.errors import KitError, tell
 from evaluation.common.files import write_json
@@ -26,7 +27,6 @@ from evaluation.origin import versions
 from evaluation.representation.finding import Found, by_name
 from evaluation.rules import Rules
 from evaluation.scores import Graded, plain
-from evaluation.subjects import behaviour_of, open_subject
 
 CODES = "frames_codes.npz"
 

@@ -2,7 +2,7 @@
 
 A file is downloaded to `<root>/.download/<its name>/`, compared with its digest, and then moved to
 its place. After that the dataset is opened, which reads every file to its end. If a fetched file
-turns out to be wrong, it is removed.
+turns out to be wrong, it is removed; if not, later copies of it must equal it (`first_copy`).
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from evaluation.common.files import free_bytes, locked, readable_size
 from evaluation.common.terminal import console, progress
 from evaluation.data.dataset import Dataset, FileByHand, HubFile, RemoteFile, WebFile
 from evaluation.data.download import hub, web
+from evaluation.data.download.first_copy import FirstCopy, first_copy, remember, require_same
 
 _UNFIT = ("DATA-DAMAGED", "DATA-KEY", "DATA-SHAPE", "DATA-LAYOUT")
 
@@ -24,7 +25,8 @@ def download(dataset: Dataset, root: Path, revision: str | None = None) -> None:
     Args:
         dataset: The registry's entry.
         root: The data root.
-        revision: Branch, tag or commit of the Hub's repository; None for its newest commit.
+        revision: Branch, tag or commit of the Hub's repository; None for the commit that came
+            first, or the newest one.
 
     Raises:
         KitError: the kit renders the dataset, no program can fetch it, the disk is too full, a
@@ -53,7 +55,8 @@ def download(dataset: Dataset, root: Path, revision: str | None = None) -> None:
             f"No program can fetch {dataset.name}: {by_hand[0].reason}",
             f"Get it from {by_hand[0].page} and put {places}",
         )
-    fetched = [root / file.path for file in missing if _fetch(file, root, revision)]
+    copies = [(file, _fetch(file, root, revision)) for file in missing]
+    fetched = [root / file.path for file, copy in copies if copy is not None]
     try:
         opened = dataset.open(dataset.name, root)
     except KitError as refusal:
@@ -66,6 +69,9 @@ def download(dataset: Dataset, root: Path, revision: str | None = None) -> None:
             f"the fetched files are not {dataset.name}, and were removed: {refusal.problem}",
             f"Try again later, or look at {dataset.home}",
         ) from refusal
+    for file, copy in copies:
+        if copy is not None:
+            remember(file, root, copy)
     console.print(f"{dataset.name}: {len(opened):,} images are ready", markup=False)
 
 
@@ -75,29 +81,37 @@ def is_there(file: RemoteFile, root: Path) -> bool:
     return path.exists() or (path.suffix == ".gz" and path.with_suffix("").exists())
 
 
-def _fetch(file: RemoteFile, root: Path, revision: str | None) -> bool:
-    """Fetches a file. Returns False if another process fetched it meanwhile."""
+def _fetch(file: RemoteFile, root: Path, revision: str | None) -> FirstCopy | None:
+    """Fetches a file. Returns None if another process fetched it meanwhile."""
     target = root / file.path
     folder = root / ".download" / target.name
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, target.name):
         if target.exists():
-            return False
+            return None
+        source, commit = "", None
         if isinstance(file, HubFile):
-            found = hub.ask(file, revision)
+            first = first_copy(file, root)
+            found = hub.ask(file, revision or (None if first is None else first.commit))
+            source, commit = file.repository, found.commit
             _require_room(folder, file.path, found.bytes or file.bytes)
             part, digest = hub.fetch(file, folder, found), file.digest or found.digest
         else:
             assert isinstance(file, WebFile)
             _require_room(folder, file.path, file.bytes)
+            source = file.url
             part, digest = web.fetch(file, folder), file.digest
-        if digest is not None:
-            _require_digest(part, digest, file)
+        copy = FirstCopy(source, commit, _require_digest(part, digest, file))
+        try:
+            require_same(file, root, copy)
+        except KitError:
+            part.unlink()
+            raise
         target.parent.mkdir(parents=True, exist_ok=True)
         part.replace(target)
         _remove_leftovers(folder)
     console.print(f"Fetched {target} ({readable_size(target.stat().st_size)})", markup=False)
-    return True
+    return copy
 
 
 def _remove_leftovers(folder: Path) -> None:
@@ -125,23 +139,25 @@ def _require_room(folder: Path, name: str, size: int) -> None:
         )
 
 
-def _require_digest(path: Path, digest: str, file: RemoteFile) -> None:
-    """Compares a file with "md5:…" or "sha256:…".
+def _require_digest(path: Path, digest: str | None, file: RemoteFile) -> str:
+    """Compares a file with "md5:…" or "sha256:…", if one is known; returns its SHA-256.
 
     Raises:
         KitError: `DOWNLOAD-DIGEST`, they differ; the file is removed.
     """
-    kind, _, wanted = digest.partition(":")
-    found = hashlib.new(kind, usedforsecurity=False)
+    kind, _, wanted = (digest or "sha256:").partition(":")
+    found, sha256 = hashlib.new(kind, usedforsecurity=False), hashlib.sha256()
     size = path.stat().st_size
     with path.open("rb") as stream, progress(f"Checking {path.name}", size) as advance:
         while block := stream.read(1 << 22):
             found.update(block)
+            sha256.update(block)
             advance(len(block))
-    if found.hexdigest() != wanted:
+    if digest is not None and found.hexdigest() != wanted:
         path.unlink()
         raise KitError(
             "DOWNLOAD-DIGEST",
             f"the fetched {file.path} has the {kind} {found.hexdigest()}; it must have {wanted}",
             "Try again later: the server or a proxy gave another file",
         )
+    return sha256.hexdigest()

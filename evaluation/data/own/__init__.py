@@ -49,7 +49,7 @@ def open_own(
         if is_saved:
             return open_arrow_folder(path, names, kinds)
         return open_folder(path, factors, names, kinds, size)
-    if path.suffix not in (".npz", *HDF5):
+    if path.suffix.lower() not in (".npz", *HDF5):
         raise KitError(
             "DATA-KIND",
             f"{path} is no dataset that is known",

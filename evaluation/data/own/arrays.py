@@ -39,7 +39,7 @@ def open_arrays_file(
     Raises:
         KitError: it cannot be read, lacks one of the two, or the images are none.
     """
-    read = _read_hdf5 if path.suffix in HDF5 else _read_npz
+    read = _read_hdf5 if path.suffix.lower() in HDF5 else _read_npz
     try:
         held = read(path, _KEYS[:1] if factors is not None else _KEYS)
         columns = _columns(held) if factors is None else factors
@@ -62,9 +62,10 @@ def _read_npz(path: Path, keys: Sequence[str]) -> dict[str, NDArray]:
     with zipfile.ZipFile(path) as archive:
         there = [name.removesuffix(".npy") for name in archive.namelist()]
         _require_keys(path, there, keys)
-        with archive.open("images.npy") as stream:
-            shape, _, dtype = read_header(stream)
-    _require_room(path, int(np.prod(shape, dtype=np.float64)) * dtype.itemsize)
+        for key in keys:
+            with archive.open(f"{key}.npy") as stream:
+                shape, _, dtype = read_header(stream)
+            _require_room(path, key, int(np.prod(shape, dtype=np.float64)) * dtype.itemsize)
     with np.load(path, allow_pickle=False) as arrays:
         return {key: arrays[key] for key in (*keys, _NAMES) if key in there}
 
@@ -74,8 +75,10 @@ def _read_hdf5(path: Path, keys: Sequence[str]) -> dict[str, NDArray]:
     import h5py
 
     with h5py.File(path) as file:
-        _require_keys(path, list(file), keys)
-        _require_room(path, file["images"].size * file["images"].dtype.itemsize)
+        arrays = [name for name in file if isinstance(file[name], h5py.Dataset)]
+        _require_keys(path, arrays, keys)
+        for key in keys:
+            _require_room(path, key, file[key].size * file[key].dtype.itemsize)
         held = {key: np.asarray(file[key][()]) for key in (*keys, _NAMES) if key in file}
         attributes = file["factors"].attrs if "factors" in file else {}
         if _NAMES in attributes and _NAMES not in held:
@@ -126,17 +129,17 @@ def _require_keys(path: Path, there: Sequence[str], keys: Sequence[str]) -> None
         if key not in there:
             raise KitError(
                 "DATA-KEY",
-                f"{path} holds {', '.join(there) or 'nothing'}, not '{key}'",
+                f"{path} holds {', '.join(there) or 'no array'}, not '{key}'",
                 "Put images and factors there, or name a file of factors by --factors",
             )
 
 
-def _require_room(path: Path, size: int) -> None:
+def _require_room(path: Path, key: str, size: int) -> None:
     room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
     if size > room:
         raise KitError(
             "DATA-MEMORY",
-            f"the images of {path} take {readable_size(size)}, and {readable_size(room)} of memory"
+            f"the {key} of {path} take {readable_size(size)}, and {readable_size(room)} of memory"
             " are free",
             "Write the images as files in a folder, which are read one by one",
         )

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError, require
 from evaluation.common.files import sha256_of
+from evaluation.common.images import shape_in_words
 from evaluation.data.factor_columns import Kind
 from evaluation.data.own.dataset import OwnData, own_data
+from evaluation.data.own.decoding import decode, look, refusing
 from evaluation.data.own.factor_files import arrow_columns, chosen
 
 STATE = "state.json"
@@ -62,7 +64,7 @@ def open_arrow_folder(
     for name, column in columns.items():
         labels = features.get(name, {}).get("names")
         if labels and column.dtype.kind in "iu":
-            columns[name] = np.array(labels)[column]
+            columns[name] = _labelled(column, labels)
     return own_data(folder, chosen(columns, names, folder), kinds, images, digest)
 
 
@@ -84,6 +86,8 @@ def _read(folder: Path) -> tuple[Any, dict[str, Any], str]:
 
     state = json.loads((folder / STATE).read_text(encoding="utf-8"))
     features = json.loads((folder / _INFO).read_text(encoding="utf-8"))["features"]
+    # A list of values is described by a list, a struct by its fields.
+    features = {name: each if isinstance(each, dict) else {} for name, each in features.items()}
     digest = hashlib.sha256(json.dumps(features, sort_keys=True).encode())
     tables = []
     for entry in state["_data_files"]:
@@ -94,27 +98,42 @@ def _read(folder: Path) -> tuple[Any, dict[str, Any], str]:
     return pyarrow.concat_tables(tables), features, digest.hexdigest()
 
 
+def _labelled(numbers: NDArray, labels: Sequence[str]) -> NDArray:
+    """The names (n,) of the numbers (n,); None for those that stand for nothing, as -1 does."""
+    known = (numbers >= 0) & (numbers < len(labels))
+    named = np.array([*labels, None], dtype=object)[np.where(known, numbers, len(labels))]
+    return named if not known.all() else named.astype(str)
+
+
 def _decode(cells: Sequence[Mapping[str, Any] | None], folder: Path) -> NDArray[np.uint8]:
     require("PIL")
-    from PIL import Image
-
-    images = []
+    remedy = "Write it again, or leave the row out"
+    sizes, grey = [], True
     for row, cell in enumerate(cells):
-        try:
-            assert cell is not None
-            content = cell["bytes"]
-            with Image.open(io.BytesIO(content) if content else cell["path"]) as image:
-                images.append(np.asarray(image.convert("RGB"), dtype=np.uint8))
-        except Exception as error:  # of many kinds, by what a damaged cell holds
-            raise KitError(
-                "DATA-DAMAGED",
-                f"row {row} of {folder} cannot be read as an image ({error or 'it is missing'})",
-                "Write it again, or leave the row out",
-            ) from error
-        if images[-1].shape != images[0].shape:
+        with refusing(f"row {row} of {folder}", remedy):
+            size, is_grey = look(_source(cell))
+        grey &= is_grey
+        sizes.append(size)
+        if size != sizes[0]:
             raise KitError(
                 "DATA-SHAPE",
-                f"row {row} of {folder} is {images[-1].shape[:2]}, and row 0 {images[0].shape[:2]}",
+                f"row {row} of {folder} is {shape_in_words(size)}, and row 0 is"
+                f" {shape_in_words(sizes[0])}",
                 "Resize the images to one size before you save them",
             )
-    return np.stack(images)
+    images = np.empty((len(cells), *sizes[0], 1 if grey else 3), np.uint8)
+    for row, cell in enumerate(cells):
+        with refusing(f"row {row} of {folder}", remedy):
+            images[row] = decode(_source(cell), grey=grey)
+    return images
+
+
+def _source(cell: Mapping[str, Any] | None) -> Path | io.BytesIO:
+    """Where the image of a cell is: in the cell itself, or in a file beside.
+
+    Raises:
+        ValueError: in neither.
+    """
+    if cell is None or not (cell["bytes"] or cell["path"]):
+        raise ValueError("it is missing")
+    return io.BytesIO(cell["bytes"]) if cell["bytes"] else Path(cell["path"])

@@ -40,6 +40,7 @@ class OwnData:
     Attributes:
         numbered: The rows as the metrics take them.
         fingerprint: Hexadecimal digest that changes when factors or images do.
+        flags: The flags of a command that name the data; set by who opens them for one.
 
     Raises:
         ValueError: the rows are too few, or a factor is none.
@@ -54,6 +55,7 @@ class OwnData:
         told: Sequence[str] = (),
     ) -> None:
         self.name = name
+        self.flags: tuple[str, ...] = ()
         self.columns = list(columns)
         self.numbered: Numbered = open_table(columns, told)
         self._images = images
@@ -69,6 +71,10 @@ class OwnData:
     @property
     def full_grid(self) -> bool:
         return not isinstance(self.numbered, FactorTable)
+
+    @property
+    def has_images(self) -> bool:
+        return self._images is not None
 
     @property
     def image_format(self) -> ImageFormat:

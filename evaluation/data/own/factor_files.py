@@ -2,7 +2,9 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ from evaluation.common.terminal import console
 
 TABLES = (".csv", ".tsv", ".parquet")
 ARRAYS = (".npy", ".npz")
+
+_NUMBERS = ("", "__index_level_0__", "id", "idx", "index", "row")
+"""What a column is called, in lower case, that may number the rows."""
 
 Columns = dict[str, NDArray]
 """The columns of a table by name, as they were read."""
@@ -29,13 +34,14 @@ def read_factor_file(path: Path) -> Columns:
         KitError: it cannot be read as a table.
     """
     try:
-        if path.suffix in (".csv", ".tsv"):
+        suffix = path.suffix.lower()
+        if suffix in (".csv", ".tsv"):
             return _read_csv(path)
-        if path.suffix == ".parquet":
+        if suffix == ".parquet":
             return _read_parquet(path)
-        if path.suffix == ".npy":
+        if suffix == ".npy":
             return columns_of(np.load(path, allow_pickle=False))
-        if path.suffix == ".npz":
+        if suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 held = {name: arrays[name] for name in arrays.files}
             return columns_of(next(iter(held.values())) if len(held) == 1 else held)
@@ -67,18 +73,22 @@ def columns_of(factors: NDArray | Mapping[str, NDArray]) -> Columns:
 
 
 def chosen(columns: Columns, names: Sequence[str] | None, path: Path) -> Columns:
-    """The columns of these names, or all of them.
+    """The columns of these names, or all of them but those that number the rows.
 
-    A column without a name that counts the rows, as pandas writes one, is left out.
+    These have whole numbers that all differ, and no name, as pandas writes its index, or the name
+    of a number.
 
     Raises:
         KitError: there is none of a name.
     """
     if names is None:
-        counts = [name for name, column in columns.items() if _counts_rows(name, column)]
-        if counts:
-            console.print(f"The first column of {path.name} counts the rows, and is no factor")
-        return {name: column for name, column in columns.items() if name not in counts}
+        numbering = [name for name, column in columns.items() if _numbers_rows(name, column)]
+        for name in numbering:
+            called = f"column {name}" if name else "column without a name"
+            console.print(
+                f"The {called} of {path.name} numbers the rows, and is no factor", markup=False
+            )
+        return {name: column for name, column in columns.items() if name not in numbering}
     for name in names:
         if name not in columns:
             raise KitError(
@@ -94,20 +104,15 @@ def unreadable(path: Path, error: Exception) -> KitError:
     return KitError(
         "FACTORS-UNREADABLE",
         f"cannot read {path} as a table of factors: {error or type(error).__name__}",
-        "Write one row a point and one column a factor, as CSV with a line of names, say",
+        "Write one row a point and one column a factor, as CSV in UTF-8 with a line of names, say",
     )
 
 
 def _read_csv(path: Path) -> Columns:
     text = path.read_text(encoding="utf-8-sig")
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    lines = [
-        (reader.line_num, [cell.strip() for cell in row])
-        for reader in (csv.reader(io.StringIO(text), delimiter=delimiter, strict=True),)
-        for row in reader
-        if row
-    ]
+    delimiter = _delimiter(path, text)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
     if not lines:
         raise ValueError("it is empty")
     names = lines[0][1]
@@ -115,23 +120,50 @@ def _read_csv(path: Path) -> Columns:
         names = [f"factor_{place}" for place in range(len(names))]
     else:
         lines = lines[1:]
-    if len(set(names)) < len(names):
-        raise ValueError(f"of its columns two have the same name: {', '.join(names)}")
     for number, row in lines:
         if len(row) != len(names):
             raise ValueError(f"line {number} has {len(row)} fields, and line 1 has {len(names)}")
     if not lines:
         raise ValueError("it has names and no rows")
-    rows = [row for _, row in lines]
-    return {name: _typed([row[place] for row in rows]) for place, name in enumerate(names)}
+    # Separators at the end of each line, as spreadsheets write them, make a column of nothing.
+    columns = [
+        (name, cells)
+        for name, cells in zip(names, zip(*(row for _, row in lines), strict=True), strict=True)
+        if name or any(cells)
+    ]
+    _require_different([name for name, _ in columns])
+    return {name: _typed(cells, commas=delimiter != ",") for name, cells in columns}
 
 
-def _typed(cells: list[str]) -> NDArray:
-    for kind in (np.int64, np.float64):
+def _delimiter(path: Path, text: str) -> str:
+    """The separator that is most frequent in the first line, outside of quotes."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    first = re.sub(r'"[^"]*"', "", text).partition("\n")[0]
+    return max(",;\t", key=first.count)
+
+
+def _require_different(names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        raise ValueError(f"of its columns two have the same name: {', '.join(names)}")
+
+
+def _typed(cells: Sequence[str], commas: bool) -> NDArray:
+    """Cells as whole numbers, else as floats, else as strings.
+
+    Args:
+        commas: Whether floats may have a decimal comma.
+    """
+    with suppress(ValueError):
         try:
-            return np.array(cells, dtype=kind)
-        except (ValueError, OverflowError):
-            continue
+            return np.array(cells, dtype=np.int64)
+        except OverflowError:  # as floats, different ones would be equal
+            return np.array(cells)
+    with suppress(ValueError):
+        return np.array(cells, dtype=np.float64)
+    with suppress(ValueError):
+        if commas:
+            return np.array([cell.replace(",", ".", 1) for cell in cells], dtype=np.float64)
     return np.array(cells)
 
 
@@ -147,11 +179,12 @@ def _read_parquet(path: Path) -> Columns:
     require("pyarrow")
     from pyarrow import parquet
 
-    return arrow_columns(parquet.read_table(path))
+    return arrow_columns(parquet.ParquetFile(path).read())
 
 
 def arrow_columns(table: Any) -> Columns:
     """The columns of an Arrow table; what is missing stays None."""
+    _require_different(table.column_names)
     columns = {}
     for name in table.column_names:
         column = table.column(name)
@@ -162,6 +195,6 @@ def arrow_columns(table: Any) -> Columns:
     return columns
 
 
-def _counts_rows(name: str, column: NDArray) -> bool:
-    nameless = name in ("", "__index_level_0__") or name.startswith("Unnamed:")
-    return nameless and column.dtype.kind in "iu" and bool((np.diff(column) == 1).all())
+def _numbers_rows(name: str, column: NDArray) -> bool:
+    is_number = name.lower() in _NUMBERS or name.startswith("Unnamed:")
+    return is_number and column.dtype.kind in "iu" and len(np.unique(column)) == len(column)

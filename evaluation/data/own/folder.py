@@ -1,8 +1,7 @@
 """A folder of image files, with a table that names a file and has its factors in each row."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,10 @@ from evaluation.common.images import shape_in_words
 from evaluation.common.terminal import progress
 from evaluation.data.factor_columns import Kind
 from evaluation.data.own.dataset import OwnData, own_data
+from evaluation.data.own.decoding import decode, look, refusing
 from evaluation.data.own.factor_files import TABLES, Columns, chosen, read_factor_file
 
-_LYING = (5, 6, 7, 8)
-"""Orientations in EXIF of a camera that lay on its side."""
-
+_REMEDY = "Write it again, or remove its row from the table"
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
@@ -79,9 +77,10 @@ class FolderImages:
         with progress("Reading images", len(paths)) as advance:
             for path in paths:
                 if path not in known:
-                    shape, mode = _look(path)
+                    with refusing(str(path), _REMEDY):
+                        shape, is_grey = look(path)
                     first = first or shape
-                    grey &= mode in ("L", "1")
+                    grey &= is_grey
                     if size is None and shape != first:
                         raise KitError(
                             "DATA-SHAPE",
@@ -101,40 +100,13 @@ class FolderImages:
         return np.stack([self._decode(self._paths[index]) for index in indices])
 
     def _decode(self, path: Path) -> NDArray[np.uint8]:
-        from PIL import Image, ImageOps
-
-        with _refusing(path), Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image).convert("L" if self.shape[-1] == 1 else "RGB")
-            if self._size is not None:
-                height, width = self._size
-                upright = upright.resize((width, height), Image.Resampling.BILINEAR)
-            return np.asarray(upright, dtype=np.uint8).reshape(self.shape[1:])
-
-
-def _look(path: Path) -> tuple[tuple[int, int], str]:
-    """Height, width and mode of an image as its camera held it; it is not decoded."""
-    from PIL import ExifTags, Image
-
-    with _refusing(path), Image.open(path) as image:
-        height, width = image.height, image.width
-        lies = image.getexif().get(ExifTags.Base.Orientation, 1) in _LYING
-        return ((width, height) if lies else (height, width)), image.mode
-
-
-@contextmanager
-def _refusing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # of many kinds, by what a damaged file holds
-        raise KitError(
-            "DATA-DAMAGED",
-            f"{path} cannot be read as an image ({error or type(error).__name__})",
-            "Write it again, or remove its row from the table",
-        ) from error
+        with refusing(str(path), _REMEDY):
+            pixels = decode(path, grey=self.shape[-1] == 1, size=self._size)
+            return pixels.reshape(self.shape[1:])
 
 
 def _only_table(folder: Path) -> Path:
-    tables = sorted(path for path in folder.iterdir() if path.suffix in TABLES)
+    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLES)
     if len(tables) != 1:
         names = ", ".join(path.name for path in tables) or "none"
         raise KitError(
@@ -149,6 +121,12 @@ def _column_of_files(columns: Columns, folder: Path, table: Path) -> str:
     """The column whose values name files in the folder, at least its first two."""
     for name, column in columns.items():
         if all(_names_image(folder, value) for value in column[:2]):
+            if _names_image(folder, name):
+                raise KitError(
+                    "FACTORS-FILE",
+                    f"the first line of {table} names the image {name}, and no columns",
+                    "Put a line with the names of the columns above it",
+                )
             return name
     raise KitError(
         "FACTORS-FILE",
@@ -160,15 +138,21 @@ def _column_of_files(columns: Columns, folder: Path, table: Path) -> str:
 def _names_image(folder: Path, value: Any) -> bool:
     if not isinstance(value, str) or Path(value).suffix.lower() not in _SUFFIXES:
         return False
-    return (folder / value).is_file()
+    return _path_of(folder, value).is_file()
 
 
 def _file(folder: Path, name: str, row: int, table: Path) -> Path:
-    path = folder / name
+    path = _path_of(folder, name)
     if not path.is_file():
         raise KitError(
             "DATA-MISSING",
-            f"row {row} of {table} names {name}, and {folder} has no such file",
+            f"row {row} of {table} names {name or 'no file'}, and {folder} has no such file",
             "Put it there, or remove the row",
         )
     return path
+
+
+def _path_of(folder: Path, name: str) -> Path:
+    """The file that a table calls so, perhaps in the manner of Windows."""
+    path = folder / name
+    return path if path.exists() else folder / name.replace("\\", "/")

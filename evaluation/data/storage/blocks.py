@@ -176,11 +176,10 @@ class StoredImages:
         if numbers.dtype == bool:
             numbers = np.flatnonzero(numbers)
         numbers = numbers.astype(np.int64, copy=False)
-        if numbers.size and numbers.min() < 0:
-            numbers = np.where(numbers < 0, numbers + len(self), numbers)
-        if numbers.size and not 0 <= numbers.min() <= numbers.max() < len(self):
+        low, high = (numbers.min(), numbers.max()) if numbers.size else (0, 0)
+        if not -len(self) <= low <= high < max(len(self), 1):
             raise IndexError(f"{rows} reaches beyond {len(self)} images")
-        return numbers
+        return np.where(numbers < 0, numbers + len(self), numbers) if low < 0 else numbers
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
         return self[:].astype(dtype or self.dtype, copy=False)

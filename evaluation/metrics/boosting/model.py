@@ -5,7 +5,6 @@
 random order at each node, unseeded in disentanglement_lib; here the order comes from a seed.
 """
 
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -17,7 +16,6 @@ from numpy.typing import NDArray
 
 from evaluation.common.compiled import njit, subroutine
 from evaluation.common.devices import cores
-from evaluation.common.terminal import console
 from evaluation.metrics.boosting.buffers import (
     INNER_NODES,
     LEARNING_RATE,
@@ -27,14 +25,14 @@ from evaluation.metrics.boosting.buffers import (
     new_workshop,
 )
 from evaluation.metrics.boosting.columns import sort_columns
+from evaluation.metrics.boosting.forecast import Forecast
 from evaluation.metrics.boosting.histograms import LANES, sum_roots
 from evaluation.metrics.boosting.trees import grow_trees
 
 _STAGES = 100
 _TASKS_PER_THREAD = 4
 _POINTS_AT_ONCE = 512
-_STAGES_TIMED = 3  # the first may load compiled code, and counts for nothing
-_SECONDS_TO_FORETELL = 10
+_TOLD_AFTER = (1, 3, 10, 30, 60)  # stages: the first may load compiled code, and is not timed
 
 
 class Factor(NamedTuple):
@@ -89,6 +87,7 @@ def fit(codes: NDArray, factors: NDArray, seed: int) -> Boosting:
     importances = np.zeros((trees, d))
     stages = []
     random_state = RandomState(seed)
+    forecast = Forecast("its trees", _STAGES)
 
     threads = cores()
     point_tasks = _split(p, threads)
@@ -98,12 +97,8 @@ def fit(codes: NDArray, factors: NDArray, seed: int) -> Boosting:
     ]
     with ThreadPoolExecutor(threads) as pool:
         for number in range(_STAGES):
-            if number == 1:
-                begun = time.monotonic()
-            elif number == _STAGES_TIMED:
-                foretell(
-                    "its trees", (time.monotonic() - begun) / (number - 1) * (_STAGES - number)
-                )
+            if number in _TOLD_AFTER:
+                forecast.after(number)
             _run(
                 pool,
                 point_tasks,
@@ -163,12 +158,6 @@ def _encode(factors: NDArray) -> tuple[list[Factor], NDArray[np.float64]]:
         priors.append(prior)
         trees += len(prior)
     return encoded, np.concatenate(priors)
-
-
-def foretell(trees: str, seconds: float) -> None:
-    """Says how long trees will take to grow, if it is long."""
-    if seconds > _SECONDS_TO_FORETELL:
-        console.print(f"DCI grows {trees} in about {seconds:.0f} s.")
 
 
 def _split(total: int, parts: int) -> list[tuple[int, int]]:

@@ -4,7 +4,6 @@ disentanglement_lib knows discrete factors only. Eastwood and Williams (ICLR 201
 are scikit-learn's gradient-boosted regressors with its defaults, as its classifiers are.
 """
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -12,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.devices import cores
-from evaluation.metrics.boosting.model import foretell
+from evaluation.metrics.boosting.forecast import Forecast
 
-_STAGES_TIMED = 3
+_TOLD_AFTER = (1, 3, 10, 30, 60)
+"""Stages of the first factor."""
 
 
 class Regression(NamedTuple):
@@ -53,14 +53,13 @@ def regress(
     from sklearn.ensemble import GradientBoostingRegressor
 
     k = factors.shape[1]
-    begun = time.monotonic()
+    rounds = -(-k // cores())  # factors that one thread has, one after another
+    stages = rounds * GradientBoostingRegressor().n_estimators
+    forecast = Forecast("the trees of continuous factors", stages)
 
-    def look(stage: int, model: GradientBoostingRegressor, _: object) -> None:
-        if stage == _STAGES_TIMED - 1:
-            rounds = -(-k // cores())  # factors that one thread has, one after another
-            stages = rounds * model.n_estimators - _STAGES_TIMED
-            seconds = (time.monotonic() - begun) / _STAGES_TIMED * stages
-            foretell("the trees of continuous factors", seconds)
+    def look(stage: int, *_: object) -> None:
+        if stage + 1 in _TOLD_AFTER:
+            forecast.after(stage + 1)
 
     def of_factor(number: int) -> tuple[NDArray, float, float]:
         model = GradientBoostingRegressor(random_state=seed)

@@ -14,6 +14,9 @@ ROWS_FITTED = 10_000
 """Most rows that components are fitted on: as many as a metric draws to learn from."""
 
 
+_ROWS_AT_ONCE = 256
+
+
 class Components(NamedTuple):
     """The first principal component of each token.
 
@@ -28,9 +31,13 @@ class Components(NamedTuple):
     shares: NDArray[np.float64]
 
     def reduce(self, codes: NDArray) -> NDArray[np.float64]:
-        """Codes (n, tokens) of codes (n, tokens, width)."""
-        offsets = np.einsum("tw,tw->t", self.means, self.directions)
-        return np.einsum("ntw,tw->nt", codes, self.directions) - offsets
+        """Codes (n, tokens) of codes (n, tokens, width), whichever rows stand beside each other."""
+        reduced = np.empty(codes.shape[:2])
+        for start in range(0, len(codes), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            offsets = codes[part].astype(np.float64) - self.means
+            reduced[part] = (offsets * self.directions).sum(axis=-1)
+        return reduced
 
 
 def fit_components(codes: NDArray) -> Components:
@@ -43,11 +50,12 @@ def fit_components(codes: NDArray) -> Components:
         array([[-2.5,  0. ],
                [ 2.5,  0. ]])
     """
-    points = codes.astype(np.float64)
-    means = points.mean(axis=0)
+    means = np.empty(codes.shape[1:])
     directions, shares = np.empty_like(means), np.ones(len(means))
-    for token, mean in enumerate(means):
-        offsets = points[:, token] - mean
+    for token in range(len(means)):
+        points = codes[:, token].astype(np.float64)
+        means[token] = points.mean(axis=0)
+        offsets = points - means[token]
         variances, vectors = np.linalg.eigh(offsets.T @ offsets)
         direction = vectors[:, -1]
         directions[token] = direction * np.sign(direction[np.argmax(np.abs(direction))])
@@ -60,6 +68,10 @@ def one_number_a_token(codes: NDArray, seed: int) -> tuple[NDArray, Components |
     """Codes (n, d), of (n, tokens, width) by the components of at most ROWS_FITTED random rows."""
     if codes.ndim == 2:
         return codes, None
-    rows = np.sort(RandomState(seed).permutation(len(codes))[:ROWS_FITTED])
-    components = fit_components(codes[rows])
+    components = fit_components(codes[rows_to_fit(len(codes), seed)])
     return components.reduce(codes), components
+
+
+def rows_to_fit(rows: int, seed: int) -> NDArray[np.int64]:
+    """The rows, in rising order, on which components are fitted."""
+    return np.sort(RandomState(seed).permutation(rows)[:ROWS_FITTED])

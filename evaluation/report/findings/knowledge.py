@@ -36,14 +36,14 @@ class Known(NamedTuple):
 
 
 def knowledge(
-    shares: NDArray[np.float64], together: NDArray[np.float64], factor_sizes: Sequence[int]
+    shares: NDArray[np.float64], together: NDArray[np.float64], chances: NDArray[np.float64]
 ) -> list[Known]:
     """One row a factor.
 
     Args:
         shares: (d, k): how much each code tells of each factor, of its entropy.
         together: (k,): in which share of the images all codes together tell it.
-        factor_sizes: Number of values of each factor (k,).
+        chances: (k,): in which share a guess is right.
     """
     rows = []
     for factor, column in enumerate(np.nan_to_num(shares).T):
@@ -51,7 +51,7 @@ def knowledge(
         share, told, chance = (
             float(column[order[0]]),
             float(together[factor]),
-            1 / factor_sizes[factor],
+            float(chances[factor]),
         )
         runner_up = int(order[1]) if len(order) > 1 else None
         second = 0.0 if runner_up is None else float(column[runner_up])
@@ -85,14 +85,18 @@ def beyond_chance(accuracy: float, chance: float) -> float:
     return (accuracy - chance) / (1 - chance) if chance < 1 else 1.0
 
 
-def headline(rows: Sequence[Known], factor_names: Sequence[str]) -> str:
-    """The factor that the codes know least of, and the one that a single code knows best."""
+def headline(rows: Sequence[Known], factor_names: Sequence[str], unit: str) -> str:
+    """The factor that the codes know least of, and the one that a single code knows best.
+
+    Args:
+        unit: What there is of the data, in the plural: "images", say.
+    """
     least = min(rows, key=lambda row: beyond_chance(row.together, row.chance))
     best = max(rows, key=lambda row: row.share)
     verb = "misses" if least.verdict == MISSED else "knows least of"
     return (
         f"The representation {verb} {factor_names[least.factor]}: all codes together tell it in "
-        f"{least.together:.0%} of the images (a guess: {least.chance:.0%}), and no code alone "
+        f"{least.together:.0%} of the {unit} (a guess: {least.chance:.0%}), and no code alone "
         f"tells more than {least.share:.0%} of it. Best known by one code is "
         f"{factor_names[best.factor]}: code {best.code} tells {best.share:.0%} of it."
     )

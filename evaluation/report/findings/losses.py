@@ -16,6 +16,7 @@ from evaluation.report.findings.matrices import (
     most_varying,
     taking_part,
 )
+from evaluation.report.shown_data import ShownData
 
 NOTHING = 0.005
 """A loss that two digits do not show."""
@@ -44,8 +45,7 @@ class Loss(NamedTuple):
 def losses(
     scores: Mapping[str, float | None],
     details: Mapping[str, Mapping[str, Any]],
-    factor_names: Sequence[str],
-    factor_sizes: Sequence[int],
+    data: ShownData,
     deviations: NDArray[np.float64],
 ) -> list[Loss]:
     """One for each of the challenge's metrics among the scores.
@@ -53,6 +53,8 @@ def losses(
     Args:
         deviations: Standard deviation (d,) of each code.
     """
+
+    factor_names = data.factor_names
 
     def factor_vae(result: Mapping[str, Any]) -> Loss:
         if "eval_votes" not in result:
@@ -74,13 +76,11 @@ def losses(
     said: dict[str, Callable[[Mapping[str, Any]], Loss]] = {
         "factor_vae_metric": factor_vae,
         "dci": lambda result: lost_importance(as_floats(result["importance_matrix"]), factor_names),
-        "sap_score": lambda result: lost_accuracy(
-            as_floats(result["score_matrix"]), factor_names, factor_sizes
-        ),
+        "sap_score": lambda result: lost_accuracy(as_floats(result["score_matrix"]), data),
         "mig": lambda result: lost_information(
-            information_shares(result["mutual_information"], factor_sizes),
+            information_shares(result["mutual_information"], data.entropies),
             factor_names,
-            factor_sizes,
+            data.entropies,
         ),
         "irs": irs,
     }
@@ -158,10 +158,11 @@ def lost_importance(importance: NDArray[np.float64], factor_names: Sequence[str]
     return Loss("dci", lost, f"{start}{text}.", factor, code)
 
 
-def lost_accuracy(
-    accuracies: NDArray[np.float64], factor_names: Sequence[str], factor_sizes: Sequence[int]
-) -> Loss:
-    """SAP: the factor with the smallest gap between the accuracies (d, k) of its two best codes."""
+def lost_accuracy(accuracies: NDArray[np.float64], data: ShownData) -> Loss:
+    """SAP: the factor with the smallest gap between the accuracies (d, k) of its two best codes.
+
+    Of a continuous factor there are squared correlations in the place of accuracies.
+    """
     best, second, gaps = _two_best(accuracies)
     lost = float(1 - gaps.mean())
     if lost < NOTHING:
@@ -169,29 +170,35 @@ def lost_accuracy(
     factor = int(gaps.argmin())
     first = accuracies[best[factor], factor]
     runner_up = first - gaps[factor]
-    sentence = (
+    start = (
         f"SAP loses {lost:.2f}, the largest part ({(1 - gaps[factor]) / len(gaps):.2f}) on "
-        f"{factor_names[factor]}: code {best[factor]} tells it in {first:.0%} of the images, "
-        + (
-            f"and code {second[factor]} in {runner_up:.0%} as well"
-            if second[factor] >= 0
-            else "and there is no other code"
-        )
-        + f" (chance: {1 / factor_sizes[factor]:.0%})."
+        f"{data.factor_names[factor]}: code {best[factor]} "
     )
+    if factor in data.continuous:
+        told, other = f"has a squared correlation of {first:.2f} with it", f"of {runner_up:.2f}"
+        chance = ""
+    else:
+        told, other = f"tells it in {first:.0%} of the {data.unit}", f"in {runner_up:.0%}"
+        chance = f" (chance: {data.chances[factor]:.0%})"
+    others = (
+        f"code {second[factor]} {other} as well"
+        if second[factor] >= 0
+        else "there is no other code"
+    )
+    sentence = f"{start}{told}, and {others}{chance}."
     return Loss("sap_score", lost, sentence, factor, int(best[factor]))
 
 
 def lost_information(
-    shares: NDArray[np.float64], factor_names: Sequence[str], factor_sizes: Sequence[int]
+    shares: NDArray[np.float64], factor_names: Sequence[str], entropies: NDArray[np.float64]
 ) -> Loss:
     """MIG: the factor with the smallest gap between what its two best codes tell.
 
     Args:
         shares: (d, k), of each factor's entropy.
-        factor_sizes: A factor with one value has no gap.
+        entropies: Of the factors (k,). One with one value has no gap.
     """
-    varies = np.asarray(factor_sizes) > 1
+    varies = entropies > 0
     best, second, gaps = _two_best(shares)
     lost = float(1 - gaps[varies].mean()) if varies.any() else 1.0
     if lost < NOTHING:

@@ -1,6 +1,6 @@
 """What each metric holds of each code and factor, all in one form: rows are codes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,14 +28,14 @@ class Matrix(NamedTuple):
 
 def matrices(
     details: Mapping[str, Mapping[str, Any]],
-    factor_sizes: Sequence[int],
+    entropies: NDArray[np.float64],
     deviations: NDArray[np.float64],
 ) -> list[Matrix]:
     """Those that the metrics of a report returned, in the order in which they say most.
 
     Args:
         details: `Report.details`.
-        factor_sizes: Number of values of each factor (k,).
+        entropies: Of the factors (k,), in nats.
         deviations: Standard deviation (d,) of each code. FactorVAE and IRS number only the codes
             that vary, and these are found again by it.
     """
@@ -56,7 +56,7 @@ def matrices(
                 "mig",
                 "MIG: mutual information",
                 "How much of a factor each code tells by itself: 1 is all of it.",
-                information_shares(details["mig"]["mutual_information"], factor_sizes),
+                information_shares(details["mig"]["mutual_information"], entropies),
             )
         )
     if "score_matrix" in details.get("sap_score", {}):
@@ -97,9 +97,11 @@ def as_floats(values: Any) -> NDArray[np.float64]:
     return np.array(values, dtype=np.float64)
 
 
-def information_shares(information: Any, factor_sizes: Sequence[int]) -> NDArray[np.float64]:
-    """Mutual information (d, k) in nats as shares of the factors' entropies; 0 for one value."""
-    entropies = np.log(np.asarray(factor_sizes, dtype=np.float64))
+def information_shares(information: Any, entropies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mutual information (d, k) in nats as shares of the factors' entropies (k,).
+
+    It is 0 for a factor without entropy, which has one value.
+    """
     return as_floats(information) / np.where(entropies > 0, entropies, np.inf)
 
 

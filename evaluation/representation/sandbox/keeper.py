@@ -5,9 +5,8 @@ import signal
 from contextlib import suppress
 
 from evaluation.representation.resources import processes
-from evaluation.representation.sandbox.kernel import set_process_option
+from evaluation.representation.sandbox.kernel import PR_SET_PDEATHSIG, set_process_option
 
-_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -21,11 +20,11 @@ def fork(grader: int) -> None:
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
-        set_process_option(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        set_process_option(PR_SET_PDEATHSIG, signal.SIGKILL)
         return
     os.closerange(3, 256)  # the pipes are the child's; their end must be its end
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))
-    set_process_option(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    set_process_option(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != grader:  # it died before it could be heard
         os.kill(child, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

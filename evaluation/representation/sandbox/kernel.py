@@ -3,6 +3,9 @@
 import ctypes
 import os
 
+PR_SET_PDEATHSIG = 1
+"""Option of `set_process_option`: the signal that the parent's death sends."""
+
 libc = ctypes.CDLL(None, use_errno=True)
 """The C library that this process runs with."""
 

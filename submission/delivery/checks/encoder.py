@@ -74,6 +74,7 @@ def problems(root: Path, costs: list[Cost]) -> Iterator[KitError]:
         try:
             with RunningRepresentation(found, devices.Placement(device)) as representation:
                 yield from contract.violations(representation, probes(contract.PROBE_IMAGES))
+                yield from _tokens(representation)
                 costs.append(_cost(representation))
         except KitError as error:
             yield error
@@ -84,6 +85,18 @@ def probes(number: int) -> NDArray[np.uint8]:
     images = np.random.RandomState(0).randint(256, size=(number, *CHALLENGE.shape), dtype=np.uint8)
     images[0], images[1] = 0, 255
     return images
+
+
+def _tokens(representation: RunningRepresentation) -> Iterator[KitError]:
+    if representation.token_shape is not None:
+        shape = ", ".join(map(str, representation.token_shape))
+        yield KitError(
+            "CHECK-TOKENS",
+            f"{representation.found.path} gives tokens (n, {shape}), and the challenge took one row"
+            " of numbers for each image: (n, dims)",
+            "Reduce each token to one number in forward; the local grader does so by a principal"
+            " component",
+        )
 
 
 def _cost(representation: RunningRepresentation) -> Cost:

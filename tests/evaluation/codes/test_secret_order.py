@@ -13,6 +13,7 @@ from scipy.stats import hypergeom
 
 from evaluation.codes import encoding, secret_order
 from evaluation.codes.encoding import rows_to_recheck
+from evaluation.codes.subjects import open_subject
 from evaluation.codes.table import Draws
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid, IndexGrid
@@ -21,7 +22,6 @@ from evaluation.representation.finding import find
 from evaluation.representation.running import RunningRepresentation
 from evaluation.rules import Rules
 from evaluation.scores import Report
-from evaluation.subjects import open_subject
 from tests.evaluation.representation.bad_submissions import Build, dilled, scripted
 
 RULES = Rules(metrics=("mig",))

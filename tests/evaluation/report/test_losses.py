@@ -31,9 +31,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Material]:
 
 def losses_of(material: Material) -> dict[str, Loss]:
     report, data = material.report, material.data
-    found = losses(
-        report.scores, report.details, data.factor_names, data.factor_sizes, material.deviations
-    )
+    found = losses(report.scores, report.details, data, material.deviations)
     return {loss.metric: loss for loss in found}
 
 
@@ -61,7 +59,7 @@ def test_a_factor_that_no_code_has(graded: dict[str, Material]) -> None:
     assert "no code stands for it" in found["factor_vae_metric"].sentence
     assert "no code tells more than 4% of it" in found["mig"].sentence
     assert material.known[SHAPE].verdict == MISSED
-    assert headline(material.known, material.data.factor_names).startswith(
+    assert headline(material.known, material.data.factor_names, "images").startswith(
         "The representation misses shape: "
     )
 

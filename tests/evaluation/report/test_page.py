@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from evaluation import ledger
 from evaluation.codes.frames.content import FramesReport
@@ -76,14 +77,10 @@ def test_names_of_others_stay_text(material: Material, tmp_path: Path) -> None:
 def test_images_that_cannot_be_read_are_said_to_be_missing(
     material: Material, tmp_path: Path
 ) -> None:
-    class Gone:
-        shape, dtype = material.data.images.shape, material.data.images.dtype
+    def gone(_: object) -> NDArray:
+        raise KitError("DATA-DAMAGED", "the images are gone", "Get them again")
 
-        def __getitem__(self, places: object) -> None:
-            raise KitError("DATA-DAMAGED", "the images are gone", "Get them again")
-
-    data = type(material.data).__new__(type(material.data))
-    data.__dict__.update(material.data.__dict__ | {"images": Gone()})
+    data = replace(material.data, images_at=gone)
     text = written(replace(material, data=data), tmp_path)
     assert "the images are gone" in text
     assert text.count("Heat map of codes and factors") == 5

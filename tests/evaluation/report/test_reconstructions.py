@@ -5,13 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from evaluation.report import page
 from evaluation.report.material import Material
 from evaluation.report.reconstructions import read_reconstructions, show
-from tests.evaluation.report.graded import dataset, material_of
+from tests.evaluation.report.graded import material_of
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,7 @@ def test_a_page_shows_them(material: Material, tmp_path: Path) -> None:
 
 
 def test_it_counts_which_factors_are_kept(material: Material) -> None:
-    data = dataset()
+    data = material.data
     found = read_reconstructions(json.dumps(told()), material.report, data)
     assert found is not None
     # Images 9 and 8 differ in the angle, which changes fastest.
@@ -69,5 +68,5 @@ BAD = {
 def test_what_does_not_fit_is_not_shown(material: Material, what: str) -> None:
     content = BAD[what]
     text = content if content is None or isinstance(content, str) else json.dumps(content)
-    assert len(dataset()) == 144 and np.prod(material.report.factor_sizes) == 144
-    assert read_reconstructions(text, material.report, dataset()) is None
+    assert material.data.rows == 144
+    assert read_reconstructions(text, material.report, material.data) is None

@@ -243,8 +243,37 @@ BAD = {
         "REPRESENTATION-DTYPE",
         scripted("def forward(self, x):\n  return self.conv(x).mean((2, 3)).long()"),
     ),
-    "three axes": BadSubmission(
-        "REPRESENTATION-SHAPE", scripted("def forward(self, x):\n  return self.conv(x).mean(3)")
+    "four axes": BadSubmission(
+        "REPRESENTATION-SHAPE", scripted("def forward(self, x):\n  return self.conv(x)")
+    ),
+    "one token": BadSubmission(
+        "REPRESENTATION-DIMS",
+        scripted("def forward(self, x):\n  return self.conv(x).mean((2, 3))[:, None]"),
+    ),
+    "tokens of more numbers than are allowed": BadSubmission(
+        "REPRESENTATION-DIMS", scripted("def forward(self, x):\n  return x.flatten(2)[:, :, :3000]")
+    ),
+    "more tokens than are allowed": BadSubmission(
+        "REPRESENTATION-DIMS",
+        scripted("def forward(self, x):\n  return x.flatten(1).reshape(len(x), -1, 4)"),
+    ),
+    "more numbers in all tokens than are allowed": BadSubmission(
+        "REPRESENTATION-DIMS",
+        dilled("def represent(images):\n  return images.reshape(len(images), 64, -1).repeat(4, 2)"),
+    ),
+    "tokens that keep count beside their first component": BadSubmission(
+        "REPRESENTATION-STATE",
+        dilled(
+            """
+            import numpy as np
+            seen = [0]
+            def represent(images):
+                seen[0] += len(images)
+                means = images.mean((2, 3))
+                beside = np.full_like(means, 0.01 * (seen[0] > 500))
+                return np.stack([means, beside], axis=2)
+            """
+        ),
     ),
     "no tensor": BadSubmission(
         "REPRESENTATION-SHAPE", scripted("def forward(self, x):\n  return {'mean': self.conv(x)}")

@@ -251,6 +251,11 @@ def test_an_encoder_in_training_mode_is_told(checkout: Path) -> None:
     assert encoder_codes(checkout) == ["REPRESENTATION-BATCH"]
 
 
+def test_tokens_are_not_what_the_challenge_took(checkout: Path) -> None:
+    put_encoder(checkout, nn.Sequential(nn.AvgPool2d(16), nn.Flatten(2)).eval())
+    assert encoder_codes(checkout) == ["CHECK-TOKENS"]
+
+
 class DividesByBrightness(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return images[:, :, 0, 0] / images.mean(dim=(1, 2, 3))[:, None]

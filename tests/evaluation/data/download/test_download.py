@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import hashlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -331,7 +332,8 @@ from evaluation.data.download import fetching
 def command(_):
     file = HubFile("mpi3d_toy/mpi3d_toy.npz", "owner/set", int(sys.argv[2]))
     revision = sys.argv[3] if len(sys.argv) > 3 else None
-    fetching._fetch(file, Path(sys.argv[1]), revision)
+    copy = fetching._fetch(file, Path(sys.argv[1]), revision)
+    fetching.remember(file, Path(sys.argv[1]), copy)
     return 0
 
 run_command(command)
@@ -412,3 +414,41 @@ def test_the_hub_giving_another_file_than_it_says_is_noticed(tmp_path: Path) -> 
     with pytest.raises(KitError, match="must have"):
         fetching._require_digest(folder / "part", "sha256:" + "0" * 64, file)
     assert not (folder / "part").exists()
+
+
+def test_a_file_without_a_digest_must_stay_what_it_was_first(
+    server: Server,
+    content: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    publish(server, content, monkeypatch, digest=False)
+    assert download(tmp_path) == 0
+    other = tmp_path / "other"
+    np.savez(other, **np.load(tmp_path / PATH, allow_pickle=True, encoding="latin1"), another=1)
+    server.files["/file"] = other.with_suffix(".npz").read_bytes()
+    publish(server, server.files["/file"], monkeypatch, digest=False)
+    (tmp_path / PATH).unlink()
+    line = refused(tmp_path, "DOWNLOAD-CHANGED", capsys)
+    assert hashlib.sha256(content).hexdigest() in line
+    record = tmp_path / ".download" / f"{Path(PATH).name}.json"
+    assert line.endswith(f"remove {record}.\n")
+    record.unlink()
+    assert download(tmp_path) == 0
+    record.write_text("{")
+    (tmp_path / PATH).unlink()
+    refused(tmp_path, "DOWNLOAD-RECORD", capsys)
+
+
+def test_the_commit_that_came_first_is_asked_for_again(hub: Server, tmp_path: Path) -> None:
+    assert hub_run(hub, tmp_path).returncode == 0
+    record = json.loads((tmp_path / "data/.download/mpi3d_toy.npz.json").read_text())
+    sha256 = hashlib.sha256(next(iter(hub.files.values()))).hexdigest()
+    assert record == {"source": "owner/set", "commit": COMMIT, "sha256": sha256}
+    (tmp_path / "data/mpi3d_toy/mpi3d_toy.npz").unlink()
+    hub.requests.clear()
+    assert hub_run(hub, tmp_path).returncode == 0
+    asked = [path for _, path, _ in hub.requests if HUB_PATH in path]
+    assert asked
+    assert all(path.startswith(f"{HUB_PATH}/{COMMIT}/") for path in asked)

@@ -1,5 +1,7 @@
 """Tables of factors in files: what is read, and what is refused in one line."""
 
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +43,35 @@ def test_csv_without_names(tmp_path: Path) -> None:
     assert len(data) == 40
 
 
-def test_a_column_that_counts_the_rows_is_left_out(tmp_path: Path) -> None:
-    text = "\n".join(f"{n - 1 if n else ''},{line}" for n, line in enumerate(lines()))
+@pytest.mark.parametrize("name", ["", "id", "Index"])
+def test_a_column_that_numbers_the_rows_is_left_out(name: str, tmp_path: Path) -> None:
+    numbers = [name, *np.random.RandomState(0).permutation(ROWS).tolist()]
+    text = "\n".join(f"{number},{line}" for number, line in zip(numbers, lines(), strict=True))
     data = opened(tmp_path / "factors.csv", text)
     assert [column.name for column in data.columns] == ["shape", "place"]
+
+
+def test_csv_as_spreadsheets_write_it(tmp_path: Path) -> None:
+    rows = [
+        f'"{shape}, red";{str(place).replace(".", ",")};'
+        for shape, place in zip(SHAPES, PLACES, strict=True)
+    ]
+    data = opened(tmp_path / "factors.CSV", "\r\n".join(['"shape, colour, or both";place;', *rows]))
+    assert [column.name for column in data.columns] == ["shape, colour, or both", "place"]
+    assert data.columns[0].value_names == ("ball, red", "cone, red", "cube, red")
+    np.testing.assert_array_equal(data.columns[1].values, PLACES)
+
+
+def test_tabs_part_a_tsv(tmp_path: Path) -> None:
+    text = "\n".join(["shape, or kind\tplace", *lines(separator="\t")[1:]])
+    assert [column.name for column in opened(tmp_path / "f.tsv", text).columns][1:] == ["place"]
+
+
+def test_whole_numbers_of_any_length_differ(tmp_path: Path) -> None:
+    for first in (2**60, 2**70):
+        text = "\n".join(["number,size", *(f"{first + row % 3},{row % 5}" for row in range(ROWS))])
+        names = opened(tmp_path / "factors.csv", text).columns[0].value_names
+        assert names == tuple(str(first + step) for step in range(3))
 
 
 def test_columns_and_kinds_are_chosen(tmp_path: Path) -> None:
@@ -61,6 +88,16 @@ def test_parquet(tmp_path: Path) -> None:
     parquet.write_table(table, tmp_path / "factors.parquet")
     data = opened(tmp_path / "factors.parquet")
     assert [column.kind for column in data.columns] == ["discrete", "continuous"]
+    of_days = [date(2024, 1, 1 + row % 4) for row in range(ROWS)]
+    table = pyarrow.table({"size": [Decimal(row % 4) / 8 for row in range(ROWS)], "day": of_days})
+    parquet.write_table(table, tmp_path / "factors.parquet")
+    size, day = opened(tmp_path / "factors.parquet").columns
+    assert size.value_names == ("0", "0.125", "0.25", "0.375")
+    assert day.value_names == tuple(f"2024-01-0{number}" for number in range(1, 5))
+    table = pyarrow.table({"size": [[1, 2]] * ROWS})
+    parquet.write_table(table, tmp_path / "nested.parquet")
+    with pytest.raises(KitError, match="Factor size has a ndarray in row 0"):
+        opened(tmp_path / "nested.parquet")
     table = pyarrow.table({"shape": [*SHAPES[:-1], None]})
     parquet.write_table(table, tmp_path / "missing.parquet")
     with pytest.raises(KitError, match="Row 59 of factors has no value of shape"):
@@ -79,7 +116,7 @@ def test_parquet(tmp_path: Path) -> None:
         ("factors.npy", b"\x93NUMPY", "FACTORS-UNREADABLE", "cannot read"),
         ("factors.npz", b"PK\x03\x04", "FACTORS-UNREADABLE", "not a zip file"),
         ("factors.xlsx", "", "FACTORS-FILE", "is no file of factors that is known"),
-        ("factors.csv", "\n".join(lines()[:20]), "FACTORS-VALUES", "has 19 rows"),
+        ("factors.csv", "\n".join(lines()[:20]), "FACTORS-VALUES", "this one has 19"),
         ("factors.csv", "\n".join([*lines(), "ball,"]), "FACTORS-VALUES", "Row 60 of factors"),
         ("factors.csv", "\n".join([*lines(), "NA,1"]), "FACTORS-VALUES", "no value of shape"),
     ],

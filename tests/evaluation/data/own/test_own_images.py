@@ -70,6 +70,51 @@ def test_grey_images_have_one_channel(tmp_path: Path) -> None:
     assert open_own(folder, None).image_format.shape == (12, 16, 1)
 
 
+def test_sixteen_bits_become_eight(tmp_path: Path) -> None:
+    for suffix in ("png", "tif", "pgm"):
+        folder = write_folder(tmp_path / suffix, [f"photos/{row}.{suffix}" for row in range(ROWS)])
+        for row in range(ROWS):
+            deep = Image.fromarray(IMAGES[row, ..., 0].astype(np.uint16) * 257)
+            deep.save(folder / f"photos/{row}.{suffix}")
+        images = open_own(folder, None).images_at(np.arange(ROWS))
+        np.testing.assert_array_equal(images, IMAGES[..., :1])
+
+
+def test_images_of_many_modes(tmp_path: Path) -> None:
+    few = (IMAGES // 64) * 64
+    written = {
+        "palette": ("png", [Image.fromarray(image).quantize(256) for image in few], few),
+        "alpha": ("png", [Image.fromarray(np.dstack([x, x[..., 0]])) for x in IMAGES], IMAGES),
+        "cmyk": ("tif", [Image.fromarray(image).convert("CMYK") for image in IMAGES], IMAGES),
+        "bmp": ("BMP", [Image.fromarray(image) for image in IMAGES], IMAGES),
+    }
+    for name, (suffix, pictures, expected) in written.items():
+        folder = write_folder(
+            tmp_path / name, [f"photos/Größe {row}.{suffix}" for row in range(40)]
+        )
+        for row, picture in enumerate(pictures):
+            picture.save(folder / f"photos/Größe {row}.{suffix}")
+        images = open_own(folder, None).images_at(np.arange(ROWS))
+        np.testing.assert_array_equal(images, expected)
+
+
+def test_of_an_animation_the_first_image_counts(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "mine", [f"photos/{row}.tiff" for row in range(ROWS)])
+    for row, image in enumerate(IMAGES):
+        others = [Image.fromarray(IMAGES[0])]
+        path = folder / f"photos/{row}.tiff"
+        Image.fromarray(image).save(path, save_all=True, append_images=others)
+    np.testing.assert_array_equal(open_own(folder, None).images_at(np.arange(ROWS)), IMAGES)
+
+
+def test_paths_of_windows_and_suffixes_in_capitals(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "mine")
+    table = folder / "factors.csv"
+    (folder / "FACTORS.CSV").write_text(table.read_text().replace("/", "\\"))
+    table.unlink()
+    np.testing.assert_array_equal(open_own(folder, None).images_at(np.arange(ROWS)), IMAGES)
+
+
 def damaged(folder: Path) -> None:
     (folder / "photos/07.png").write_bytes(b"\x89PNG")
 
@@ -95,9 +140,20 @@ def truncated(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
 
 
+def of_many_bits(folder: Path) -> None:
+    Image.fromarray(np.zeros((12, 16), np.float32)).save(folder / "photos/07.png", "TIFF")
+
+
+def without_names(folder: Path) -> None:
+    rows = [f"photos/{row:02}.png,{row % 3}" for row in range(ROWS)]
+    (folder / "factors.csv").write_text("\n".join(rows))
+
+
 @pytest.mark.parametrize(
     ("spoil", "code", "problem"),
     [
+        (of_many_bits, "DATA-DAMAGED", r"07\.png .*its numbers have 32 bits"),
+        (without_names, "FACTORS-FILE", r"the first line of .* names the image photos/00\.png"),
         (damaged, "DATA-DAMAGED", r"07\.png cannot be read as an image"),
         (truncated, "DATA-DAMAGED", r"07\.png cannot be read as an image"),
         (lacking, "DATA-MISSING", r"row 7 of .*factors\.csv names photos/07\.png"),
@@ -165,6 +221,21 @@ def test_arrays_that_are_refused(
     assert refused.value.code == code
 
 
+def test_a_group_in_the_place_of_an_array(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "mine.h5", "w") as file:
+        file["images/train"], file["factors"] = IMAGES, FACTORS
+    with pytest.raises(KitError, match="holds factors, not 'images'"):
+        open_own(tmp_path / "mine.h5", None)
+
+
+def test_factors_that_memory_cannot_hold(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "mine.h5", "w") as file:
+        file["images"] = IMAGES
+        file.create_dataset("factors", (10**12, 4), "f8", chunks=(1000, 4))
+    with pytest.raises(KitError, match=r"the factors of .* take 32 TB"):
+        open_own(tmp_path / "mine.h5", None)
+
+
 @pytest.mark.parametrize("name", ["mine.npz", "mine.h5"])
 def test_arrays_that_are_cut_short(name: str, tmp_path: Path) -> None:
     path = write_arrays(tmp_path / name, images=IMAGES, factors=FACTORS)
@@ -210,6 +281,20 @@ def test_a_saved_dataset_that_is_damaged(tmp_path: Path) -> None:
     arrow = folder / "data-00000-of-00001.arrow"
     arrow.write_bytes(arrow.read_bytes()[:2000])
     with pytest.raises(KitError, match=r"cannot (be )?read"):
+        open_own(folder, None)
+
+
+def test_a_label_of_nothing_is_missing(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is missing: pip install pyarrow")
+    folder = write_saved_dataset(tmp_path / "mine")
+    arrow = folder / "data-00000-of-00001.arrow"
+    with pyarrow.OSFile(str(arrow)) as source:
+        table = pyarrow.ipc.open_stream(source).read_all()
+    unknown = np.where(np.arange(ROWS) == 7, -1, FACTORS[:, 0])
+    table = table.set_column(1, "shape", pyarrow.array(unknown))
+    with pyarrow.OSFile(str(arrow), "wb") as sink, pyarrow.ipc.new_stream(sink, table.schema) as to:
+        to.write_table(table)
+    with pytest.raises(KitError, match="Row 7 of factors has no value of shape"):
         open_own(folder, None)
 
 

@@ -177,7 +177,11 @@ def test_rows_that_too_few_share() -> None:
         (TABLE_CODES[:90], TABLE, r"The shape of codes is \(90, 2\), and factors have 200 rows"),
         (TABLE_CODES[:, 0], TABLE, r"The shape of codes is \(200,\); it must be \(n, d\)"),
         (TABLE_CODES * np.nan, TABLE, r"Row 0 of codes has NaN"),
-        (TABLE_CODES[:9], TABLE[:9], r"The table has 9 rows; one that is no full grid needs 32"),
+        (
+            TABLE_CODES[:9],
+            TABLE[:9],
+            r"A table that is no full grid needs 32 rows, and this one has 9",
+        ),
         (TABLE_CODES, {"a": [1, 2], "b": [1]}, r"The columns of factors have \[1, 2\] rows"),
         (TABLE_CODES, list(map(str, range(200))), r"Factor factor_0 has another value in each"),
     ],

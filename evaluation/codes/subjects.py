@@ -68,8 +68,7 @@ class Given:
     def _codes(self, data: Gradable) -> Codes:
         codes = read_codes(self.found.path, data, self.rules.limits.dims)
         codes, components = one_number_a_token(codes, self.rules.seed)
-        shares = () if components is None else tuple(components.shares.tolist())
-        return Codes(CodeTable.given(codes), token_shares=shares)
+        return Codes(CodeTable.given(codes), components=components)
 
 
 @dataclass(frozen=True)

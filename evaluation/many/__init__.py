@@ -1,0 +1,1 @@
+"""Grading many: one after another, in processes of this machine, or on a Ray cluster."""
