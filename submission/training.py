@@ -17,6 +17,7 @@ from submission.export import export
 from submission.features.extraction import extract
 from submission.method import Method, prepare, representation
 from submission.postprocessing import fit_postprocessing
+from submission.reconstructions import leave_reconstructions
 from submission.runtime import checkpoints, distributed
 from submission.vae.fitting import CHECKPOINT, fit
 from submission.vae.model import VAE, get_representation_extractor
@@ -68,7 +69,15 @@ def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
         )
         _report(0.9)
         if distributed.is_main():
-            _export_checkpoint(method, folder)
+            vae, path = _export_checkpoint(method, folder)
+            leave_reconstructions(
+                folder,
+                vae,
+                features.reshape(len(features), *method.feature_shape),
+                method.indices,
+                representation=path,
+                fingerprint=method.dataset.fingerprint,
+            )
     _report(1.0)
 
 
@@ -91,7 +100,8 @@ def export_untrained(experiment: str, placement: Placement, *, features_dir: Pat
     export(representation(method.extractor, method.transform, method.vae), path, method.image_shape)
 
 
-def _export_checkpoint(method: Method, folder: Path) -> None:
+def _export_checkpoint(method: Method, folder: Path) -> tuple[VAE, Path]:
+    """Exports the representation. Returns the trained VAE, and the exported file."""
     state = checkpoints.load(folder / CHECKPOINT, method.made_from)
     if state is None or len(state["rows"]) < method.training.epochs:
         raise KitError(
@@ -106,7 +116,9 @@ def _export_checkpoint(method: Method, folder: Path) -> None:
     if gin_config.sets("postprocess"):
         step = fit_postprocessing(_codes(method, vae), method.main.seed)
         network = nn.Sequential(network, step)
-    export(network, folder / "representation" / "pytorch_model.pt", method.image_shape)
+    path = folder / "representation" / "pytorch_model.pt"
+    export(network, path, method.image_shape)
+    return vae, path
 
 
 @torch.inference_mode()

@@ -63,12 +63,16 @@ class LabelledImages:
 
     def images(self, numbers: NDArray[np.int64]) -> NDArray:
         """Images (n, height, width, 3) of the numbers (n,)."""
-        places, rows = np.divmod(numbers, len(self._grids[0]))
+        places, rows = self.domains(numbers), numbers % len(self._grids[0])
         shape, dtype = self._grids[0].image_format
         batch = np.empty((len(numbers), *shape), dtype)
         for place, grid in enumerate(self._grids):
             batch[places == place] = grid.images_at(rows[places == place])
         return batch
+
+    def domains(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which dataset (n,) each of the numbers (n,) belongs to."""
+        return numbers // len(self._grids[0])
 
     def factors(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Factor values (n, factors) of the numbers (n,)."""

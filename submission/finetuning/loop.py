@@ -202,21 +202,35 @@ def _measure(
     batch_size: int,
     placement: Placement,
 ) -> dict[str, float]:
-    """The loss and the accuracy of each factor on images that were not trained on."""
+    """The loss and the accuracy of each factor on images that were not trained on.
+
+    Where they come from several datasets, the accuracy on each of these follows.
+    """
     classifier.eval()
-    sums = torch.zeros(2, len(images.factor_sizes), device=placement.device, dtype=torch.float64)
+    names, domains = images.factor_names, images.domain_names
+    sums = torch.zeros(1 + len(domains), len(names), device=placement.device, dtype=torch.float64)
     own = _in_batches(numbers[distributed.share(len(numbers))], batch_size)
     for batch, pictures in zip(own, image_batches(images.images, own, placement), strict=True):
         factors = torch.from_numpy(images.factors(batch)).to(placement.device)
         with torch.autocast(placement.kind, torch.bfloat16, enabled=placement.in_bf16):
             logits = classifier(pictures)
         sums[0] += classifier.losses(logits.float(), factors) * len(batch)
-        sums[1] += classifier.hits(logits, factors)
-    losses, hits = distributed.sum_over_processes(sums) / len(numbers)
-    row = _row("held_out_loss", images.factor_names, losses)
-    for name, accuracy in zip(images.factor_names, hits, strict=True):
-        row[f"accuracy_{name}"] = float(accuracy)
+        domain_of = torch.from_numpy(images.domains(batch)).to(placement.device)
+        for place in range(len(domains)):
+            rows = domain_of == place
+            sums[1 + place] += classifier.hits(logits[rows], factors[rows])
+    sums = distributed.sum_over_processes(sums)
+    row = _row("held_out_loss", names, sums[0] / len(numbers))
+    row |= _accuracies("accuracy_", names, sums[1:].sum(0) / len(numbers))
+    if len(domains) > 1:
+        counts = np.bincount(images.domains(numbers), minlength=len(domains))
+        for domain, hits, count in zip(domains, sums[1:], counts.tolist(), strict=True):
+            row |= _accuracies(f"accuracy_on_{domain}/", names, hits / count)
     return row
+
+
+def _accuracies(start: str, names: Sequence[str], values: Tensor) -> dict[str, float]:
+    return {f"{start}{name}": value for name, value in zip(names, values.tolist(), strict=True)}
 
 
 def _unfreeze(classifier: FactorClassifier, optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -61,10 +61,10 @@ def _clutter(open_sky: NDArray[np.float32], key: int, image: NDArray[np.float32]
         right = left + int(uniform(draw + 2, 3.0, 16.0))
         bottom = top + int(uniform(draw + 3, 3.0, 20.0))
         for channel in range(3):
-            shade = np.float32(uniform(draw + 4 + channel, 5.0, 200.0))
+            tone = np.float32(uniform(draw + 4 + channel, 5.0, 200.0))
             for row in range(max(top, 0), min(bottom, height)):
                 for column in range(max(left, 0), min(right, width)):
-                    wall[channel, row, column] = shade
+                    wall[channel, row, column] = tone
     for channel in range(3):
         for row in range(height):
             for column in range(width):
