@@ -1,15 +1,30 @@
-"""MkDocs calls these: formulas become MathML, and the page Start shows what its commands print."""
+"""MkDocs calls these: what a build makes beside its pages' own text.
+
+Formulas become MathML, the page Start shows what its commands print, each dataset of the registry
+has a page, and llms.txt lists all pages.
+"""
 
 import html
 import logging
 import re
+from pathlib import Path
 from typing import Any
 
 from latex2mathml.converter import convert
+from mkdocs.plugins import event_priority
+from mkdocs.structure.files import File
 
-from docs.made import session
+from docs.made import datasets, llms, session
+from evaluation.data import DATASETS
 
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
+
+
+def on_files(files: Any, config: Any) -> Any:
+    for name in DATASETS:
+        page = datasets.page_of(name)
+        files.append(File.generated(config, f"data/sets/{name}.md", content=page))
+    return files
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
@@ -18,9 +33,19 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     return markdown
 
 
+@event_priority(50)  # before the plugin that collects all pages for printing
 def on_page_content(content: str, **_: Any) -> str:
     """Converts the formulas that arithmatex found; MathML needs no script and no font."""
     return _FORMULA.sub(_as_mathml, content)
+
+
+def on_nav(nav: Any, config: Any, **_: Any) -> None:
+    config["extra"]["pages"] = nav.items
+
+
+def on_post_build(config: Any) -> None:
+    text = llms.listing(config["site_name"], config["site_description"], config["extra"]["pages"])
+    (Path(config["site_dir"]) / llms.NAME).write_text(text, encoding="utf-8")
 
 
 def _as_mathml(formula: re.Match[str]) -> str:

@@ -9,7 +9,7 @@ from matplotlib.patches import FancyBboxPatch
 from docs.made.figures import INK, as_svg
 from evaluation.common.environment import REPOSITORY
 
-_CONFIGS = REPOSITORY / "submission" / "configs"
+CONFIGS = REPOSITORY / "submission" / "configs"
 Step = tuple[str, str]
 """What a step is, and the shape of what it gives."""
 
@@ -17,7 +17,7 @@ Step = tuple[str, str]
 def settings(config: str) -> dict[str, Any]:
     """The literal values of a gin config, by name."""
     found = {}
-    for line in (_CONFIGS / config).read_text(encoding="utf-8").splitlines():
+    for line in (CONFIGS / config).read_text(encoding="utf-8").splitlines():
         name, equals, value = line.partition("#")[0].partition(" = ")
         if equals and not value.startswith("@"):
             found[name.strip()] = ast.literal_eval(value.strip())
@@ -26,7 +26,7 @@ def settings(config: str) -> dict[str, Any]:
 
 def shown(config: str) -> str:
     """A config as it stands in its file."""
-    text = (_CONFIGS / config).read_text(encoding="utf-8")
+    text = (CONFIGS / config).read_text(encoding="utf-8")
     return f"`submission/configs/{config}`\n\n```python\n{text}```\n"
 
 

@@ -72,7 +72,11 @@ def imports_modules(path: Path, bindings: Sequence[str]) -> bool:
 
 @gin.configurable
 def get_eval_metrics(metrics: Sequence[str] | None = None) -> list[str] | None:
-    """Names of the metrics to grade with; None means the challenge's five."""
+    """Names of the metrics to grade with; None means the challenge's five.
+
+    Args:
+        metrics: Keys of `evaluation.metrics.METRICS`.
+    """
     return None if metrics is None else list(metrics)
 
 

@@ -82,7 +82,13 @@ class BetaSchedule:
 
 @gin.configurable
 class LRSchedule:
-    """A learning rate: `warmup_lr` in the first `warmup_epochs` epochs, then `lr`."""
+    """A learning rate: `warmup_lr` in the first `warmup_epochs` epochs, then `lr`.
+
+    Args:
+        lr: The rate after the warm-up. Training gives it `train_vae.lr`.
+        warmup_lr: The rate of the warm-up; None for no warm-up.
+        warmup_epochs: Number of epochs of the warm-up.
+    """
 
     def __init__(self, lr: float, warmup_lr: float | None = None, warmup_epochs: int = 0) -> None:
         self.lr = lr
