@@ -54,4 +54,6 @@ def _as_mathml(formula: re.Match[str]) -> str:
     made = convert(html.unescape(text), display=display)
     if "\\" in re.sub(r"<[^>]*>", "", made):
         logging.getLogger("mkdocs").warning("A command of this formula is not known: %s", text)
-    return f'<{tag} class="formula">{made}</{tag}>'
+    # A wide formula scrolls on a phone; who uses a keyboard must be able to reach it.
+    reach = ' tabindex="0"' if tag == "div" else ""
+    return f'<{tag} class="formula"{reach}>{made}</{tag}>'
