@@ -173,7 +173,6 @@ def test_frames_that_do_not_fit_are_refused(
     content: bytes | dict[str, np.ndarray] | None,
     code: str,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_dsprites(tmp_path)
     frames = tmp_path / "frames.npz"
@@ -183,6 +182,7 @@ def test_frames_that_do_not_fit_are_refused(
         frames.write_bytes(content)
     output = tmp_path / "sheet.png"
     arguments = ("--data-root", tmp_path, "--output", output, "--beside", frames)
-    assert command("sheet", "color_dsprites", *arguments) == BAD_INPUT
-    assert code in capsys.readouterr().err
+    with pytest.raises(KitError) as caught:
+        command("sheet", "color_dsprites", *arguments)
+    assert caught.value.code == code
     assert not output.exists()

@@ -157,8 +157,8 @@ def test_the_sensors_noise_is_small_centred_and_different_in_every_image(mini: I
     stacked = np.stack(noise)
     assert abs(stacked).max() <= largest + 1
     assert abs(stacked.mean()) < 0.02
-    # A triangle over [-n, n] has the variance n^2 / 6, and rounding adds 1 / 12.
-    assert stacked.var() == pytest.approx(largest**2 / 6 + 1 / 12, rel=0.02)
+    # A triangle over [-n, n] has the variance n^2 / 6. Two images are rounded: each adds 1 / 12.
+    assert stacked.var() == pytest.approx(largest**2 / 6 + 2 / 12, rel=0.02)
     flat = stacked.reshape(len(stacked), -1)
     correlations = np.corrcoef(flat)[~np.eye(len(flat), dtype=bool)]
     assert abs(correlations).max() < 0.05
