@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # which takes a command's whole start to import
     from evaluation.data.factor_table import Gradable
     from evaluation.many.jobs import Grader
 
+FRAMES = "frames"
 VERBS = ("compare", "leaderboard", "serve")
 """Those that show what was graded."""
 
@@ -35,7 +36,8 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m evaluation",
         description="Grades representations as the challenge did. `python -m evaluation compare`, "
-        "`leaderboard` and `serve` show what was graded; `doctor` says what this machine has.",
+        "`leaderboard` and `serve` show what was graded; `frames` runs on frames without labels; "
+        "`doctor` says what this machine has.",
         formatter_class=_Defaults,
     )
     subject = made.add_mutually_exclusive_group(required=True)
@@ -152,6 +154,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
+    if words and words[0] == FRAMES:
+        from evaluation.codes.frames import verb
+
+        return verb.main(words[1:])
     if words and words[0] in VERBS:
         from evaluation.report.runs import verbs
 

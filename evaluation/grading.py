@@ -1,7 +1,7 @@
 """The main path: subjects, their codes, the metrics on them, and the scores that are written."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 
 from evaluation import outputs
 from evaluation.codes.encoding import Codes
-from evaluation.codes.subjects import Content, Subject, open_subject
+from evaluation.codes.subjects import Content, Subject, behaviour_of, open_subject
 from evaluation.codes.table import Draws
 from evaluation.common.errors import KitError, tell
 from evaluation.common.terminal import console
@@ -26,16 +26,12 @@ from evaluation.representation.finding import Found, by_name
 from evaluation.rules import FAST, Rules
 from evaluation.scores import (
     Graded,
-    Isolation,
     MadeFrom,
     OwnRows,
-    Rechecked,
     Report,
     Spread,
     Summary,
     Tokens,
-    Used,
-    Violation,
     plain,
     reusable,
     write,
@@ -274,7 +270,7 @@ def _report(
     if rules.verify:
         optional["verification"] = verify(graded, numbered, table, rules)
     if codes.run is not None:
-        optional |= _behaviour(codes)
+        optional |= behaviour_of(codes.run)
     if isinstance(data, OwnData):
         optional["own_data"] = OwnRows(
             rows=len(data),
@@ -329,21 +325,3 @@ def _spreads(
         )
         for name in rules.metrics
     }
-
-
-def _behaviour(codes: Codes) -> dict[str, Any]:
-    """The parts of a report that say how a representation behaved."""
-    run = codes.run
-    assert run is not None
-    parts: dict[str, Any] = {
-        "isolation": Isolation(complete=not run.missing, missing=run.missing),
-        "used": Used(**asdict(run.used)),
-        "violations": [Violation(code=one.code, problem=one.problem) for one in run.violations],
-    }
-    if run.recheck is not None:
-        parts["recheck"] = Rechecked(
-            rows=run.recheck.rows,
-            seconds=run.recheck.seconds,
-            used=Used(**asdict(run.recheck.used)),
-        )
-    return parts

@@ -41,7 +41,7 @@ def _add_finetune(verbs: argparse._SubParsersAction) -> None:
 
 def _add_train(verbs: argparse._SubParsersAction) -> None:
     parser = _add_method_verb(
-        verbs, "train", "train the VAE on the features of the target dataset, and export"
+        verbs, "train", "train on the images of the target dataset without labels, and export"
     )
     _add_devices(parser)
     parser.set_defaults(run=_train)
@@ -125,6 +125,13 @@ def _finetune(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     def train(placement: Placement) -> None:
+        from submission import transfer
+
+        if transfer.is_configured():
+            from submission.transfer.run import train as adapt
+
+            adapt(arguments.experiment, placement)
+            return
         from submission.training import train
 
         train(arguments.experiment, placement, features_dir=arguments.features_dir)
@@ -134,6 +141,14 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
     def export(placement: Placement) -> None:
+        from submission import transfer
+
+        if transfer.is_configured():
+            from submission.transfer import run
+
+            adapted = run.export_untrained if arguments.untrained else run.export_trained
+            adapted(arguments.experiment, placement)
+            return
         from submission.training import export_trained, export_untrained
 
         step = export_untrained if arguments.untrained else export_trained

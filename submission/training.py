@@ -2,6 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from evaluation.common import gin_config
 from evaluation.common.devices import Placement
 from evaluation.common.environment import output_path
 from evaluation.common.errors import KitError
@@ -10,8 +16,14 @@ from submission.config import save_config
 from submission.export import export
 from submission.features.extraction import extract
 from submission.method import Method, prepare, representation
+from submission.postprocessing import fit_postprocessing
+from submission.reconstructions import leave_reconstructions
 from submission.runtime import checkpoints, distributed
 from submission.vae.fitting import CHECKPOINT, fit
+from submission.vae.model import VAE, get_representation_extractor
+
+_ROWS = 4096
+"""Rows of features that are encoded at once."""
 
 
 def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
@@ -57,7 +69,15 @@ def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
         )
         _report(0.9)
         if distributed.is_main():
-            _export_checkpoint(method, folder)
+            vae, path = _export_checkpoint(method, folder)
+            leave_reconstructions(
+                folder,
+                vae,
+                features.reshape(len(features), *method.feature_shape),
+                method.indices,
+                representation=path,
+                fingerprint=method.dataset.fingerprint,
+            )
     _report(1.0)
 
 
@@ -80,7 +100,8 @@ def export_untrained(experiment: str, placement: Placement, *, features_dir: Pat
     export(representation(method.extractor, method.transform, method.vae), path, method.image_shape)
 
 
-def _export_checkpoint(method: Method, folder: Path) -> None:
+def _export_checkpoint(method: Method, folder: Path) -> tuple[VAE, Path]:
+    """Exports the representation. Returns the trained VAE, and the exported file."""
     state = checkpoints.load(folder / CHECKPOINT, method.made_from)
     if state is None or len(state["rows"]) < method.training.epochs:
         raise KitError(
@@ -91,8 +112,30 @@ def _export_checkpoint(method: Method, folder: Path) -> None:
     # A new VAE, because under torchrun the trained one has batch norms of another class.
     vae = method.training.build(method.feature_shape)
     vae.load_state_dict(state["vae"])
+    network = representation(method.extractor, method.transform, vae)
+    if gin_config.sets("postprocess"):
+        step = fit_postprocessing(_codes(method, vae), method.main.seed)
+        network = nn.Sequential(network, step)
     path = folder / "representation" / "pytorch_model.pt"
-    export(representation(method.extractor, method.transform, vae), path, method.image_shape)
+    export(network, path, method.image_shape)
+    return vae, path
+
+
+@torch.inference_mode()
+def _codes(method: Method, vae: VAE) -> NDArray[np.float32]:
+    """The codes (n, D) of the training images."""
+    features = extract(
+        method.dataset,
+        method.indices,
+        method.extractor,
+        method.transform,
+        features_dir=method.features_dir,
+        placement=method.extracting,
+    )
+    rows = features.reshape(len(features), *method.feature_shape)
+    encoder = get_representation_extractor(vae).eval()
+    parts = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
+    return np.concatenate([encoder(torch.tensor(part)).numpy() for part in parts])
 
 
 def _report(done: float) -> None:

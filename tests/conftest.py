@@ -23,9 +23,9 @@ if processes := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
 
 @pytest.fixture(scope="session")
 def data_root() -> Path:
-    """A folder with the three simulated minis, rendered once for all runs of the tests."""
+    """A folder with the four simulated minis, rendered once for all runs of the tests."""
     root = environment.SCRATCH / "dataset"
-    for look in ("toy", "realistic", "real"):
+    for look in ("toy", "realistic", "real", "hard"):
         open_dataset(f"mpi3d_sim_{look}_mini", root)
     return root
 

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from evaluation.codes.secret_order import generator_for
 from evaluation.codes.store import CodeStore
-from evaluation.codes.table import CodeTable, Draws
+from evaluation.codes.table import CodeTable, Wanted
 from evaluation.codes.token_codes import TokenCodes
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import console, progress
-from evaluation.data.factor_table import Gradable
+from evaluation.data.factor_table import NumberedImages
 from evaluation.metrics.tables.tokens import Components, rows_to_fit
 from evaluation.origin import versions
 from evaluation.representation import contract
@@ -103,19 +103,19 @@ def encode(
     found: Found,
     sha256: str,
     rules: Rules,
-    data: Gradable,
-    draws: Draws,
+    data: NumberedImages,
+    wanted: Wanted,
     path: Path,
     recheck: bool = True,
 ) -> Codes:
-    """Encodes the images that `draws` need, except those whose codes are in the file `path`.
+    """Encodes the images that are `wanted`, except those whose codes are in the file `path`.
 
     Args:
         found: The representation.
         sha256: Its hash, which it must still have.
         rules: How it may run.
         data: The dataset.
-        draws: What the metrics will draw.
+        wanted: The images that are needed.
         path: The file of codes, read first and written at the end.
         recheck: Whether a new worker encodes a sample again.
 
@@ -155,7 +155,7 @@ def encode(
                 if time.monotonic() - store.kept_at > _SECONDS_BETWEEN_KEEPING:
                     store.keep(*table.content, checked, tokens)
 
-        draws.prefill(table, fill)
+        wanted.prefill(table, fill)
         seconds = time.monotonic() - start if len(table) > known else 0.0
         used = representation.used
 
@@ -184,7 +184,7 @@ def encode(
 
 @contextmanager
 def _running(
-    found: Found, sha256: str, rules: Rules, data: Gradable, spent: Use | None = None
+    found: Found, sha256: str, rules: Rules, data: NumberedImages, spent: Use | None = None
 ) -> Iterator[RunningRepresentation]:
     """Runs the representation in a new worker, after a check that its hash did not change.
 
@@ -208,7 +208,7 @@ def _running(
 
 
 def _to_fit(
-    representation: RunningRepresentation, data: Gradable, order: NDArray[np.int64], seed: int
+    representation: RunningRepresentation, data: NumberedImages, order: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.int64], NDArray]:
     """The rows that a table of codes would be fitted on, and their unreduced codes."""
     shape = representation.token_shape
@@ -238,7 +238,7 @@ def _first_of(
 
 
 def _origin(
-    representation: RunningRepresentation, sha256: str, data: Gradable, seed: int
+    representation: RunningRepresentation, sha256: str, data: NumberedImages, seed: int
 ) -> dict[str, Any]:
     """All that codes depend on. Codes made with less isolation are not used where there is more."""
     of_tokens = {} if representation.token_shape is None else {"seed": seed}
@@ -279,7 +279,7 @@ def _recalled(
 
 def _changed(
     representation: RunningRepresentation,
-    data: Gradable,
+    data: NumberedImages,
     rows: NDArray[np.int64],
     codes: NDArray,
     generator: np.random.Generator,
@@ -296,7 +296,7 @@ def _changed(
 
 def _in_batches(
     representation: RunningRepresentation,
-    data: Gradable,
+    data: NumberedImages,
     rows: NDArray[np.int64],
     sizes: list[int],
     doing: str,

@@ -1,13 +1,13 @@
 """What is graded, in two kinds: a representation that gives codes, or a table of codes."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.codes.encoding import Codes, encode
+from evaluation.codes.encoding import Codes, Run, encode
 from evaluation.codes.store import digest_of_codes, kept_codes, read_codes
 from evaluation.codes.table import CodeTable, Draws
 from evaluation.common.errors import KitError
@@ -16,6 +16,7 @@ from evaluation.metrics.tables.tokens import one_number_a_token
 from evaluation.representation.finding import Found
 from evaluation.representation.reading import digest_of
 from evaluation.rules import RUNS_ANYTHING, Rules
+from evaluation.scores import Isolation, Rechecked, Used, Violation
 
 Content = tuple[NDArray[np.int64], NDArray]
 
@@ -101,3 +102,19 @@ def open_subject(found: Found, rules: Rules) -> Subject:
             f"Hand in TorchScript, or grade it with --allow-kinds {found.kind}",
         )
     return Encoder(found, digest_of(found.path, rules.limits), rules)
+
+
+def behaviour_of(run: Run) -> dict[str, Any]:
+    """The fields of a report that say how a representation behaved."""
+    parts: dict[str, Any] = {
+        "isolation": Isolation(complete=not run.missing, missing=run.missing),
+        "used": Used(**asdict(run.used)),
+        "violations": [Violation(code=one.code, problem=one.problem) for one in run.violations],
+    }
+    if run.recheck is not None:
+        parts["recheck"] = Rechecked(
+            rows=run.recheck.rows,
+            seconds=run.recheck.seconds,
+            used=Used(**asdict(run.recheck.used)),
+        )
+    return parts

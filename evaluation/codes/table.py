@@ -1,6 +1,7 @@
 """The table of codes: each image that the metrics need is encoded once, before they run."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.random import RandomState
@@ -48,6 +49,11 @@ class CodeTable:
         return int(np.count_nonzero(self._filled))
 
     @property
+    def rows(self) -> int:
+        """Number of points of the grid."""
+        return len(self._filled)
+
+    @property
     def dim(self) -> int:
         """Number of dims. At least one row must be filled."""
         assert self._codes is not None
@@ -78,6 +84,22 @@ class CodeTable:
         self._codes = self._codes.astype(wider, copy=False)
         self._codes[indices] = codes
         self._filled[indices] = True
+
+
+class Wanted(Protocol):
+    """Which images' codes are needed."""
+
+    def prefill(self, table: CodeTable, fill: Callable[[NDArray[np.int64]], None]) -> None:
+        """Fills `table` with the codes that are needed and not in it, by calls of `fill`."""
+
+
+class EveryImage:
+    """All images of a dataset are needed."""
+
+    def prefill(self, table: CodeTable, fill: Callable[[NDArray[np.int64]], None]) -> None:
+        missing = table.missing(np.arange(table.rows))
+        if len(missing):
+            fill(missing)
 
 
 class Draws:

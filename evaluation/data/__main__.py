@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif arguments.verb == "render":
         _render(arguments.names, root, arguments.npz)
     else:
-        _draw(arguments.name, root, arguments.output)
+        _draw(arguments.name, root, arguments.output, arguments.beside)
     return 0
 
 
@@ -89,10 +89,10 @@ def _parser() -> argparse.ArgumentParser:
         "render",
         parents=[common],
         help="render simulated datasets",
-        description="Renders mpi3d_sim_{toy,realistic,real}: 1,036,800 images, 12.7 GB. A dataset"
-        " that exists is compared with its digests. With _4x4 at the end of the name it has the"
-        " challenge's layout: 460,800 images, 5.7 GB. With _mini it has fewer colours, shapes and"
-        " axis values: 10,368 images, 0.1 GB.",
+        description="Renders mpi3d_sim_{toy,realistic,real,hard}: 1,036,800 images, 12.7 GB. A"
+        " dataset that exists is compared with its digests. With _4x4 at the end of the name it has"
+        " the challenge's layout: 460,800 images, 5.7 GB. With _mini it has fewer colours, shapes"
+        " and axis values: 10,368 images, 0.1 GB.",
     )
     render.add_argument("names", nargs="+", metavar="NAME")
     render.add_argument(
@@ -105,6 +105,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     sheet.add_argument("name", metavar="NAME")
     sheet.add_argument("--output", type=Path, required=True, metavar="PNG")
+    sheet.add_argument(
+        "--beside",
+        type=Path,
+        metavar="NPZ",
+        help="frames of the real dataset, (factors, steps, height, width, 3) under a name that is a"
+        " part of NAME, as real of mpi3d_sim_real_mini: a row below that of each factor",
+    )
     return parser
 
 
@@ -165,13 +172,16 @@ def _render(names: Sequence[str], root: Path, npz: bool) -> None:
             console.print(f"Wrote {write_npz(name, root, dataset.images)}")
 
 
-def _draw(name: str, root: Path, output: Path) -> None:
+def _draw(name: str, root: Path, output: Path, beside: Path | None) -> None:
     require("PIL")
     from PIL import Image
 
+    from evaluation.data.frames import frames_for
     from evaluation.data.sheet import contact_sheet
 
-    sheet = Image.fromarray(contact_sheet(open_dataset(name, root)))
+    dataset = open_dataset(name, root)
+    frames = frames_for(dataset, beside) if beside else None
+    sheet = Image.fromarray(contact_sheet(dataset, frames))
     with whole_file(output) as temporary:
         sheet.save(temporary)
     console.print(f"Wrote {output}", markup=False)

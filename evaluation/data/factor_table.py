@@ -142,8 +142,8 @@ Numbered = IndexGrid | FactorTable
 """A dataset whose observations are numbers, by which codes are looked up."""
 
 
-class Gradable(Protocol):
-    """What the grader asks of a dataset: images by number, and the numbers as metrics take them."""
+class NumberedImages(Protocol):
+    """What encoding asks of a dataset: images by number, and a digest that tells them apart."""
 
     @property
     def name(self) -> str: ...
@@ -152,17 +152,21 @@ class Gradable(Protocol):
     def fingerprint(self) -> str: ...
 
     @property
-    def factor_sizes(self) -> tuple[int, ...]: ...
-
-    @property
-    def numbered(self) -> Numbered: ...
-
-    @property
     def image_format(self) -> ImageFormat: ...
 
     def __len__(self) -> int: ...
 
     def images_at(self, indices: NDArray[np.int64]) -> NDArray: ...
+
+
+class Gradable(NumberedImages, Protocol):
+    """What the grader asks of a dataset: its images, and the numbers as metrics take them."""
+
+    @property
+    def factor_sizes(self) -> tuple[int, ...]: ...
+
+    @property
+    def numbered(self) -> Numbered: ...
 
 
 def open_table(

@@ -1,4 +1,4 @@
-"""Drawings of numbers by matplotlib, as SVG that follows the reader's choice of light or dark."""
+"""Drawings of numbers by matplotlib, which look right whether the reader chose light or dark."""
 
 import io
 import logging
@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,53 +19,17 @@ from evaluation.report.pictures import data_uri
 LINES = ("#e69f00", "#0e8fd6", "#00a878", "#cc79a7", "#d55e00", "#8a8a8a", "#b5a800")
 """Colours that the colour-blind can tell apart, on white and on black."""
 
-_ALONG = ("#0e8fd6", "#9aa7b0", "#e05a1a")
+ALONG = ("#0e8fd6", "#9aa7b0", "#e05a1a")
 """From the first to the last of many values, each seen on white and on black."""
-
-CELL = "#2aa89a"
 
 _INK = "#010203"
 """Stands in the drawing for the colour of the page's text."""
 
 _STYLE = b"<style>svg{color:#1b1f24}@media(prefers-color-scheme:dark){svg{color:#e8eaed}}</style>"
 
-
-def heat_map(
-    values: NDArray[np.float64],
-    rows: Sequence[str],
-    columns: Sequence[str],
-    *,
-    row_title: str = "",
-    column_title: str = "",
-) -> str:
-    """Cells (rows, columns) in [0, 1] with their numbers; NaN is left empty."""
-    from matplotlib.colors import to_rgb
-
-    figure = _figure(1.25 + 0.36 * len(columns), 1.1 + 0.2 * len(rows))
-    axes = figure.add_subplot()
-    strength = np.nan_to_num(values).clip(0, 1)
-    colours = np.empty((*values.shape, 4))
-    colours[..., :3] = to_rgb(CELL)
-    colours[..., 3] = strength
-    axes.imshow(colours, aspect="auto", interpolation="nearest")
-    axes.spines[:].set_color((*to_rgb("#8a8a8a"), 0.5))
-    for row, column in np.ndindex(values.shape):
-        value = values[row, column]
-        text = "-" if np.isnan(value) else f"{value:.2f}".replace("-0.00", "0.00")
-        ink = "#06110f" if strength[row, column] > 0.72 else _INK
-        axes.text(
-            column, row, text.removeprefix("0"), ha="center", va="center", fontsize=7.5, color=ink
-        )
-    axes.set_yticks(range(len(rows)), [_shortened(row) for row in rows])
-    axes.set_xticks(
-        range(len(columns)), [_shortened(name) for name in columns], rotation=40, ha="left"
-    )
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0)
-    axes.set_ylabel(row_title)
-    if column_title:
-        axes.set_xlabel(column_title)
-    return _finish(figure)
+_POINTS_SIDE = 2.2
+_POINTS_DPI = 144
+_PER_INCH_OF_LEGEND = 6.2
 
 
 def curves(
@@ -77,8 +42,7 @@ def curves(
         lines: Name, means (size,) and deviations (size,) of each.
         ticks: Names of the values.
     """
-    figure = _figure(4.2, 2.1)
-    axes = figure.add_subplot()
+    figure, axes = _figure(4.2, 2.1, top=0.3, bottom=0.3)
     places = np.arange(len(ticks))
     marker = "o" if len(ticks) <= 12 else None
     for colour, (name, mean, deviation) in zip(LINES, lines, strict=False):
@@ -89,44 +53,7 @@ def curves(
     shown = np.unique(np.linspace(0, len(ticks) - 1, min(len(ticks), 8)).round().astype(int))
     axes.set_xticks(shown, [_shortened(ticks[place], 11) for place in shown])
     axes.set_ylabel("code")
-    _plain_axes(axes)
-    figure.legend(frameon=False, loc="outside upper center", ncols=len(LINES))
-    return _finish(figure)
-
-
-def scatter(
-    first: NDArray,
-    second: NDArray,
-    values: NDArray[np.int64],
-    names: tuple[str, str],
-    value_names: Sequence[str],
-) -> str:
-    """Pairs of two codes (n,), coloured by a factor's values (n,)."""
-    from matplotlib.colors import LinearSegmentedColormap, ListedColormap
-
-    figure = _figure(3.5, 2.5)
-    axes = figure.add_subplot()
-    few = len(value_names) <= len(LINES)
-    colours = (
-        ListedColormap(LINES[: len(value_names)])
-        if few
-        else LinearSegmentedColormap.from_list("along", _ALONG)
-    )
-    style = {"s": 6, "alpha": 0.75, "linewidths": 0, "rasterized": True}
-    last = len(value_names) - 1
-    points = axes.scatter(first, second, c=values, cmap=colours, vmin=0, vmax=last or 1, **style)
-    axes.set_xlabel(names[0])
-    axes.set_ylabel(names[1])
-    _plain_axes(axes)
-    if few:
-        for colour, name in zip(LINES, value_names, strict=False):
-            axes.scatter([], [], color=colour, s=16, label=_shortened(name, 12))
-        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.05))
-    else:
-        bar = figure.colorbar(points, ticks=[0, last])
-        bar.ax.set_yticklabels([_shortened(value_names[0], 9), _shortened(value_names[last], 9)])
-        bar.solids.set(alpha=1, rasterized=True)
-        bar.outline.set_visible(False)
+    figure.legend(frameon=False, loc="upper center", ncols=len(LINES))
     return _finish(figure)
 
 
@@ -134,8 +61,8 @@ def histories(
     lines: Sequence[tuple[str, NDArray[np.float64]]], *, logarithmic: bool = False
 ) -> str:
     """Values (epochs,) by epoch, which is numbered from 0; NaN where there is none."""
-    figure = _figure(4.0, 2.9)
-    axes = figure.add_subplot()
+    legend = (len(lines) + 1) // 2 / _PER_INCH_OF_LEGEND + 0.1
+    figure, axes = _figure(4.0, 2.2 + legend, top=0.2, bottom=0.45 + legend)
     for place, (name, values) in enumerate(lines):
         style = ("-", "--", ":")[place // len(LINES) % 3]
         colour = LINES[place % len(LINES)]
@@ -146,13 +73,72 @@ def histories(
         axes.yaxis.set_minor_formatter("")
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    _plain_axes(axes)
-    figure.legend(frameon=False, loc="outside lower center", ncols=2)
+    figure.legend(frameon=False, loc="lower center", ncols=2, labelspacing=0.25)
     return _finish(figure)
 
 
-def _figure(width: float, height: float) -> Any:
-    """An empty drawing of so many inches. No setting of the user's has a say in it."""
+def points(
+    first: NDArray, second: NDArray, colourings: Sequence[tuple[NDArray[np.int64], int]]
+) -> list[str]:
+    """Pairs of two codes (n,) as points of a square without axes, once for each colouring.
+
+    Args:
+        first, second: The codes, across and upwards. Each side spans the range of its code.
+        colourings: Values (n,) of a factor, and how many values it has.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure, axes = _figure(_POINTS_SIDE, _POINTS_SIDE)
+    figure.set_dpi(_POINTS_DPI)
+    figure.patch.set_alpha(0)
+    axes.set_position((0, 0, 1, 1))
+    axes.set_axis_off()
+    drawn = axes.scatter(_in_range(first), _in_range(second), s=5, linewidths=0)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    canvas = FigureCanvasAgg(figure)
+    found: list[str] = []
+    for values, size in colourings:
+        drawn.set_facecolor(_colours(size)[values])
+        canvas.draw()
+        found.append(data_uri("image/png", _png(np.asarray(canvas.buffer_rgba()))))
+    return found
+
+
+def _in_range(codes: NDArray) -> NDArray[np.float64]:
+    """Codes (n,) in [0, 1] of their range; a half where they have none."""
+    exact = codes.astype(np.float64)
+    spread = np.ptp(exact)
+    return (exact - exact.min()) / spread if spread > 0 else np.full(len(exact), 0.5)
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    """A picture (height, width, 4) in 128 colours, which take a third of the bytes."""
+    from PIL import Image
+
+    stored = io.BytesIO()
+    image = Image.fromarray(pixels).quantize(128, method=Image.Quantize.FASTOCTREE)
+    image.save(stored, "PNG")
+    return stored.getvalue()
+
+
+@cache
+def _colours(size: int) -> NDArray[np.float64]:
+    """A colour (size, 4) for each value of a factor."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgba_array
+
+    alpha = 0.8
+    if size <= len(LINES):
+        return to_rgba_array(list(LINES[:size]), alpha)
+    colours = LinearSegmentedColormap.from_list("along", ALONG)(np.linspace(0, 1, size))
+    colours[:, 3] = alpha
+    return colours
+
+
+def _figure(width: float, height: float, top: float = 0.0, bottom: float = 0.0) -> tuple[Any, Any]:
+    """An empty drawing of so many inches, and its axes. No setting of the user's has a say in it.
+
+    The margins are fixed: a layout that measures all texts draws everything twice.
+    """
     with suppress(OSError):  # a read-only checkout: matplotlib takes a temporary folder
         folder = environment.SCRATCH / "matplotlib"
         folder.mkdir(parents=True, exist_ok=True)
@@ -169,12 +155,17 @@ def _figure(width: float, height: float) -> Any:
             "svg.hashsalt": "page",  # the same drawing has the same bytes
             "text.parse_math": False,  # a name may hold dollars
             "savefig.transparent": True,
-            "savefig.dpi": 144,
+            "axes.grid": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "grid.alpha": 0.12,
+            "grid.linewidth": 0.6,
             **dict.fromkeys(
                 (
                     "text.color",
                     "axes.labelcolor",
                     "axes.edgecolor",
+                    "grid.color",
                     "xtick.color",
                     "ytick.color",
                 ),
@@ -182,12 +173,9 @@ def _figure(width: float, height: float) -> Any:
             ),
         }
     )
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _plain_axes(axes: Any) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(visible=True, color=_INK, alpha=0.12, linewidth=0.6)
+    figure = Figure(figsize=(width, height))
+    figure.subplots_adjust(0.62 / width, bottom / height, 1 - 0.1 / width, 1 - top / height)
+    return figure, figure.add_subplot()
 
 
 def _shortened(text: str, most: int = 22) -> str:

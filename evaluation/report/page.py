@@ -15,14 +15,20 @@ from typing import Any
 import msgspec
 
 from evaluation.codes import ledger
+from evaluation.codes.frames.content import NAME as FRAMES
+from evaluation.codes.frames.content import FramesReport, read_own
 from evaluation.common.escaping import visible_lines
 from evaluation.common.files import whole_file
 from evaluation.report import drawing
 from evaluation.report.findings.knowledge import headline
 from evaluation.report.findings.losses import losses
+from evaluation.report.heat_maps import frames_maps, heat_maps
 from evaluation.report.material import MOST_CODES, Material
+from evaluation.report.pairs import keys, pairs
+from evaluation.report.pictures import Picture
 from evaluation.report.printed import number
-from evaluation.report.sections import Picture, code_sections, factor_sections, heat_maps
+from evaluation.report.reconstructions import read_reconstructions, show, written_text
+from evaluation.report.sections import code_sections, factor_sections
 from evaluation.report.summary import (
     cards,
     command_of,
@@ -32,6 +38,7 @@ from evaluation.report.summary import (
     shape_of,
 )
 from evaluation.report.training_log import Panel, experiment_of, panels, read_config
+from evaluation.scores import Report
 
 NAME = "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -44,25 +51,38 @@ def can_be_made() -> bool:
     return all(find_spec(module) is not None for module in NEEDED)
 
 
-def is_current(path: Path, report: Any, compared_with: Any) -> bool:
+def is_current(path: Path, report: Report, compared_with: Report | None) -> bool:
     """Whether the grader wrote the page at `path` of the same content."""
     if not ledger.has(path):
         return False
+    experiment = experiment_of(path.parent, Path(report.representation.path))
+    frames = walked_frames(path.parent, report)
+    key = _key(report, compared_with, frames, written_text(experiment))
     with path.open(encoding="utf-8") as stream:
-        return f'content="{_key(report, compared_with)}"' in stream.read(2_000)
+        return f'content="{key}"' in stream.read(2_000)
+
+
+def walked_frames(output: Path, report: Report) -> FramesReport | None:
+    """The `frames.json` beside `scores.json`, if the grader made it of the same representation."""
+    found = read_own(output / FRAMES)
+    same = found is not None and found.representation.sha256 == report.representation.sha256
+    return found if same else None
 
 
 def write_page(path: Path, material: Material) -> None:
     """Writes the page of a grading."""
     report, data = material.report, material.data
     experiment = experiment_of(material.output, Path(report.representation.path))
+    frames = walked_frames(material.output, report)
+    text_of_reconstructions = written_text(experiment)
+    reconstructions = read_reconstructions(text_of_reconstructions, report, data)
     lost = losses(report.scores, report.details, data, material.deviations)
     known = material.known
     text = (
         environment()
         .get_template("page.html")
         .render(
-            key=_key(report, material.compared_with),
+            key=_key(report, material.compared_with, frames, text_of_reconstructions),
             report=report,
             compared_with=material.compared_with,
             cards=cards(report, material.compared_with),
@@ -77,7 +97,12 @@ def write_page(path: Path, material: Material) -> None:
             shape=shape_of(report),
             heat_maps=heat_maps(material),
             factors=factor_sections(material),
+            keys=keys(material),
+            pairs=pairs(material),
             codes=code_sections(material),
+            reconstructions=None if reconstructions is None else show(reconstructions, data),
+            frames=frames,
+            frames_maps=[] if frames is None else frames_maps(frames, material.order),
             left_out=max(0, report.representation.dim - MOST_CODES),
             images=len(material.numbers),
             training=[] if experiment is None else list(_curves(panels(experiment))),
@@ -112,7 +137,10 @@ def environment() -> Any:
 
 
 def _shown(value: Any) -> Any:
-    """A plain text without what steers, hides or turns around; line ends of a config stay."""
+    """A plain text without what steers, hides or turns around; line ends of a config stay.
+
+    A `DataUri` is of another type, and long: it is not searched.
+    """
     return visible_lines(value) if type(value) is str else value
 
 
@@ -133,8 +161,14 @@ def _templates_digest() -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def _key(report: Any, compared_with: Any) -> str:
+def _key(
+    report: Report,
+    compared_with: Report | None,
+    frames: FramesReport | None,
+    reconstructions: str | None,
+) -> str:
     """What tells one content of a page from another."""
     # Not by msgspec, which refuses a file's name that is not UTF-8.
-    content = json.dumps([msgspec.to_builtins(report), msgspec.to_builtins(compared_with)])
+    parts = [msgspec.to_builtins(part) for part in (report, compared_with, frames)]
+    content = json.dumps([*parts, reconstructions])
     return hashlib.sha256(content.encode() + _templates_digest()).hexdigest()

@@ -1,42 +1,21 @@
-"""The parts of a page that show codes: heat maps, factors, single codes and pairs of them."""
+"""The parts of a page that show codes: factor by factor, and code by code."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.common.errors import KitError
 from evaluation.report import drawing
 from evaluation.report.findings.knowledge import Known
-from evaluation.report.findings.matrices import PRUNED_BELOW, Matrix, matrices
+from evaluation.report.findings.matrices import PRUNED_BELOW
 from evaluation.report.findings.walks import along, confusion, curve, strongest
+from evaluation.report.heat_maps import HeatMap, heat_map
 from evaluation.report.material import Material
-from evaluation.report.pictures import strip
+from evaluation.report.pictures import Picture, strip
 
 _IMAGES = 8
 _CURVES = 3
-_POINTS = 1_500
 _MOST_CONFUSED = 10
-
-
-class Picture(NamedTuple):
-    """A picture, or the reason why there is none.
-
-    Args:
-        source: Its address, which holds all of it; empty if there is none.
-        text: What it shows, for who does not see it, or why it is missing.
-    """
-
-    source: str
-    text: str
-
-
-class HeatMap(NamedTuple):
-    """One metric's matrix."""
-
-    title: str
-    meaning: str
-    picture: Picture
 
 
 class FactorSection(NamedTuple):
@@ -50,7 +29,6 @@ class FactorSection(NamedTuple):
         ends: Names of the values of the first and the last image.
         curves: The codes that tell most of it, along it.
         confusion: Which of its values the best code takes for which, where they are few.
-        pair: The two codes that tell most of it, against each other.
     """
 
     name: str
@@ -59,8 +37,7 @@ class FactorSection(NamedTuple):
     images: Picture
     ends: tuple[str, str]
     curves: Picture
-    confusion: Picture | None
-    pair: Picture | None
+    confusion: HeatMap | None
 
 
 class CodeSection(NamedTuple):
@@ -83,22 +60,6 @@ class CodeSection(NamedTuple):
     dead: bool
     follows: str
     images: Picture
-
-
-def heat_maps(material: Material) -> list[HeatMap]:
-    """The matrices of all metrics in the common order of codes."""
-    report, order = material.report, material.order
-    rows = [f"code {code}" for code in order]
-    columns = material.data.factor_names
-    found = []
-    for matrix in matrices(report.details, material.data.entropies, material.deviations):
-        shown = matrix.values[order]
-        picture = Picture(drawing.heat_map(shown, rows, columns), _said(matrix, material))
-        meaning = matrix.meaning
-        if matrix.metric == "sap_score" and material.data.continuous:
-            meaning += " Of a continuous factor it is the squared correlation."
-        found.append(HeatMap(matrix.title, meaning, picture))
-    return found
 
 
 def factor_sections(material: Material) -> list[FactorSection]:
@@ -134,8 +95,8 @@ def _factor(material: Material, known: Known) -> FactorSection:
         known=known,
         images=Picture("", "")
         if data.without_walks
-        else _images(
-            material,
+        else strip(
+            data,
             data.rows_of(points),
             f"Images from {name} {along_it[0]} to {along_it[-1]}, all else equal.",
         ),
@@ -147,35 +108,22 @@ def _factor(material: Material, known: Known) -> FactorSection:
             + ".",
         ),
         confusion=_confused(material, known) if 1 < size <= _MOST_CONFUSED else None,
-        pair=_pair(material, factor, best) if len(best) > 1 else None,
     )
 
 
-def _confused(material: Material, known: Known) -> Picture:
+def _confused(material: Material, known: Known) -> HeatMap:
     data, factor = material.data, known.factor
     size, values = data.factor_sizes[factor], data.value_names[factor]
     taken = confusion(material.codes[:, known.code], material.factors[:, factor], size)
     right = float(np.nanmean(np.diag(taken)))
-    text = (
-        f"Values of {data.factor_names[factor]} and what code {known.code} takes them for: "
-        f"{right:.0%} are right, {1 / size:.0%} would be by chance."
+    return heat_map(
+        taken,
+        values,
+        values,
+        corner="is / taken for",
+        title=f"What code {known.code} takes {data.factor_names[factor]} for",
+        meaning=f"{right:.0%} are right, {1 / size:.0%} would be by chance.",
     )
-    source = drawing.heat_map(taken, values, values, row_title="is", column_title="taken for")
-    return Picture(source, text)
-
-
-def _pair(material: Material, factor: int, best: NDArray[np.int64]) -> Picture:
-    some = np.random.default_rng(0).permutation(len(material.codes))[:_POINTS]
-    first, second = best[:2]
-    source = drawing.scatter(
-        material.codes[some, first],
-        material.codes[some, second],
-        material.factors[some, factor],
-        (f"code {first}", f"code {second}"),
-        material.data.value_names[factor],
-    )
-    name = material.data.factor_names[factor]
-    return Picture(source, f"Code {first} against code {second}, coloured by {name}.")
 
 
 def _code(material: Material, code: int) -> CodeSection:
@@ -193,30 +141,12 @@ def _code(material: Material, code: int) -> CodeSection:
         follows=f"{material.data.factor_names[factor]} ({share:.0%})",
         images=Picture("", "")
         if material.data.without_images
-        else _images(
-            material,
+        else strip(
+            material.data,
             material.numbers[places],
             f"Images from the least code {code} to the greatest.",
         ),
     )
-
-
-def _images(material: Material, numbers: NDArray[np.int64], text: str) -> Picture:
-    try:
-        return Picture(strip(material.data, numbers), text)
-    except (KitError, OSError) as error:
-        return Picture("", f"The images cannot be read: {error}")
-
-
-def _said(matrix: Matrix, material: Material) -> str:
-    """The strongest code of each factor, in words."""
-    values = np.nan_to_num(matrix.values)
-    names = material.data.factor_names
-    strongest_of = [
-        f"{name}: code {values[:, factor].argmax()} with {values[:, factor].max():.2f}"
-        for factor, name in enumerate(names)
-    ]
-    return f"Heat map of codes and factors. Strongest for each factor: {'; '.join(strongest_of)}."
 
 
 def _course(name: str, mean: NDArray[np.float64]) -> str:

@@ -28,6 +28,7 @@ class ShownData:
         factors_of: Gives factors (n, k), as numbers of values, of rows (n,).
         images_at: Gives images (n, height, width, channels) of rows (n,).
         rows_of: Gives the rows (n,) of factors (n, k) of a full grid.
+        rows: How many there are.
         without_images: Why there are no images, in a sentence; empty if there are.
         without_walks: Why no factor can be walked with all else equal; empty if each can.
     """
@@ -40,6 +41,7 @@ class ShownData:
     factors_of: Callable[[Numbers], Numbers]
     images_at: Callable[[Numbers], NDArray]
     rows_of: Callable[[Numbers], Numbers]
+    rows: int
     without_images: str = ""
     without_walks: str = ""
 
@@ -68,6 +70,7 @@ def shown(data: Gradable) -> ShownData:
         data.factors_of,
         data.images_at,
         data.indices_of,
+        len(data),
     )
 
 
@@ -96,6 +99,7 @@ def _own(data: OwnData) -> ShownData:
         factors.__getitem__,
         data.images_at,
         rows_of,
+        len(data),
         without_images=no_images,
         without_walks=no_walks,
     )

@@ -15,6 +15,7 @@ from evaluation.representation.reading import text_below
 _MOST_BYTES = 4_000_000
 _MOST_COLUMNS = 200
 _MOST_DRAWN = 14
+_MOST_DOMAINS = 6
 _CONFIG_BYTES = 40_000
 _MOST_DRAWABLE = 1e100  # the drawing's sums of larger numbers are not finite
 
@@ -29,8 +30,9 @@ _OF_TRAINING: tuple[Group, ...] = (
     ("gradient norm", "gradient_norm", True),
     ("the rest of its log", ".*", False),
 )
+_ON_A_DOMAIN = re.compile("(accuracy_on_.*)/.*")
 _OF_TUNING: tuple[Group, ...] = (
-    ("held-out accuracy", "accuracy.*", False),
+    ("held-out accuracy", "accuracy_.*", False),
     ("losses", "(held_out_)?loss", True),
 )
 """Title, pattern of the columns' names, and whether a logarithmic scale suits them."""
@@ -61,7 +63,7 @@ def panels(experiment: Path) -> list[Panel]:
     tuning = read_columns(experiment, "finetuning/stats.csv")
     found = [
         *_panels("Training", training, _OF_TRAINING),
-        *_panels("Fine-tuning", tuning, _OF_TUNING),
+        *_panels("Fine-tuning", tuning, (*_of_domains(tuning), *_OF_TUNING)),
     ]
     return [panel for panel in found if panel.lines]
 
@@ -84,6 +86,17 @@ def read_columns(experiment: Path, name: str) -> Columns:
         for place, name in enumerate(names)
         if name != "epochs"
     }
+
+
+def _of_domains(tuning: Columns) -> list[Group]:
+    """A group for each of the first datasets that held-out images came from."""
+    starts = dict.fromkeys(
+        found[1] for name in tuning if (found := _ON_A_DOMAIN.fullmatch(name)) is not None
+    )
+    return [
+        (f"held-out {start.replace('_', ' ', 2)}", f"{re.escape(start)}/.*", False)
+        for start in list(starts)[:_MOST_DOMAINS]
+    ]
 
 
 def read_config(experiment: Path) -> str | None:

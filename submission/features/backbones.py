@@ -1,9 +1,10 @@
-"""torchvision's networks as extractors of feature maps, whole or cut after a stage.
+"""Networks as extractors of feature maps, torchvision's and a small one, whole or cut.
 
-All networks have batch norm. Stages are counted from 1. A stage ends
+All networks have batch norm. They are cut after a stage, counted from 1. A stage ends
 
 - in VGG and Inception before each layer that halves the size of the maps,
-- in ResNet, ResNeXt and DenseNet after each of the four groups of residual or dense blocks.
+- in ResNet, ResNeXt and DenseNet after each of the four groups of residual or dense blocks,
+- in SmallCNN after each of its four blocks.
 """
 
 from collections import OrderedDict
@@ -30,6 +31,10 @@ BUILDERS = {
     "ResNeXt-101": "resnext101_32x8d",
 }
 """Name in a config -> name in torchvision."""
+
+SMALL_CNN = "SmallCNN"
+"""A network for two CPU cores that starts from random weights; torchvision has none so small."""
+_SMALL_CNN_CHANNELS = (24, 48, 96, 128)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -103,15 +108,33 @@ def build_network(model_name: str) -> nn.Module:
     Raises:
         KitError: `BACKBONE-NAME`, unknown name.
     """
+    if model_name == SMALL_CNN:
+        return _small_cnn()
     if model_name not in BUILDERS:
+        known = ", ".join((*BUILDERS, SMALL_CNN))
         raise KitError(
             "BACKBONE-NAME",
-            f"unknown feature extractor '{model_name}'; the known ones are {', '.join(BUILDERS)}, "
+            f"unknown feature extractor '{model_name}'; the known ones are {known}, "
             "and each of these with 'Agg' before it",
             "Correct get_feature_extractor.model_name",
         )
     options = {"init_weights": True} if model_name == "Inception" else {}
     return torchvision.models.get_model(BUILDERS[model_name], weights=None, **options)
+
+
+def _small_cnn() -> nn.Module:
+    """Four blocks of convolution, batch norm and ReLU; each halves the size of the maps."""
+    blocks: OrderedDict[str, nn.Module] = OrderedDict()
+    channels = 3
+    for number, width in enumerate(_SMALL_CNN_CHANNELS, 1):
+        kernel = 5 if number == 1 else 3
+        blocks[f"layer{number}"] = nn.Sequential(
+            nn.Conv2d(channels, width, kernel, stride=2, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+        )
+        channels = width
+    return nn.Sequential(blocks)
 
 
 def output_shape(module: nn.Module, input_shape: Sequence[int]) -> tuple[int, ...]:

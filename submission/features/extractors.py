@@ -21,7 +21,7 @@ from evaluation.common.errors import KitError
 from evaluation.common.files import sha256_of
 from evaluation.common.terminal import console
 from submission.features.aggregation import AggregatedFeatureExtractor, Extractor
-from submission.features.backbones import BUILDERS, Backbone, build_network
+from submission.features.backbones import BUILDERS, SMALL_CNN, Backbone, build_network
 
 _SECONDS_TO_ANSWER = 10.0
 _LONG_LINE = 200
@@ -39,8 +39,8 @@ def get_feature_extractor(
     """The extractor in evaluation mode, on the CPU.
 
     Args:
-        model_name: A backbone's name in `backbones.BUILDERS`. With "Agg" before it, a fine-tuned
-            extractor with learned aggregation.
+        model_name: A backbone's name in `backbones.BUILDERS`, or SmallCNN. With "Agg" before it, a
+            fine-tuned extractor with learned aggregation.
         interpolation_size: Height and width that images are resized to.
         stage: The backbone is cut after this stage; None uses the whole backbone.
         pretrained: Whether a backbone gets ImageNet's weights. If not, it gets random ones.
@@ -157,6 +157,12 @@ def _in_our_names(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> 
 
 def _imagenet_weights(model_name: str) -> Mapping[str, Tensor]:
     """ImageNet's weights in torchvision's first version, downloaded if they are missing."""
+    if model_name == SMALL_CNN:
+        raise KitError(
+            "EXTRACTOR-IMAGENET",
+            f"there are no ImageNet weights of {SMALL_CNN}",
+            "Set get_feature_extractor.pretrained = False for random weights",
+        )
     weights = get_model_weights(BUILDERS[model_name])["IMAGENET1K_V1"]
     path = torch_home() / "hub" / "checkpoints" / weights.url.rpartition("/")[2]
     if not path.exists():

@@ -9,6 +9,9 @@ from torch.nn import functional
 from submission.features.aggregation import AggregatedFeatureExtractor
 from submission.features.backbones import Backbone
 
+HEADS = "heads."
+"""Beginning of the names of the heads' weights."""
+
 
 class FactorClassifier(nn.Module):
     """Images (N, 3, H, W) to the logits (N, sum of sizes) of all factors' values, side by side.
@@ -51,6 +54,12 @@ class FactorClassifier(nn.Module):
         """
         parts = zip(logits.split(self.factor_sizes, 1), factors.T, strict=True)
         return torch.stack([(part.argmax(1) == values).sum() for part, values in parts])
+
+    def head_weights(self) -> dict[str, Tensor]:
+        """The weights of the heads, with names that begin with `HEADS`."""
+        return {
+            name: weight for name, weight in self.state_dict().items() if name.startswith(HEADS)
+        }
 
     def set_backbone_learning(self, learning: bool) -> None:
         """Sets whether the backbone's weights get gradients; see also `train`."""

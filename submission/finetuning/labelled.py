@@ -19,14 +19,21 @@ class LabelledImages:
         grids: The datasets.
 
     Raises:
-        KitError: `FINETUNE-FACTORS`, the sizes of the factors differ; `FINETUNE-IMAGES`, the
-            formats of the images differ.
+        KitError: `FINETUNE-FACTORS`, the names or sizes of the factors differ; `FINETUNE-IMAGES`,
+            the formats of the images differ.
     """
 
     def __init__(self, grids: Sequence[ImageGrid]) -> None:
         self.factor_names = grids[0].factor_names
         self.factor_sizes = grids[0].factor_sizes
         for grid in grids:
+            if grid.factor_names != self.factor_names:
+                raise KitError(
+                    "FINETUNE-FACTORS",
+                    f"{grids[0].name} has the factors {', '.join(self.factor_names)}, but "
+                    f"{grid.name} has {', '.join(grid.factor_names)}",
+                    "Give main.dataset_name datasets of the same factors",
+                )
             if grid.factor_sizes != self.factor_sizes:
                 raise KitError(
                     "FINETUNE-FACTORS",
@@ -44,14 +51,28 @@ class LabelledImages:
                 )
         self._grids = grids
 
+    @property
+    def domain_names(self) -> list[str]:
+        """The names of the datasets."""
+        return [grid.name for grid in self._grids]
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """The fingerprint of each dataset."""
+        return [grid.fingerprint for grid in self._grids]
+
     def images(self, numbers: NDArray[np.int64]) -> NDArray:
         """Images (n, height, width, 3) of the numbers (n,)."""
-        places, rows = np.divmod(numbers, len(self._grids[0]))
+        places, rows = self.domains(numbers), numbers % len(self._grids[0])
         shape, dtype = self._grids[0].image_format
         batch = np.empty((len(numbers), *shape), dtype)
         for place, grid in enumerate(self._grids):
             batch[places == place] = grid.images_at(rows[places == place])
         return batch
+
+    def domains(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which dataset (n,) each of the numbers (n,) belongs to."""
+        return numbers // len(self._grids[0])
 
     def factors(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Factor values (n, factors) of the numbers (n,)."""

@@ -4,10 +4,11 @@ The random numbers of an epoch depend only on the run's seed and the epoch's num
 can continue after its last whole epoch, and gets the same weights as without the kill.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import gin
 import numpy as np
@@ -19,6 +20,7 @@ from evaluation.common.devices import Placement
 from evaluation.common.gin_types import Range
 from evaluation.common.terminal import console, progress
 from submission.features.batches import image_batches
+from submission.finetuning.augmentation import Augmenter
 from submission.finetuning.classifier import FactorClassifier
 from submission.finetuning.labelled import LabelledImages
 from submission.finetuning.step import add_gradients, parts_of_batches
@@ -27,6 +29,7 @@ from submission.runtime.curves import recording
 from submission.runtime.optimizers import OptimizerName, make_optimizer
 
 CHECKPOINT = "checkpoint.pt"
+_RISING = 0.15
 
 
 @gin.configurable("train")
@@ -44,6 +47,10 @@ class FineTuning:
             `epochs`, they never change.
         extractor_lr: Learning rate of the backbone.
         log_interval: The progress bar shows new losses after this many batches.
+        augmentation: Strength of the random changes of the images, see `augmentation`. 0 is none,
+            and 1 is the usual one.
+        schedule: How the learning rates change. With "one_cycle" they rise and fall, see
+            `one_cycle`.
     """
 
     epochs: Annotated[int, Range(1)] = 20
@@ -53,6 +60,8 @@ class FineTuning:
     unfreeze_extractor_epoch: int = 0
     extractor_lr: Annotated[float, Range(0)] = 1e-4
     log_interval: Annotated[int, Range(1)] = 50
+    augmentation: Annotated[float, Range(0)] = 0.0
+    schedule: Literal["constant", "one_cycle"] = "constant"
 
 
 def tune(
@@ -113,9 +122,12 @@ def tune(
                 model = distributed.data_parallel(classifier)
             classifier.train()
             sums, note = torch.zeros(len(images.factor_sizes), device=placement.device), ""
-            batches = _shuffled(learned, batch_size, seed, epoch)
-            for position, (own, factors) in enumerate(_with_labels(images, batches, placement)):
-                losses = add_gradients(model, classifier, own, factors, placement, parts)
+            batches = shuffled(learned, batch_size, seed, epoch)
+            augment = Augmenter(tuning.augmentation, seed, epoch, placement)
+            for position, (own, factors) in enumerate(with_labels(images, batches, placement)):
+                _set_rates(optimizer, tuning, (epoch + position / len(batches)) / tuning.epochs)
+                changed = augment(own, len(factors))
+                losses = add_gradients(model, classifier, changed, factors, placement, parts)
                 optimizer.step()
                 sums += losses * len(factors)
                 if position % tuning.log_interval == 0:
@@ -140,7 +152,27 @@ def tune(
         console.print(f"Accuracy on held-out images: {', '.join(found)}")
 
 
-def _shuffled(
+def one_cycle(done: float) -> float:
+    """The part of the largest learning rate after a part `done`, in [0, 1], of a training.
+
+    It rises linearly for 15 % of the training, and falls to 0 as half a cosine wave (in the manner
+    of Smith and Topin, arXiv 1708.07120).
+    """
+    if done < _RISING:
+        return (1 + 9 * done / _RISING) / 10
+    return (1 + math.cos(math.pi * (done - _RISING) / (1 - _RISING))) / 2
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, tuning: FineTuning, done: float) -> None:
+    """Sets the learning rates for the step after a part `done`, in [0, 1], of the training."""
+    factor = one_cycle(done) if tuning.schedule == "one_cycle" else 1.0
+    # The backbone has no group of its own as long as it does not learn.
+    rates = (tuning.lr, tuning.extractor_lr)
+    for group, rate in zip(optimizer.param_groups, rates, strict=False):
+        group["lr"] = rate * factor
+
+
+def shuffled(
     numbers: NDArray[np.int64], batch_size: int, seed: int, epoch: int
 ) -> list[NDArray[np.int64]]:
     """The batches of an epoch, the same in every process."""
@@ -153,7 +185,7 @@ def _in_batches(numbers: NDArray[np.int64], batch_size: int) -> list[NDArray[np.
     return [numbers[start : start + batch_size] for start in range(0, len(numbers), batch_size)]
 
 
-def _with_labels(
+def with_labels(
     images: LabelledImages, batches: Sequence[NDArray[np.int64]], placement: Placement
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yields, for each batch, this process's share of the images, and all labels (n, factors)."""
@@ -170,21 +202,35 @@ def _measure(
     batch_size: int,
     placement: Placement,
 ) -> dict[str, float]:
-    """The loss and the accuracy of each factor on images that were not trained on."""
+    """The loss and the accuracy of each factor on images that were not trained on.
+
+    Where they come from several datasets, the accuracy on each of these follows.
+    """
     classifier.eval()
-    sums = torch.zeros(2, len(images.factor_sizes), device=placement.device, dtype=torch.float64)
+    names, domains = images.factor_names, images.domain_names
+    sums = torch.zeros(1 + len(domains), len(names), device=placement.device, dtype=torch.float64)
     own = _in_batches(numbers[distributed.share(len(numbers))], batch_size)
     for batch, pictures in zip(own, image_batches(images.images, own, placement), strict=True):
         factors = torch.from_numpy(images.factors(batch)).to(placement.device)
         with torch.autocast(placement.kind, torch.bfloat16, enabled=placement.in_bf16):
             logits = classifier(pictures)
         sums[0] += classifier.losses(logits.float(), factors) * len(batch)
-        sums[1] += classifier.hits(logits, factors)
-    losses, hits = distributed.sum_over_processes(sums) / len(numbers)
-    row = _row("held_out_loss", images.factor_names, losses)
-    for name, accuracy in zip(images.factor_names, hits, strict=True):
-        row[f"accuracy_{name}"] = float(accuracy)
+        domain_of = torch.from_numpy(images.domains(batch)).to(placement.device)
+        for place in range(len(domains)):
+            rows = domain_of == place
+            sums[1 + place] += classifier.hits(logits[rows], factors[rows])
+    sums = distributed.sum_over_processes(sums)
+    row = _row("held_out_loss", names, sums[0] / len(numbers))
+    row |= _accuracies("accuracy_", names, sums[1:].sum(0) / len(numbers))
+    if len(domains) > 1:
+        counts = np.bincount(images.domains(numbers), minlength=len(domains))
+        for domain, hits, count in zip(domains, sums[1:], counts.tolist(), strict=True):
+            row |= _accuracies(f"accuracy_on_{domain}/", names, hits / count)
     return row
+
+
+def _accuracies(start: str, names: Sequence[str], values: Tensor) -> dict[str, float]:
+    return {f"{start}{name}": value for name, value in zip(names, values.tolist(), strict=True)}
 
 
 def _unfreeze(classifier: FactorClassifier, optimizer: torch.optim.Optimizer, lr: float) -> None:

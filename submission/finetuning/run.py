@@ -15,7 +15,7 @@ import torch
 
 from evaluation.common import gin_config
 from evaluation.common.devices import Placement
-from evaluation.common.environment import output_path
+from evaluation.common.environment import dataset_name, output_path
 from evaluation.common.errors import KitError
 from evaluation.common.files import locked, sha256_of, whole_file, write_json
 from evaluation.common.terminal import console
@@ -63,10 +63,7 @@ def finetune(experiment: str, placement: Placement) -> None:
         extractor = get_feature_extractor(tuned=False)
         if isinstance(extractor, Backbone):
             extractor = AggregatedFeatureExtractor(extractor)
-    names = [main.dataset_name] if isinstance(main.dataset_name, str) else main.dataset_name
-    grids = [open_dataset(name) for name in names]
-    require_colour(grids[0])
-    images = LabelledImages(grids)
+    images = open_labelled(main)
     classifier = FactorClassifier(extractor, images.factor_sizes)
     probe = (min(main.batch_size, PROBE_ROWS), 3, 64, 64)
     placement = settled("Fine-tuning", classifier, [probe], placement, learning=True)
@@ -74,7 +71,7 @@ def finetune(experiment: str, placement: Placement) -> None:
         main.dataset_size, main.sequential_dataset, main.test_ratio, main.seed
     )
     made_from = {
-        "datasets": [grid.fingerprint for grid in grids],
+        "datasets": images.fingerprints,
         "images": hashlib.sha256(learned.tobytes() + held_out.tobytes()).hexdigest(),
         "start": digest_of(classifier),
         "train": asdict(tuning),
@@ -109,8 +106,35 @@ def finetune(experiment: str, placement: Placement) -> None:
             made_from=made_from,
         )
         if distributed.is_main():
-            _save_weights(extractor, path, made_from)
+            _save_weights(classifier, path, made_from)
         distributed.barrier()
+
+
+def open_labelled(main: Main) -> LabelledImages:
+    """The datasets of `main.dataset_name`.
+
+    Raises:
+        KitError: `FINETUNE-TARGET`, the config adapts to a target that is one of them, or shows the
+            same look; or they are missing, not in colour, or their factors or images differ.
+    """
+    names = [main.dataset_name] if isinstance(main.dataset_name, str) else main.dataset_name
+    target = dataset_name()
+    if gin_config.sets("adapt") and _look(target) in map(_look, names):
+        raise KitError(
+            "FINETUNE-TARGET",
+            f"main.dataset_name {names} has the look of the target {target}, whose labels must not "
+            "be used",
+            "Name datasets of other looks in main.dataset_name, or another target in "
+            "AICROWD_DATASET_NAME",
+        )
+    grids = [open_dataset(name) for name in names]
+    require_colour(grids[0])
+    return LabelledImages(grids)
+
+
+def _look(name: str) -> str:
+    """A dataset's name without the ending that tells how many of its images it holds."""
+    return name.removesuffix("_mini").removesuffix("_4x4")
 
 
 def _is_made_from(path: Path, made_from: dict[str, Any]) -> bool:
@@ -134,17 +158,18 @@ def _is_made_from(path: Path, made_from: dict[str, Any]) -> bool:
     return bool(record["made_from"] == made_from)
 
 
-def _save_weights(
-    extractor: AggregatedFeatureExtractor, path: Path, made_from: dict[str, Any]
-) -> None:
-    """Writes the weights and their record, and keeps weights of another fine-tuning."""
+def _save_weights(classifier: FactorClassifier, path: Path, made_from: dict[str, Any]) -> None:
+    """Writes the weights and their record, and keeps weights of another fine-tuning.
+
+    The weights have the extractor's names. Those of the heads follow, for `transfer`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.parent, path.name):
         if _is_made_from(path, made_from):  # another experiment has just written the same weights
             return
         if path.exists():
             _set_aside(path)
-        weights = extractor.state_dict()
+        weights = {**classifier.extractor.state_dict(), **classifier.head_weights()}
         with whole_file(path) as temporary:
             checkpoints.write(
                 temporary, {name: weight.cpu().contiguous() for name, weight in weights.items()}

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -126,10 +127,13 @@ def _csv_of(rows: Sequence[Row]) -> str:
     """The text of stats.csv in the original's format.
 
     The columns are `epochs`, counted from 0, and the losses, sorted by name. The separator is ";".
+    What an epoch has no value of is nan: a version of the kit that knew less may have begun.
     """
-    names = sorted(rows[0])
+    names = sorted({name for row in rows for name in row})
     text = io.StringIO()
     lines = csv.writer(text, delimiter=";", lineterminator="\n")
     lines.writerow(["epochs", *names])
-    lines.writerows([epoch, *(row[name] for name in names)] for epoch, row in enumerate(rows))
+    lines.writerows(
+        [epoch, *(row.get(name, math.nan) for name in names)] for epoch, row in enumerate(rows)
+    )
     return text.getvalue()

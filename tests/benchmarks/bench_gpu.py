@@ -98,7 +98,7 @@ def share(measured: Measured, rates: dict[str, float]) -> str:
     of_matrix = measured.rate * measured.flops / rates[precision]
     of_memory = measured.rate * measured.bytes / rates["memory"]
     name = "products" if of_matrix >= of_memory else "memory"
-    return f"{max(of_matrix, of_memory):.0%} of {name}"
+    return f"{max(of_matrix, of_memory):.0%} {name}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -151,7 +151,7 @@ def _print(on: str, network: str, rates: dict[str, float], found: Sequence[Measu
     )
     console.print(f"{on}, {network}: products {products}; memory {rates['memory'] / 1e9:,.0f} GB/s")
     table = Table()
-    for column in ("Work", "A second", "Plain loop", "Times", "Share", "Peak"):
+    for column in ("Work", "A second", "Plain", "Times", "Share", "Peak"):
         table.add_column(column, justify="left" if column == "Work" else "right", no_wrap=True)
     for each in found:
         table.add_row(

@@ -85,7 +85,7 @@ def test_a_spoiled_bundle_is_an_event_and_a_failure(checkout: Path, tmp_path: Pa
 
 
 TINY = """
-include '{configs}/quick.gin'
+include '{configs}/stage2_quick.gin'
 main.dataset_name = 'mpi3d_sim_toy_mini'
 main.dataset_size = 256
 get_feature_extractor.stage = 1

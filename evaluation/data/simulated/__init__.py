@@ -9,6 +9,9 @@ from evaluation.data.sets import mpi3d
 _LAYOUTS = {"": (6, 6, 40), "_4x4": (4, 4, 40), "_mini": (4, 4, 6)}
 """End of the name -> the numbers of colours, of shapes, and of values of each axis."""
 
+_LOOKS = {look: f"in the look of mpi3d_{look}" for look in ("toy", "realistic", "real")}
+_LOOKS["hard"] = "as photographs under changing light, before a cluttered background"
+
 _CITATION = Citation(
     key="disentanglement_submission_kit",
     kind="misc",
@@ -34,7 +37,7 @@ DATASETS = tuple(
     Dataset(
         name=f"mpi3d_sim_{look}{layout}",
         open=_open,
-        shows=f"a robot arm with an object, rendered here in the look of mpi3d_{look}",
+        shows=f"a robot arm with an object, rendered here {manner}",
         factors=_factors(*sizes),
         image_shape=(64, 64, 3),
         home="evaluation/data/simulated",
@@ -42,5 +45,5 @@ DATASETS = tuple(
         citation=_CITATION,
     )
     for layout, sizes in _LAYOUTS.items()
-    for look in ("toy", "realistic", "real")
+    for look, manner in _LOOKS.items()
 )

@@ -6,9 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import njit
+from evaluation.data.simulated.draws import random_bits
 
 Colour = tuple[float, float, float]
 """Red, green and blue as displayed, 0 to 255."""
+
+LAMP = (-0.44280744, -0.48708819, 0.75277265)
+"""Unit vector towards the lamp: above, in front, to the left."""
 
 OBJECT_COLORS: dict[str, Colour] = {
     "white": (226, 226, 222),
@@ -19,14 +23,33 @@ OBJECT_COLORS: dict[str, Colour] = {
     "olive": (142, 140, 48),
 }
 BACKGROUND_COLORS: dict[str, Colour] = {
-    "purple": (112, 84, 168),
-    "sea green": (78, 136, 120),
-    "salmon": (184, 104, 98),
+    "purple": (106, 90, 152),
+    "sea green": (80, 118, 108),
+    "salmon": (122, 76, 84),
 }
 
 
+class Build(NamedTuple):
+    """What the robot and the table measure, in world units, and how the camera sees them."""
+
+    post: float = 0.085
+    """Radius of the post at half its height; it widens upwards. The foot has 2.2 times as much."""
+    arm: float = 0.022
+    """Radius."""
+    ring: tuple[float, float] = (1.84, 2.2)
+    """Inner and outer radius."""
+    table: float = 2.6
+    """Radius."""
+    size: float = 1.0
+    """Factor of the object's size."""
+    pitch: float = 0.0
+    """Radians by which the camera's angle above the table is larger than the factor says."""
+    distance: float = 4.6
+    """From the camera to the point it looks at."""
+
+
 class Look(NamedTuple):
-    """How the scene is lit and recorded; `ambient` to `softness` are fractions."""
+    """How the scene is built, lit and recorded; `ambient` to `grain` are fractions."""
 
     ambient: float
     """Light that reaches every surface."""
@@ -40,23 +63,68 @@ class Look(NamedTuple):
     """Largest deviation of the sensor's reading, 0 to 255."""
     table: Colour
     metal: Colour
+    foot: Colour
     backdrop: Colour
+    ring: float = 1.0
+    """What the ring's paint sends on of the light."""
+    falloff: float = 0.0
+    """By how much more than at its middle the table is lit at its near edge."""
+    spread: float = 0.0
+    """Width of the lamp seen from the table, radians: the softness of shadows."""
+    texture: float = 0.0
+    """Largest change of the object's colour by its texture."""
+    grain: float = 0.0
+    """Largest change of the table's colour by its texture."""
+    grain_size: float = 0.04
+    """World units between hills of the table's texture."""
+    lamp: tuple[float, float, float] = LAMP
+    """Unit vector towards the lamp."""
+    build: Build = Build()
 
 
 LOOKS = {
-    "toy": Look(0.72, 0.34, 0.0, 0.0, 0.0, (52, 52, 52), (150, 150, 150), (52, 52, 52)),
-    "realistic": Look(0.42, 0.68, 0.75, 0.0, 0.0, (62, 70, 62), (34, 40, 36), (18, 24, 20)),
-    "real": Look(0.3, 0.56, 0.6, 0.45, 5.0, (54, 62, 56), (16, 20, 18), (10, 16, 14)),
+    "toy": Look(
+        *(0.34, 0.78, 0.0, 0.0, 0.0),
+        *((56, 56, 56), (165, 165, 165), (190, 190, 190), (52, 52, 52)),
+        ring=0.85,
+        build=Build(post=0.095, arm=0.018),
+    ),
+    "realistic": Look(
+        *(0.46, 0.62, 0.45, 0.0, 0.0),
+        *((56, 64, 56), (32, 38, 34), (44, 54, 48), (18, 22, 18)),
+        ring=0.92,
+        spread=0.3,
+        texture=0.35,
+        grain=0.1,
+        build=Build(ring=(1.84, 2.26), table=3.1, size=0.9),
+    ),
+    "real": Look(
+        *(0.5, 0.36, 0.3, 0.4, 4.0),
+        *((48, 60, 53), (13, 17, 15), (34, 42, 38), (9, 14, 11)),
+        ring=1.3,
+        falloff=0.35,
+        spread=0.4,
+        texture=0.35,
+        grain=0.06,
+        build=Build(post=0.09, ring=(1.84, 2.22), table=2.34, size=0.92),
+    ),
 }
+"""MPI3D's three domains, as in the frames that its authors show."""
 
-
-@njit
-def _random_bits(number: int) -> np.uint64:
-    """64 bits that depend on `number` alone (the finaliser of SplitMix64)."""
-    bits = np.uint64(number) * np.uint64(0x9E3779B97F4A7C15)
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return bits ^ (bits >> np.uint64(31))
+_HARD = Look(
+    *(0.3, 0.95, 0.7, 0.0, 0.0),
+    *((112, 92, 70), (92, 92, 98), (92, 92, 98), (0, 0, 0)),
+    spread=0.25,
+    texture=0.5,
+    grain=0.4,
+    grain_size=0.17,
+    build=Build(post=0.11, arm=0.04, size=1.06, pitch=0.05, distance=4.4),
+)
+HARD_LAMPS = (
+    _HARD._replace(lamp=(-0.66, -0.35, 0.664831)),
+    _HARD._replace(lamp=(0.58, -0.61, 0.539907)),
+)
+"""The look `hard`, see `photograph`: a scene under a lamp from the left, and one from the right."""
 
 
 @njit
@@ -92,7 +160,7 @@ def compose(
     """Fills `images` (objects, rings, 64, 64, 3), uint8, with every pair of colours.
 
     Args:
-        maps: Light maps (5, 64, 64) of `raycast.cast`.
+        maps: Light maps (6, 64, 64) of `raycast.cast`.
         object_colors: float32 (objects, 3).
         ring_colors: float32 (rings, 3).
         noise: Largest deviation; its distribution is a triangle, drawn from image and pixel.
@@ -107,7 +175,7 @@ def compose(
                     bits = np.uint64(0)
                     if noise > 0.0:
                         pixel = row * width + column
-                        bits = _random_bits(indices[i, j] * height * width + pixel)
+                        bits = random_bits(indices[i, j] * height * width + pixel)
                     for channel in range(3):
                         value = (
                             maps[0, row, column] * object_colors[i, channel]

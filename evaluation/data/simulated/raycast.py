@@ -2,8 +2,8 @@
 
 With Lambert's law the light that leaves a surface is its colour times a number that depends on the
 geometry alone. So one cast serves every colour of the object and of the ring: a pixel is
-`object_colour * maps[0] + ring_colour * maps[1] + maps[2:5]`, the last three being red, green and
-blue of everything whose colour is fixed.
+`object_colour * maps[0] + ring_colour * maps[1] + maps[2:5]`, `maps[2:5]` being red, green and
+blue of everything whose colour is fixed. `maps[5]` is the share of the pixel beyond the scene.
 
 World units: the table is the plane z = 0, the arm's post stands at the origin, the camera looks
 along +y from in front. Angles are in radians.
@@ -15,40 +15,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import njit
+from evaluation.data.simulated.draws import value_noise
 from evaluation.data.simulated.looks import Look
 
 Vector = tuple[float, float, float]
 Frame = tuple[Vector, Vector, Vector]  # three axes of unit length
 Hit = tuple[float, Vector]  # distance in lengths of the ray's direction, and the unit normal
 Solid = tuple[float, float, float, float]
+Radii = tuple[float, float]  # of the post and of the arm
+Lamp = tuple[float, float, float, Vector]  # ambient, direct, shadow of a look, and its direction
 
 SIZE = 64
 """Height and width of an image in pixels."""
 
 CONE, CUBE, CYLINDER, HEXAGONAL, PYRAMID, SPHERE = range(6)
 
-# Camera: distance to the point it looks at, focal length in pixels.
-_DISTANCE = 4.6
-_FOCAL = 122.0
+_FOCAL = 122.0  # of the camera, in pixels
 _SAMPLES = 3  # a side; a pixel is the mean of their square
 
 # Solids about the z axis: (r, slope, bottom, top) has radius r + slope * z for z in [bottom, top].
-_POST = (0.1, 0.0, 0.0, 0.8)
-_FLANGE = (0.2, 0.0, 0.0, 0.06)
-_POST_MIDDLE, _POST_BOUND = (0.0, 0.0, 0.4), 0.45  # a sphere around both
+_FOOT_HEIGHT = 0.06
+_POST_HEIGHT = 0.86
+_POST_MIDDLE, _POST_BOUND = (0.0, 0.0, 0.43), 0.48  # a sphere around all of it
 SHOULDER = (0.0, 0.0, 0.8)
 ARM_LENGTH = 0.85  # from the shoulder to the centre of the object
-_ARM = (0.035, 0.0, -ARM_LENGTH, 0.0)  # in the frame of the object
-
-_RING = (1.84, 2.24)
-_TABLE_RADIUS = 2.45
-
-_LIGHT = np.array([-0.5, -0.55, 0.85]) / math.sqrt(0.5**2 + 0.55**2 + 0.85**2)
-LIGHT = (float(_LIGHT[0]), float(_LIGHT[1]), float(_LIGHT[2]))
-"""Unit vector towards the lamp: above, in front, to the left."""
 
 # Surfaces
-_NOTHING, _OBJECT, _RING_SURFACE, _TABLE, _METAL = range(-1, 4)
+_NOTHING, _OBJECT, _RING_SURFACE, _TABLE, _METAL, _FOOT = range(-1, 5)
 
 # Objects in their own frame: the arm comes along +z and ends in the origin; all lie within _BOUND.
 _BOUND = 1.2
@@ -217,27 +210,31 @@ def _out_of(frame: Frame, vector: Vector) -> Vector:
 
 @njit
 def _hit_robot(
-    shape: int, size: float, frame: Frame, origin: Vector, direction: Vector
+    shape: int, size: float, frame: Frame, radii: Radii, origin: Vector, direction: Vector
 ) -> tuple[float, Vector, int]:
     """Distance, unit normal and surface of what a ray meets of post, arm and object."""
     t, normal = _miss()
     surface = _NOTHING
+    post_radius, arm_radius = radii
     if _passes(_POST_MIDDLE, _POST_BOUND, origin, direction):
-        t, normal = _hit_frustum(_POST, origin, direction)
-        flange_t, flange_normal = _hit_frustum(_FLANGE, origin, direction)
-        if flange_t < t:
-            t, normal = flange_t, flange_normal
-        if t < math.inf:
-            surface = _METAL
+        post = (0.75 * post_radius, 0.5 * post_radius / _POST_HEIGHT, 0.0, _POST_HEIGHT)
+        foot = (2.2 * post_radius, 0.0, 0.0, _FOOT_HEIGHT)
+        for part in (post, foot):
+            part_t, part_normal = _hit_frustum(part, origin, direction)
+            if part_t < t:
+                t, normal = part_t, part_normal
+                surface = _FOOT if part[3] == _FOOT_HEIGHT else _METAL
 
     reach = ARM_LENGTH + _BOUND * size
-    if _passes(_along(SHOULDER, frame[2], reach / 2), reach / 2 + _ARM[0], origin, direction):
+    if _passes(_along(SHOULDER, frame[2], reach / 2), reach / 2 + arm_radius, origin, direction):
         # The frame of the object: its centre is the origin, the arm its z axis.
         centre = _along(SHOULDER, frame[2], ARM_LENGTH)
         away = (origin[0] - centre[0], origin[1] - centre[1], origin[2] - centre[2])
         local_origin = _into(frame, away)
         local_direction = _into(frame, direction)
-        arm_t, arm_normal = _hit_frustum(_ARM, local_origin, local_direction)
+        arm_t, arm_normal = _hit_frustum(
+            (arm_radius, 0.0, -ARM_LENGTH, 0.0), local_origin, local_direction
+        )
         if arm_t < t:
             t, normal, surface = arm_t, _out_of(frame, arm_normal), _METAL
         object_t, object_normal = _hit_object(
@@ -249,33 +246,78 @@ def _hit_robot(
 
 
 @njit
-def _hit_table(origin: Vector, direction: Vector) -> tuple[float, int]:
+def _hit_table(
+    ring: tuple[float, float], edge: float, origin: Vector, direction: Vector
+) -> tuple[float, int]:
     """Distance and surface of the table, or infinity beyond its edge."""
     if direction[2] >= 0.0:
         return math.inf, _NOTHING
     t = -origin[2] / direction[2]
     p = _along(origin, direction, t)
     radius = math.sqrt(p[0] ** 2 + p[1] ** 2)
-    if radius > _TABLE_RADIUS:
+    if radius > edge:
         return math.inf, _NOTHING
-    return t, _RING_SURFACE if _RING[0] < radius < _RING[1] else _TABLE
+    return t, _RING_SURFACE if ring[0] < radius < ring[1] else _TABLE
 
 
 @njit
 def _light(
-    shape: int, size: float, frame: Frame, look: Look, point: Vector, normal: Vector
+    shape: int,
+    size: float,
+    frame: Frame,
+    radii: Radii,
+    lamp: Lamp,
+    point: Vector,
+    normal: Vector,
 ) -> float:
     """What a surface of albedo 1 sends on."""
-    facing = _dot(normal, LIGHT)
+    ambient, direct, shadow, towards = lamp
+    facing = _dot(normal, towards)
     if facing <= 0.0:
-        return look.ambient
-    direct = look.direct * facing
-    if look.shadow > 0.0:
+        return ambient
+    if shadow > 0.0:
         # Start a little off the surface, so as not to meet it again.
         start = _along(point, normal, 1e-6)
-        if _hit_robot(shape, size, frame, start, LIGHT)[0] < math.inf:
-            direct *= 1.0 - look.shadow
-    return look.ambient + direct
+        if _hit_robot(shape, size, frame, radii, start, towards)[0] < math.inf:
+            direct *= 1.0 - shadow
+    return ambient + direct * facing
+
+
+@njit
+def _texture(frame: Frame, size: float, point: Vector) -> float:
+    """The object's texture at a point of it, -1 to 1: two layers that do not move on it."""
+    centre = _along(SHOULDER, frame[2], ARM_LENGTH)
+    x, y, z = _into(frame, (point[0] - centre[0], point[1] - centre[1], point[2] - centre[2]))
+    scale = 2.5 / size
+    return 0.5 * (value_noise(1, scale * (x + z), scale * y) + value_noise(2, scale * x, scale * z))
+
+
+@njit
+def _grain(depth: float, width: float, eye: Vector, ray: Vector) -> float:
+    """Factor of the table's colour where a ray meets its plane. Once a pixel is enough for it."""
+    if depth == 0.0 or ray[2] >= 0.0:
+        return 1.0
+    point = _along(eye, ray, -eye[2] / ray[2])
+    return 1.0 + depth * value_noise(3, point[0] / width, point[1] / width)
+
+
+@njit
+def _add(light: float, surface: int, colour: Vector, pixel: NDArray[np.float32]) -> None:
+    """Adds the light of a surface to a pixel of the maps (6,); some surfaces have no own colour."""
+    if surface == _OBJECT:
+        pixel[0] += light
+    elif surface == _RING_SURFACE:
+        pixel[1] += light
+    else:
+        for channel in range(3):
+            pixel[2 + channel] += light * colour[channel]
+
+
+@njit
+def _ray(place: tuple[float, float], sin_c: float, cos_c: float) -> Vector:
+    """Direction from the camera through a place, pixels to the right of and above the middle."""
+    right, up = place
+    return (right, _FOCAL * cos_c + up * sin_c, up * cos_c - _FOCAL * sin_c)
 
 
 @njit
@@ -287,7 +329,7 @@ def cast(
     look: Look,
     maps: NDArray[np.float32],
 ) -> None:
-    """Fills `maps` (5, 64, 64) with the light of one geometry, see the module.
+    """Fills `maps` (6, 64, 64) with the light of one geometry, see the module.
 
     Args:
         shape: `CONE` to `SPHERE`.
@@ -298,9 +340,12 @@ def cast(
         look: A `looks.Look`.
         maps: Filled with sums over the samples of a pixel, divided by their number.
     """
-    camera_angle, aim = camera
+    build = look.build
+    radii = (build.post, build.arm)
+    camera_angle, aim = camera[0] + build.pitch, camera[1]
+    size *= build.size
     sin_c, cos_c = math.sin(camera_angle), math.cos(camera_angle)
-    eye = (0.0, -_DISTANCE * cos_c, aim + _DISTANCE * sin_c)
+    eye = (0.0, -build.distance * cos_c, aim + build.distance * sin_c)
 
     yaw, elevation = arm
     sin_y, cos_y = math.sin(yaw), math.cos(yaw)
@@ -315,25 +360,37 @@ def cast(
     share = 1.0 / _SAMPLES**2
     for row in range(SIZE):
         for column in range(SIZE):
+            middle = (column + 0.5 - SIZE / 2, SIZE / 2 - row - 0.5)
+            grain = _grain(look.grain, look.grain_size, eye, _ray(middle, sin_c, cos_c))
             for sample in range(_SAMPLES**2):
                 right = column + (sample % _SAMPLES + 0.5) / _SAMPLES - SIZE / 2
                 up = SIZE / 2 - row - (sample // _SAMPLES + 0.5) / _SAMPLES
-                ray = (right, _FOCAL * cos_c + up * sin_c, up * cos_c - _FOCAL * sin_c)
-                t, normal, surface = _hit_robot(shape, size, frame, eye, ray)
-                table_t, table_surface = _hit_table(eye, ray)
+                ray = _ray((right, up), sin_c, cos_c)
+                t, normal, surface = _hit_robot(shape, size, frame, radii, eye, ray)
+                table_t, table_surface = _hit_table(build.ring, build.table, eye, ray)
                 if table_t < t:
                     t, normal, surface = table_t, (0.0, 0.0, 1.0), table_surface
                 if surface == _NOTHING:
-                    for channel in range(3):
-                        maps[2 + channel, row, column] += share * look.backdrop[channel]
+                    maps[5, row, column] += share
+                    _add(share, surface, look.backdrop, maps[:, row, column])
                     continue
 
-                light = _light(shape, size, frame, look, _along(eye, ray, t), normal)
+                point = _along(eye, ray, t)
+                turned = sample * 4 % _SAMPLES**2  # another order than that within the pixel
+                towards = (
+                    look.lamp[0] + look.spread * ((turned % _SAMPLES + 0.5) / _SAMPLES - 0.5),
+                    look.lamp[1] + look.spread * ((turned // _SAMPLES + 0.5) / _SAMPLES - 0.5),
+                    look.lamp[2],
+                )
+                lamp = (look.ambient, look.direct, look.shadow, towards)
+                light = _light(shape, size, frame, radii, lamp, point, normal)
+                colour = look.metal
                 if surface == _OBJECT:
-                    maps[0, row, column] += share * light
-                elif surface == _RING_SURFACE:
-                    maps[1, row, column] += share * light
-                else:
-                    colour = look.metal if surface == _METAL else look.table
-                    for channel in range(3):
-                        maps[2 + channel, row, column] += share * light * colour[channel]
+                    light *= 1.0 + look.texture * _texture(frame, size, point)
+                elif surface == _FOOT:
+                    colour = look.foot
+                elif surface != _METAL:
+                    colour = look.table
+                    light *= 1.0 - look.falloff * point[1] / build.table
+                    light *= look.ring if surface == _RING_SURFACE else grain
+                _add(share * light, surface, colour, maps[:, row, column])

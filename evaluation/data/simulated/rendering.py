@@ -22,12 +22,14 @@ from evaluation.data.sets.mpi3d import FACTOR_NAMES
 from evaluation.data.simulated import raycast
 from evaluation.data.simulated.looks import (
     BACKGROUND_COLORS,
+    HARD_LAMPS,
     LOOKS,
     OBJECT_COLORS,
     Look,
     compose,
     soften,
 )
+from evaluation.data.simulated.photograph import photograph
 from evaluation.data.storage.stored import open_made
 
 SHAPES = ("cone", "cube", "cylinder", "hexagonal", "pyramid", "sphere")  # as raycast numbers them
@@ -55,6 +57,7 @@ FULL_SIZES = tuple(len(VALUE_NAMES[factor]) for factor in FACTOR_NAMES)
 _FEW_COLORS = (0, 1, 2, 3)  # white, green, red, blue
 _FEW_SHAPES = (raycast.CONE, raycast.CUBE, raycast.CYLINDER, raycast.SPHERE)
 _SIX_OF_40 = (0, 8, 16, 23, 31, 39)
+_SOURCES = ("rendering.py", "raycast.py", "looks.py", "draws.py", "photograph.py", "jpeg.py")
 _ALL = tuple(tuple(range(size)) for size in FULL_SIZES)
 SELECTIONS = {
     "": _ALL,
@@ -76,15 +79,12 @@ def open_simulated(name: str, root: Path) -> ImageGrid:
     made_from: dict[str, Any] = {
         "look": look,
         "values": [list(values) for values in selection],
-        "renderer": {
-            source: sha256_of(Path(__file__).with_name(source))
-            for source in ("rendering.py", "raycast.py", "looks.py")
-        },
+        "renderer": {source: sha256_of(Path(__file__).with_name(source)) for source in _SOURCES},
     }
 
     def fill(images: NDArray[np.uint8]) -> None:
         grid = images.reshape(*sizes, *images.shape[1:])
-        _render(name, LOOKS[look], selection, grid)
+        _render(name, look, selection, grid)
 
     shape = (math.prod(sizes), raycast.SIZE, raycast.SIZE, 3)
     images, fingerprint = open_made(name, root, made_from, shape, fill)
@@ -98,8 +98,8 @@ def open_simulated(name: str, root: Path) -> ImageGrid:
 def light_maps(
     look: Look, shape: int, size: int, camera: int, horizontal: int, vertical: int
 ) -> NDArray[np.float32]:
-    """Light maps (5, 64, 64), see `raycast`, of one value of each factor that is no colour."""
-    maps = np.empty((5, raycast.SIZE, raycast.SIZE), np.float32)
+    """Light maps (6, 64, 64), see `raycast`, of one value of each factor that is no colour."""
+    maps = np.empty((6, raycast.SIZE, raycast.SIZE), np.float32)
     scale = tuple(SIZES.values())[size]
     arm = (YAWS[horizontal], ELEVATIONS[vertical])
     raycast.cast(shape, scale, tuple(CAMERAS.values())[camera], arm, look, maps)
@@ -110,8 +110,34 @@ def light_maps(
     return softened
 
 
+def draw(
+    look: str,
+    geometry: tuple[int, int, int, int, int],
+    object_colors: NDArray[np.float32],
+    ring_colors: NDArray[np.float32],
+    numbers: NDArray[np.int64],
+    images: NDArray[np.uint8],
+) -> None:
+    """Fills `images` (objects, rings, 64, 64, 3), uint8, with a geometry in every pair of colours.
+
+    Args:
+        look: A key of `LOOKS`, or "hard".
+        geometry: Values of shape, size, camera, horizontal and vertical axis.
+        object_colors: float32 (objects, 3).
+        ring_colors: float32 (rings, 3).
+        numbers: int64 (objects, rings), the number of each image in the full set.
+        images: Written.
+    """
+    if look == "hard":
+        lamps = np.stack([light_maps(lamp, *geometry) for lamp in HARD_LAMPS])
+        photograph(lamps, object_colors, ring_colors, numbers, images)
+        return
+    maps = light_maps(LOOKS[look], *geometry)
+    compose(maps, object_colors, ring_colors, LOOKS[look].noise, numbers, images)
+
+
 def _render(
-    name: str, look: Look, selection: tuple[tuple[int, ...], ...], grid: NDArray[np.uint8]
+    name: str, look: str, selection: tuple[tuple[int, ...], ...], grid: NDArray[np.uint8]
 ) -> None:
     """Fills `grid` (one axis a factor, then 64, 64, 3).
 
@@ -126,11 +152,11 @@ def _render(
     def render(task: tuple[tuple[int, int], ...]) -> None:
         (s, shape), (z, size), (c, camera), (h, horizontal) = task
         for v, vertical in enumerate(verticals):
-            maps = light_maps(look, shape, size, camera, horizontal, vertical)
+            geometry = (shape, size, camera, horizontal, vertical)
             own = numbers[:, shape, size, camera, :, horizontal, vertical]
             own = own[np.ix_(colors, backgrounds)]
             images = grid[:, s, z, c, :, h, v]
-            compose(maps, object_colors, ring_colors, look.noise, own, images)
+            draw(look, geometry, object_colors, ring_colors, own, images)
 
     tasks = list(product(*map(enumerate, (shapes, sizes, cameras, horizontals))))
     threads = len(os.sched_getaffinity(0))

@@ -31,7 +31,7 @@ class Compared(NamedTuple):
         dataset: What it was graded on.
         scores: By metric; None where there is none.
         differences: From the first run, by metric; empty for the first.
-        best: The metrics in which no run is better.
+        best: The metrics in which no run on the same data is better.
     """
 
     name: str
@@ -49,10 +49,11 @@ def compare(runs: Mapping[str, Report]) -> list[Compared]:
     """
     reports = list(runs.values())
     metrics = list(dict.fromkeys(name for report in reports for name in report.scores))
-    highest = {
-        metric: max((_known(report, metric) for report in reports), default=-np.inf)
-        for metric in metrics
-    }
+    highest: dict[tuple[tuple[str, str], str], float] = {}
+    for report in reports:
+        for metric in metrics:
+            key = _data(report), metric
+            highest[key] = max(highest.get(key, -np.inf), _known(report, metric))
     compared = []
     for name, report in runs.items():
         differences = {
@@ -64,7 +65,7 @@ def compare(runs: Mapping[str, Report]) -> list[Compared]:
         best = frozenset(
             metric
             for metric in metrics
-            if np.isfinite(highest[metric]) and _known(report, metric) == highest[metric]
+            if -np.inf < _known(report, metric) == highest[_data(report), metric]
         )
         scores = {metric: report.scores.get(metric) for metric in metrics}
         compared.append(Compared(name, report.dataset, scores, differences, best))
@@ -72,12 +73,12 @@ def compare(runs: Mapping[str, Report]) -> list[Compared]:
 
 
 def difference(first: Report, other: Report, metric: str) -> Difference | None:
-    """`other` less `first`; None where one has no score, or they are of different datasets.
+    """`other` less `first`; None where one has no score, or they are of different data.
 
     Seeds are paired: a sampling seed draws the same images for both runs.
     """
     before, after = first.scores.get(metric), other.scores.get(metric)
-    if before is None or after is None or first.dataset != other.dataset:
+    if before is None or after is None or _data(first) != _data(other):
         return None
     ours, theirs = _by_seed(first, metric), _by_seed(other, metric)
     shared = sorted(ours.keys() & theirs.keys())
@@ -85,6 +86,10 @@ def difference(first: Report, other: Report, metric: str) -> Difference | None:
         return Difference(after - before, None)
     low, high = spread([theirs[seed] - ours[seed] for seed in shared])["interval"]
     return Difference(after - before, (low, high))
+
+
+def _data(report: Report) -> tuple[str, str]:
+    return report.dataset, report.made_from.data
 
 
 def _by_seed(report: Report, metric: str) -> dict[int, float]:

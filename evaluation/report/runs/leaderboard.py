@@ -33,15 +33,44 @@ class Placed(NamedTuple):
     total: float
 
 
-def in_challenge_order(runs: Mapping[str, Report]) -> list[Placed]:
-    """Graded runs from the best to the last, one an owner.
+class Board(NamedTuple):
+    """Runs that can be ranked together, from the best to the last, one an owner.
+
+    Args:
+        dataset: The dataset's name.
+        title: That, and whatever else tells the board from the others.
+        placed: The runs.
+    """
+
+    dataset: str
+    title: str
+    placed: list[Placed]
+
+
+def boards_of(runs: Mapping[str, Report]) -> list[Board]:
+    """Graded runs in the challenge's order, a board for each protocol, by the dataset's name.
+
+    Scores of other images or of other draws are no matter of rank. So a board holds the runs with
+    the same name and fingerprint of the dataset and the same first sampling seed.
 
     Args:
         runs: By name, from the earliest to the latest. The owner of `alice/first` is alice; a run
             without an owner's folder is its own owner's.
     """
-    entries = [Entry(name, name.split("/")[0], report.scores) for name, report in runs.items()]
-    return leaderboard(entries, SCORES)
+    grouped: dict[tuple[str, str, int], list[Entry]] = {}
+    for name, report in runs.items():
+        key = (report.dataset, report.made_from.data, report.seed)
+        grouped.setdefault(key, []).append(Entry(name, name.split("/")[0], report.scores))
+    fingerprints: dict[str, set[str]] = {}
+    for dataset, fingerprint, _ in grouped:
+        fingerprints.setdefault(dataset, set()).add(fingerprint)
+    boards = []
+    for (dataset, fingerprint, seed), entries in sorted(grouped.items()):
+        told = [f"data {fingerprint[:8]}"] if len(fingerprints[dataset]) > 1 else []
+        told += [f"seed {seed}"] if seed else []
+        title = ", ".join([dataset, *told])
+        boards.append(Board(dataset, title, leaderboard(entries, SCORES)))
+    return boards
 
 
 def leaderboard(entries: Sequence[Entry], metrics: Sequence[str]) -> list[Placed]:

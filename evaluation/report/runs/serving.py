@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import console
 from evaluation.report.runs.comparison import compare
-from evaluation.report.runs.leaderboard import in_challenge_order
+from evaluation.report.runs.leaderboard import boards_of
 from evaluation.report.runs.pages import comparison_page, index_page
 from evaluation.report.runs.watching import FolderState, RunFolder
 
@@ -111,9 +111,8 @@ class RunServer(ThreadingHTTPServer):
         runs = self.runs.runs(state)
         reports = {run.name: run.report for run in runs if run.report is not None}
         if path == "/":
-            placed = in_challenge_order(reports)
             name = str(self.runs.folder)
-            text = index_page(name, runs, placed, again_after=_EVERY[query])
+            text = index_page(name, runs, boards_of(reports), again_after=_EVERY[query])
         elif reports:
             text = comparison_page(compare(reports))
         else:

@@ -7,13 +7,13 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from evaluation.common.errors import require
+from evaluation.common.errors import KitError, require
 from evaluation.common.escaping import visible
 from evaluation.common.files import whole_file
 from evaluation.common.terminal import console
 from evaluation.report import page
 from evaluation.report.runs.comparison import Compared, compare
-from evaluation.report.runs.leaderboard import SCORES, Placed, in_challenge_order
+from evaluation.report.runs.leaderboard import SCORES, Board, boards_of
 from evaluation.report.runs.pages import comparison_page
 from evaluation.report.runs.reading import find_runs, named_runs
 from evaluation.report.runs.tables import FORMATS, Cell, Table, as_text, shown
@@ -36,8 +36,12 @@ def main(argv: Sequence[str]) -> int:
                 temporary.write_text(comparison_page(compared), encoding="utf-8")
             console.print(f"Wrote {arguments.page}", markup=False)
     else:
-        placed = in_challenge_order(find_runs(arguments.folder))
-        _print(_placed(placed, wide=wide), arguments.format)
+        boards = _chosen(boards_of(find_runs(arguments.folder)), arguments.dataset)
+        if wide:
+            _print(_all_placed(boards), arguments.format)
+        for board in [] if wide else boards:
+            console.print(f"On {board.title}:", markup=False)
+            _print(_placed(board, wide=False), "table")
     return 0
 
 
@@ -54,10 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     in_order = verbs.add_parser(
         "leaderboard",
         help="runs in the challenge's order",
-        description="Orders runs by the mean of their ranks in the five scores. DIR holds folders "
-        "of runs; in a folder of folders the outer one is the owner, who keeps the best run.",
+        description="Orders runs by the mean of their ranks in the five scores, a board for each "
+        "dataset and sampling seed. DIR holds folders of runs; in a folder of folders the outer "
+        "one is the owner, who keeps the best run.",
     )
     in_order.add_argument("folder", type=Path, metavar="DIR")
+    in_order.add_argument("--dataset", metavar="NAME", help="show only the boards of this dataset")
     for verb in (side_by_side, in_order):
         verb.add_argument("--format", choices=FORMATS, default="table", help="how to print it")
     served = verbs.add_parser(
@@ -94,12 +100,34 @@ def _serve(folder: Path, host: str, port: int) -> int:
     return 0
 
 
-def _placed(placed: Sequence[Placed], *, wide: bool) -> Table:
+def _chosen(boards: list[Board], dataset: str | None) -> list[Board]:
+    chosen = [board for board in boards if dataset in (None, board.dataset)]
+    if not chosen:
+        known = ", ".join(dict.fromkeys(board.dataset for board in boards))
+        raise KitError(
+            "RUN-DATASET", f"no run was graded on {dataset!r}", f"Choose --dataset from {known}"
+        )
+    return chosen
+
+
+def _all_placed(boards: Sequence[Board]) -> Table:
+    """One table of all boards, with a column that names the board."""
+    tables = [_placed(board, wide=True) for board in boards]
+    rows = [
+        [row[0], Cell(board.title), *row[1:]]
+        for board, table in zip(boards, tables, strict=True)
+        for row in table.rows
+    ]
+    columns = tables[0].columns
+    return Table([columns[0], "Board", *columns[1:]], rows)
+
+
+def _placed(board: Board, *, wide: bool) -> Table:
     """`wide` gives ranks columns of their own, rather than a line below the score."""
     columns, rows = ["Run", "Place", "Mean rank"], []
     for metric in SCORES:
         columns += [SHORT[metric], f"{SHORT[metric]} rank"] if wide else [SHORT[metric]]
-    for number, place in enumerate(placed, 1):
+    for number, place in enumerate(board.placed, 1):
         row = [Cell(place.entry.name), Cell(number), Cell(place.total)]
         for metric in SCORES:
             rank = place.ranks[metric]

@@ -139,3 +139,50 @@ def test_sheets_are_the_same_every_time(tmp_path: Path) -> None:
     write_dsprites(tmp_path)
     grid = open_dataset("color_dsprites", tmp_path)
     np.testing.assert_array_equal(contact_sheet(grid), contact_sheet(grid))
+
+
+def test_frames_stand_below_the_row_of_their_factor(tmp_path: Path) -> None:
+    write_dsprites(tmp_path)
+    grid = open_dataset("color_dsprites", tmp_path)
+    frames = np.zeros((grid.num_factors, 12, *grid.observation_shape), np.uint8)
+    frames[0], frames[1] = (200, 0, 250), (250, 0, 200)  # no colour of text
+    np.savez(tmp_path / "frames.npz", color=frames)
+    output = tmp_path / "sheet.png"
+    arguments = ("--data-root", tmp_path, "--output", output, "--beside", tmp_path / "frames.npz")
+    assert command("sheet", "color_dsprites", *arguments) == 0
+    with PIL.Image.open(output) as sheet:
+        pixels = np.asarray(sheet)
+    assert len(pixels) > len(contact_sheet(grid))
+    shown = [(pixels == colour).all(axis=2) for colour in ((200, 0, 250), (250, 0, 200))]
+    assert shown[0].sum() == shown[1].sum() > 0
+    assert np.nonzero(shown[0])[0].max() < np.nonzero(shown[1])[0].min()
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (None, "DATA-MISSING"),
+        (b"no archive", "DATA-UNREADABLE"),
+        ({"real": np.zeros((7, 2, 64, 64, 3), np.uint8)}, "DATA-KEY"),
+        ({"color": np.zeros((7, 2, 64, 64, 3), np.float32)}, "DATA-SHAPE"),
+        ({"color": np.zeros((1, 2, 64, 64, 3), np.uint8)}, "DATA-SHAPE"),
+        ({"color": np.array([None])}, "DATA-UNREADABLE"),
+    ],
+)
+def test_frames_that_do_not_fit_are_refused(
+    content: bytes | dict[str, np.ndarray] | None,
+    code: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_dsprites(tmp_path)
+    frames = tmp_path / "frames.npz"
+    if isinstance(content, dict):
+        np.savez(frames, **content)
+    elif content is not None:
+        frames.write_bytes(content)
+    output = tmp_path / "sheet.png"
+    arguments = ("--data-root", tmp_path, "--output", output, "--beside", frames)
+    assert command("sheet", "color_dsprites", *arguments) == BAD_INPUT
+    assert code in capsys.readouterr().err
+    assert not output.exists()

@@ -16,11 +16,12 @@ ARM = (math.radians(50), math.radians(35))
 SIZE = 0.3
 WHITE = (1.0, 1.0, 1.0)
 BLACK = (0.0, 0.0, 0.0)
-OUTLINE = Look(1.0, 0.0, 0.0, 0.0, 0.0, table=BLACK, metal=BLACK, backdrop=BLACK)
+DARK = {"table": BLACK, "metal": BLACK, "foot": BLACK, "backdrop": BLACK}
+OUTLINE = Look(1.0, 0.0, 0.0, 0.0, 0.0, **DARK)
 
 
 def cast(shape: int, look: Look, arm: tuple[float, float] = ARM) -> NDArray[np.float32]:
-    maps = np.empty((5, 64, 64), np.float32)
+    maps = np.empty((6, 64, 64), np.float32)
     raycast.cast(shape, SIZE, CAMERA, arm, look, maps)
     return maps
 
@@ -135,17 +136,17 @@ def test_the_ring_lies_between_its_radii() -> None:
 
 
 def test_the_table_is_lit_by_lamberts_law_and_dark_where_the_object_hides_the_lamp() -> None:
-    look = Look(0.25, 0.5, 0.6, 0.0, 0.0, table=(200.0, 100.0, 50.0), metal=BLACK, backdrop=BLACK)
+    look = Look(0.25, 0.5, 0.6, 0.0, 0.0, **(DARK | {"table": (200.0, 100.0, 50.0)}))
     maps = cast(raycast.SPHERE, look)
     lamp = np.array([-0.5, -0.55, 0.85])
     upward = 0.85 / np.linalg.norm(lamp)
     np.testing.assert_allclose(
-        maps[2:, 60, 4], (0.25 + 0.5 * upward) * np.array([200, 100, 50]), rtol=1e-5
+        maps[2:5, 60, 4], (0.25 + 0.5 * upward) * np.array([200, 100, 50]), rtol=1e-5
     )
     centre = object_centre()
     row, column = project(centre - lamp * centre[2] / lamp[2])
     np.testing.assert_allclose(
-        maps[2:, int(row), int(column)],
+        maps[2:5, int(row), int(column)],
         (0.25 + 0.5 * upward * 0.4) * np.array([200, 100, 50]),
         rtol=1e-5,
     )
@@ -163,6 +164,33 @@ def test_a_sphere_is_brightest_where_it_faces_the_lamp_and_ambient_where_it_does
 
 
 def test_every_pixel_is_covered_exactly_once() -> None:
-    everything = OUTLINE._replace(table=WHITE, metal=WHITE, backdrop=WHITE)
+    everything = OUTLINE._replace(table=WHITE, metal=WHITE, foot=WHITE, backdrop=WHITE)
     maps = cast(raycast.CUBE, everything)
     np.testing.assert_allclose(maps[:3].sum(axis=0), 1, rtol=1e-6)
+
+
+def test_the_last_map_is_what_lies_beyond_the_scene() -> None:
+    only_the_sky = OUTLINE._replace(backdrop=WHITE)
+    maps = cast(raycast.CUBE, only_the_sky)
+    np.testing.assert_array_equal(maps[5], maps[2])
+    assert maps[5, 0].min() == 1
+    assert maps[5, -1].max() == 0
+
+
+def test_a_wide_lamp_softens_the_edge_of_a_shadow_and_leaves_its_middle() -> None:
+    sharp = OUTLINE._replace(ambient=0.0, direct=1.0, shadow=1.0, table=WHITE)
+    edges = [
+        ((table > 0.05) & (table < 0.7)).sum()
+        for table in (cast(raycast.SPHERE, look)[2] for look in (sharp, sharp._replace(spread=0.3)))
+    ]
+    assert edges[1] > 1.3 * edges[0]
+
+
+def test_the_texture_moves_with_the_object_and_averages_out() -> None:
+    for arm in (ARM, (math.radians(-30), math.radians(10))):
+        plain = cast(raycast.SPHERE, OUTLINE, arm)[0]
+        textured = cast(raycast.SPHERE, OUTLINE._replace(texture=0.5), arm)[0]
+        covered = plain == 1
+        assert textured[covered].std() > 0.05
+        assert abs(textured[covered] - 1).max() <= 0.5
+        assert textured[covered].mean() == pytest.approx(1, abs=0.15)

@@ -12,10 +12,14 @@ import pytest
 from numpy.typing import NDArray
 
 from evaluation.codes import ledger
+from evaluation.codes.frames.content import FramesReport
+from evaluation.codes.frames.walking import walked_set
 from evaluation.common.errors import KitError
+from evaluation.common.files import write_json
 from evaluation.report import page
 from evaluation.report.material import Material
 from evaluation.report.training_log import panels, read_columns, read_config
+from evaluation.scores import Isolation, Used
 from tests.evaluation.report.graded import material_of
 
 HOSTILE = '</title><script>document.title = "taken"</script><img src=x onerror=alert(1)>$\\frac{'
@@ -104,6 +108,35 @@ def test_a_page_is_current_while_its_scores_are_the_same(
     assert not page.is_current(path, material.report, None)
 
 
+def test_frames_are_shown_where_the_grader_walked_them(material: Material, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    walks = np.arange(4 * 6).reshape(4, 6)
+    found = walked_set(generator.normal(size=(24, 3)), walks, ["h", "i", HOSTILE, "k"])
+    frames = FramesReport(
+        sets={HOSTILE: found},
+        factor_names=["h", "i", HOSTILE, "k"],
+        frames="f.npz",
+        frames_sha256="0",
+        representation=material.report.representation,
+        isolation=Isolation(complete=True, missing=[]),
+        used=Used(memory_bytes=0, wall_seconds=0, cpu_seconds=0, processes=1, threads=1),
+        violations=[],
+        versions={},
+    )
+    path, material = tmp_path / "frames.json", replace(material, output=tmp_path)
+    write_json(path, msgspec.to_builtins(frames))
+    assert "On frames without labels" not in written(material, tmp_path)
+    ledger.enter(path)
+    assert not page.is_current(tmp_path / "report.html", material.report, None)
+    text = written(material, tmp_path)
+    assert page.is_current(tmp_path / "report.html", material.report, None)
+    assert "On frames without labels" in text and "<script>" not in text
+    assert f">{found.shares[0][0]:.2f}<".replace(">0.", ">.") in text
+    other = msgspec.structs.replace(material.report.representation, sha256="1")
+    report = msgspec.structs.replace(material.report, representation=other)
+    assert "On frames without labels" not in written(replace(material, report=report), tmp_path)
+
+
 def test_codes_of_many_kinds_have_a_page(material: Material, tmp_path: Path) -> None:
     report = msgspec.structs.replace(material.report, details={}, scores={})
     images = len(material.numbers)
@@ -121,6 +154,21 @@ def test_curves_of_a_training_are_grouped(tmp_path: Path) -> None:
         "Training: losses": ["total_loss"],
         "Training: beta and learning rate": ["beta"],
         "Training: the rest of its log": ["odd"],
+    }
+
+
+def test_accuracies_of_a_tuning_are_grouped_by_dataset(tmp_path: Path) -> None:
+    (tmp_path / "finetuning").mkdir()
+    (tmp_path / "finetuning/stats.csv").write_text(
+        "epochs;accuracy_on_my_toys/size;accuracy_on_real/size;accuracy_size\n0;nan;0.5;0.4\n"
+        "1;0.7;0.6;0.6\n",
+        encoding="utf-8",
+    )
+    found = {panel.title: [name for name, _ in panel.lines] for panel in panels(tmp_path)}
+    assert found == {
+        "Fine-tuning: held-out accuracy on my_toys": ["accuracy_on_my_toys/size"],
+        "Fine-tuning: held-out accuracy on real": ["accuracy_on_real/size"],
+        "Fine-tuning: held-out accuracy": ["accuracy_size"],
     }
 
 

@@ -147,6 +147,33 @@ def test_the_leaderboard_of_a_folder(graded: Path, capsys: pytest.CaptureFixture
     assert "alice/two" in text and "alice/one" not in text
 
 
+def test_runs_on_other_data_are_not_ranked_together(
+    graded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(graded / "carol/best" / "scores.json", report(0.9, dataset="easy"))
+    later = msgspec.structs.replace(report(0.8), seed=3)
+    write(graded / "dave/lucky" / "scores.json", later)
+    changed = msgspec.structs.replace(later.made_from, data="ffffffff00")
+    write(graded / "erin/new" / "scores.json", msgspec.structs.replace(later, made_from=changed))
+    rows = json.loads(printed(capsys, "leaderboard", graded, "--format", "json"))
+    assert [(row["Board"], row["Run"][:5], row["Place"]) for row in rows] == [
+        ("easy", "carol", 1),
+        ("shades, data 0", "alice", 1),
+        ("shades, data 0", "bob/<", 2),
+        ("shades, data 0, seed 3", "dave/", 1),
+        ("shades, data ffffffff, seed 3", "erin/", 1),
+    ]
+    text = printed(capsys, "leaderboard", graded, "--dataset", "easy")
+    assert "carol/best" in text and "alice" not in text
+    with pytest.raises(KitError, match=r"RUN-DATASET.*easy, shades"):
+        command.main(["leaderboard", str(graded), "--dataset", "hard"])
+
+
+def test_the_best_is_the_best_on_its_data() -> None:
+    runs = compare({"a": report(), "b": report(0.2, dataset="easy"), "c": report(0.1)})
+    assert [bool(run.best) for run in runs] == [False, True, True]
+
+
 def test_each_format_has_the_same_numbers(graded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     texts = {
         style: printed(capsys, "compare", graded, "--format", style)

@@ -162,8 +162,10 @@ def test_it_learns_and_says_how_well(run_tune, images, tmp_path, capsys) -> None
     for factor, (name, part) in enumerate(
         zip(("left", "right"), logits.split([4, 3], 1), strict=True)
     ):
-        right = np.mean(part.argmax(1).numpy() == labels[:, factor])
-        assert rows[-1][f"accuracy_{name}"] == pytest.approx(right)
+        right = part.argmax(1).numpy() == labels[:, factor]
+        assert rows[-1][f"accuracy_{name}"] == pytest.approx(right.mean())
+        for domain, those in (("one", held_out < 12), ("two", held_out >= 12)):
+            assert rows[-1][f"accuracy_on_{domain}/{name}"] == pytest.approx(right[those].mean())
         loss = functional.cross_entropy(part, torch.from_numpy(labels[:, factor])).item()
         assert rows[-1][f"held_out_loss_{name}"] == pytest.approx(loss, rel=1e-4)
     assert f"left {rows[-1]['accuracy_left']:.3f}" in capsys.readouterr().out
@@ -171,6 +173,19 @@ def test_it_learns_and_says_how_well(run_tune, images, tmp_path, capsys) -> None
         lines = list(csv.DictReader(stream, delimiter=";"))
     assert [float(line["loss"]) for line in lines] == [row["loss"] for row in rows]
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_a_checkpoint_of_before_accuracies_by_domain_goes_on(run_tune, tmp_path) -> None:
+    run_tune(epochs=1)
+    path = tmp_path / "checkpoint.pt"
+    state = checkpoints.load(path, {"name": "test"})
+    rows = [{name: row[name] for name in row if "/" not in name} for row in state["rows"]]
+    parts = {part: state[part] for part in ("classifier", "optimizer")}
+    checkpoints.save(path, {"name": "test"}, rows=rows, **parts)
+    _, rows = run_tune(epochs=2)
+    with (tmp_path / "stats.csv").open() as stream:
+        shown = [line["accuracy_on_two/left"] for line in csv.DictReader(stream, delimiter=";")]
+    assert shown == ["nan", str(rows[1]["accuracy_on_two/left"])]
 
 
 def test_bfloat16_stays_near(run_tune, tmp_path) -> None:

@@ -1,0 +1,97 @@
+"""From a config to a representation: the tuned classifier, adapted to the target, and exported."""
+
+from pathlib import Path
+
+from evaluation.common.devices import Placement
+from evaluation.common.environment import output_path
+from evaluation.common.errors import KitError
+from evaluation.common.terminal import console
+from submission import aicrowd
+from submission.config import save_config
+from submission.export import export
+from submission.runtime import checkpoints, distributed
+from submission.transfer.codes import FactorCodes
+from submission.transfer.loop import CHECKPOINT, adapt
+from submission.transfer.method import TransferMethod, prepare
+
+
+def train(experiment: str, placement: Placement) -> None:
+    """Adapts the tuned classifier to `$AICROWD_DATASET_NAME`, and exports its codes.
+
+    All files are written to `$AICROWD_OUTPUT_PATH/<experiment>/`. Epochs of an earlier run of the
+    same config are used again, even if that run was killed.
+
+    Args:
+        experiment: Name of the experiment's folder.
+        placement: Where to train. If this machine computes bf16 wrongly, float32 is used, and a
+            line says so.
+
+    Raises:
+        KitError: the config, the data or the weights are missing or do not fit together.
+    """
+    _report(0.0)
+    method = prepare(placement)
+    names = ", ".join(method.labelled.domain_names)
+    console.print(f"Uses the labels of {names}, and none of {method.target.name}", markup=False)
+    folder = output_path() / experiment
+    folder.mkdir(parents=True, exist_ok=True)
+    with distributed.only_group(folder):
+        if distributed.is_main():
+            save_config(folder)
+        adapt(
+            method.classifier,
+            method.target.images_at,
+            method.chosen,
+            method.labelled,
+            method.learned,
+            method.adaptation,
+            batch_size=method.main.batch_size,
+            seed=method.main.seed,
+            placement=method.placement,
+            folder=folder,
+            made_from=method.made_from,
+        )
+        _report(0.9)
+        if distributed.is_main():
+            _export_checkpoint(prepare(placement), folder)
+    _report(1.0)
+
+
+def export_trained(experiment: str, placement: Placement) -> None:
+    """Exports the result of a finished `train` with the same arguments.
+
+    Raises:
+        KitError: `EXPORT-UNTRAINED`, there is no such training, or it is not finished.
+    """
+    _export_checkpoint(prepare(placement), output_path() / experiment)
+
+
+def export_untrained(experiment: str, placement: Placement) -> None:
+    """Exports the same architecture with the weights that fine-tuning starts from.
+
+    Its scores are a baseline: the architecture without any training.
+    """
+    method = prepare(placement, tuned=False)
+    _export(method, output_path() / experiment / "representation-untrained")
+
+
+def _export_checkpoint(method: TransferMethod, folder: Path) -> None:
+    state = checkpoints.load(folder / CHECKPOINT, method.made_from)
+    if state is None or not state["finished"]:
+        raise KitError(
+            "EXPORT-UNTRAINED",
+            f"{folder / CHECKPOINT} is not the checkpoint of a finished training of this config",
+            "Run `python -m submission train` with the same arguments first",
+        )
+    method.classifier.load_state_dict(state["classifier"])
+    _export(method, folder / "representation")
+
+
+def _export(method: TransferMethod, folder: Path) -> None:
+    path = folder / "pytorch_model.pt"
+    export(FactorCodes(method.classifier), path, method.target.image_format.channels_first)
+
+
+def _report(done: float) -> None:
+    if distributed.is_main():
+        aicrowd.register_progress(done)

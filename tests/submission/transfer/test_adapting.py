@@ -1,0 +1,218 @@
+"""The adaptation: without the target's labels, through a kill, and what is refused."""
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from evaluation.common.devices import Placement
+from evaluation.common.errors import KitError
+from evaluation.data.ground_truth import ImageGrid
+from submission import config
+from submission.finetuning.classifier import FactorClassifier
+from submission.transfer import method, run
+from submission.transfer.codes import FactorCodes, standard_values
+from submission.transfer.pseudo_labels import Marginals, self_training_loss, trust
+from submission.transfer.statistics import measure_statistics
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CONFIG = """
+main.dataset_name = ['mpi3d_sim_toy_mini', 'mpi3d_sim_realistic_mini']
+main.dataset_size = 96
+main.sequential_dataset = True
+main.batch_size = 40
+get_feature_extractor.model_name = 'AggSmallCNN'
+get_feature_extractor.pretrained = False
+get_feature_extractor.interpolation_size = (32, 32)
+AggregatedFeatureExtractor.features = [12]
+AggregatedFeatureExtractor.kernel_sizes = [2]
+AggregatedFeatureExtractor.strides = [1]
+AggregatedFeatureExtractor.paddings = [0]
+train.epochs = 1
+train.augmentation = 1.0
+train.schedule = 'one_cycle'
+adapt.epochs = 6
+"""
+WEIGHTS = "AggSmallCNN_32x32.pth"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "transfer.gin"
+    path.write_text(CONFIG)
+    return path
+
+
+def finish(process: subprocess.Popen) -> str:
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    return output
+
+
+def test_a_killed_adaptation_exports_the_same_bytes(
+    submission: Callable[..., subprocess.Popen], path: Path, tmp_path: Path
+) -> None:
+    finish(submission("finetune", path, "plain"))
+    output = finish(submission("train", path, "plain"))
+    assert "Uses the labels of mpi3d_sim_toy_mini, mpi3d_sim_realistic_mini, and none of" in output
+    exported = tmp_path / "shared/plain/representation/pytorch_model.pt"
+    codes = torch.jit.load(exported)(torch.rand(3, 3, 64, 64))
+    assert codes.shape == (3, 7) and codes.isfinite().all()
+
+    killed = submission("train", path, "killed")
+    checkpoint = tmp_path / "shared/killed/adapted.pt"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists():
+        assert time.monotonic() < deadline and killed.poll() is None
+        time.sleep(0.01)
+    killed.kill()
+    killed.communicate()
+    finish(submission("train", path, "killed"))
+    again = tmp_path / "shared/killed/representation/pytorch_model.pt"
+    assert again.read_bytes() == exported.read_bytes()
+    assert "Reusing" in finish(submission("train", path, "killed"))
+
+
+def test_two_processes_adapt_as_one(
+    submission: Callable[..., subprocess.Popen], path: Path, tmp_path: Path
+) -> None:
+    finish(submission("finetune", path, "tuned"))
+    curves = []
+    for devices in ("1", "2"):
+        few = ("--binding", "adapt.epochs = 1", "--devices", devices)
+        finish(submission("train", path, f"on-{devices}", *few))
+        checkpoint = tmp_path / f"shared/on-{devices}/adapted.pt"
+        curves.append(torch.load(checkpoint, weights_only=True)["rows"])
+    for one, two in zip(*curves, strict=True):
+        assert two == pytest.approx(one, rel=1e-3)
+
+
+@pytest.fixture
+def settings(
+    data_root: Path, tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    def load(target: str, *bindings: str) -> None:
+        monkeypatch.setenv("AICROWD_OUTPUT_PATH", str(tmp_path / "shared"))
+        monkeypatch.setenv("AICROWD_DATASET_NAME", target)
+        monkeypatch.setenv("DISENTANGLEMENT_LIB_DATA", str(data_root))
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+        config.load(path, bindings)
+
+    return load
+
+
+class Unlabelled(ImageGrid):
+    """Images whose factors cannot be read."""
+
+    @classmethod
+    def of_images(cls, grid: ImageGrid) -> "Unlabelled":
+        return cls(grid.name, grid.images, grid.factor_sizes, grid.factor_names, grid.fingerprint)
+
+    def _refuse(self, *_: object) -> None:
+        raise AssertionError("a label of the target was read")
+
+    factors_of = indices_of = sample_factors = sample_numbers = sample = _refuse  # type: ignore
+    sample_observations = sample_observations_from_factors = _refuse  # type: ignore
+
+
+def test_no_label_of_the_target_is_read(
+    settings: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from submission.finetuning.run import finetune
+
+    settings("mpi3d_sim_real_mini", "adapt.epochs = 1")
+    finetune("x", Placement("cpu"))
+    opened = method.open_dataset
+    monkeypatch.setattr(method, "open_dataset", lambda name: Unlabelled.of_images(opened(name)))
+    with pytest.raises(AssertionError, match="was read"):
+        method.open_dataset("mpi3d_sim_real_mini").factors_of(np.arange(3))
+    run.train("x", Placement("cpu"))
+    run.export_untrained("x", Placement("cpu"))
+    files = [tmp_path / "shared/x" / name / "pytorch_model.pt" for name in FOLDERS]
+    assert files[0].read_bytes() != files[1].read_bytes()
+
+
+FOLDERS = ("representation", "representation-untrained")
+
+
+@pytest.mark.parametrize("target", ["mpi3d_sim_toy_mini", "mpi3d_sim_toy", "mpi3d_sim_toy_4x4"])
+def test_a_target_among_the_labelled_looks_is_refused(
+    settings: Callable[..., None], target: str
+) -> None:
+    from submission.finetuning.run import finetune
+
+    settings(target)
+    with pytest.raises(KitError, match="FINETUNE-TARGET"):
+        finetune("x", Placement("cpu"))
+
+
+def test_weights_without_heads_are_refused(settings: Callable[..., None], tmp_path: Path) -> None:
+    from submission.finetuning.run import finetune
+
+    settings("mpi3d_sim_real_mini")
+    finetune("x", Placement("cpu"))
+    weights = tmp_path / "torch" / WEIGHTS
+    kept = torch.load(weights, weights_only=True)
+    weights.with_suffix(".json").unlink()
+    torch.save({name: kept[name] for name in kept if not name.startswith("heads")}, weights)
+    with pytest.raises(KitError, match="TRANSFER-HEADS"):
+        run.train("x", Placement("cpu"))
+
+
+def test_a_code_is_the_expected_value_of_its_factor() -> None:
+    assert standard_values(3).tolist() == pytest.approx([-(1.5**0.5), 0, 1.5**0.5])
+    assert standard_values(1).tolist() == [0.0]
+
+    class Passed(nn.Module):
+        feature_dims = 5
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images
+
+    classifier = FactorClassifier(Passed(), [3, 2])  # type: ignore[arg-type]
+    with torch.no_grad():
+        for head, rows in zip(classifier.heads, torch.eye(5).split([3, 2]), strict=True):
+            head.weight.copy_(rows)
+            head.bias.zero_()
+    logits = torch.tensor([[0.0, 0.0, 1.0, 2.0, 0.0], [0.0, 9.0, 0.0, 0.0, 0.0]])
+    found = FactorCodes(classifier)(logits).detach()
+    for row, codes in zip(logits.double().numpy(), found, strict=True):
+        for part, size, code in zip((row[:3], row[3:]), (3, 2), codes, strict=True):
+            likely = np.exp(part) / np.exp(part).sum()
+            values = (np.arange(size) - (size - 1) / 2) / np.arange(size).std()
+            assert float(code) == pytest.approx(likely @ values, abs=1e-6)
+
+
+def test_batch_norms_get_the_mean_and_variance_of_the_new_images() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 2, 1))
+    images = torch.rand(40, 3, 4, 4) * 3 + 1
+    measure_statistics(network, images.split(20))
+    norm = network[0]
+    assert not norm.training and norm.momentum == 0.1
+    torch.testing.assert_close(norm.running_mean, images.mean((0, 2, 3)))
+    halves = torch.stack([half.var((0, 2, 3)) for half in images.split(20)]).mean(0)
+    torch.testing.assert_close(norm.running_var, halves)
+
+
+def test_labels_are_trusted_as_far_as_they_are_sure() -> None:
+    probabilities = torch.tensor([[0.25] * 4, [1.0, 0, 0, 0], [0.625, 0.125, 0.125, 0.125]])
+    assert trust(probabilities).tolist() == pytest.approx([0, 1, 0.25])
+    logits = torch.zeros(3, 4)
+    expected = (0 + 1 + 0.25) * np.log(4) / 3
+    assert float(self_training_loss([logits], [probabilities])) == pytest.approx(expected)
+
+
+def test_a_value_that_is_guessed_too_often_is_guessed_less() -> None:
+    marginals = Marginals([2], "cpu")
+    guesses = torch.tensor([[0.9, 0.1], [0.6, 0.4]])
+    for _ in range(200):
+        (aligned,) = marginals.aligned([guesses])
+    torch.testing.assert_close(aligned.sum(1), torch.ones(2))
+    assert aligned[0, 0] > 0.5 > aligned[1, 0]
