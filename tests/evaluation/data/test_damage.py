@@ -251,7 +251,7 @@ def test_the_names_of_simulated_sets_are_those_of_the_registry() -> None:
 
     names = {
         f"mpi3d_sim_{look}" + f"_{selection}" * bool(selection)
-        for look in LOOKS
+        for look in (*LOOKS, "hard")
         for selection in rendering.SELECTIONS
     }
     assert names == {name for name, dataset in DATASETS.items() if dataset.rendered}

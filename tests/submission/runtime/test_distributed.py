@@ -55,9 +55,9 @@ def test_two_processes_train_as_one(
         # A code's divergence is a small difference of numbers near 1, which are rounded.
         assert other == pytest.approx(row, rel=rounding, abs=0.01 * rounding)
     for weight, tensor in one["vae"].items():
-        torch.testing.assert_close(
-            two["vae"][weight], tensor, rtol=10 * rounding, atol=rounding / 10
-        )
+        # By norm: a number whose gradient is next to nothing goes where rounding sends it.
+        allowed = 10 * rounding * tensor.norm() + rounding / 10 * tensor.numel() ** 0.5
+        assert (two["vae"][weight] - tensor).norm() <= allowed, weight
 
 
 def test_an_error_of_the_processes_is_that_of_the_command(

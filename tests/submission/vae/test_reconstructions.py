@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from submission.reconstructions import NAME, leave_reconstructions, nearest_rows
 from submission.vae.model import VAE
+from submission.vae.reconstructions import NAME, leave_reconstructions, nearest_rows
 
 
 def test_the_nearest_row_is_that_of_all_distances() -> None:
