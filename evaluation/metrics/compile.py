@@ -13,8 +13,8 @@ from numpy.random import RandomState
 
 from evaluation.common.compiled import not_kept
 from evaluation.data.simulated import raycast
-from evaluation.data.simulated.looks import LOOKS, compose
-from evaluation.data.simulated.rendering import light_maps
+from evaluation.data.simulated.looks import LOOKS
+from evaluation.data.simulated.rendering import draw
 from evaluation.data.storage.gathering import gather, to_floats
 from evaluation.metrics.dci import dci
 from evaluation.metrics.sampling import draw_integers
@@ -41,12 +41,11 @@ def _metrics() -> None:
 
 def _images() -> None:
     """Renders four images, writes them to a file and reads them again."""
-    look = LOOKS["real"]  # the only one that is softened
-    maps = light_maps(look, 0, 0, 0, 0, 0)
     colors = np.zeros((2, 3), np.float32)
     grid = np.empty((2, 2, 2, raycast.SIZE, raycast.SIZE, 3), np.uint8)
     images = grid[:, :, 0]  # not contiguous, as in `rendering`
-    compose(maps, colors, colors, look.noise, np.zeros((2, 2), np.int64), images)
+    for look in (*LOOKS, "hard"):
+        draw(look, (0, 0, 0, 0, 0), colors, colors, np.zeros((2, 2), np.int64), images)
     with TemporaryFile() as file:
         file.write(images.tobytes())
         file.flush()
