@@ -9,6 +9,7 @@ import logging
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from latex2mathml.converter import convert
 from mkdocs.plugins import event_priority
@@ -43,9 +44,29 @@ def on_nav(nav: Any, config: Any, **_: Any) -> None:
     config["extra"]["pages"] = nav.items
 
 
+@event_priority(-100)  # after the plugin that writes the page to print
 def on_post_build(config: Any) -> None:
+    site = Path(config["site_dir"])
     text = llms.listing(config["site_name"], config["site_description"], config["extra"]["pages"])
-    (Path(config["site_dir"]) / llms.NAME).write_text(text, encoding="utf-8")
+    (site / llms.NAME).write_text(text, encoding="utf-8")
+    printed = site / "print_page.html"
+    if printed.exists():
+        content = without_dead_anchors(printed.read_text(encoding="utf-8"))
+        printed.write_text(content, encoding="utf-8")
+
+
+def without_dead_anchors(content: str) -> str:
+    """A page whose links to anchors that it lacks are plain text.
+
+    The page to print leaves out the reference and the generated pages of datasets, which others
+    link to.
+    """
+    there = set(re.findall(r'\s(?:id|name)="([^"]+)"', content))
+
+    def kept(link: re.Match[str]) -> str:
+        return link.group() if html.unescape(unquote(link.group(1))) in there else ""
+
+    return re.sub(r'\shref="#([^"]+)"', kept, content)
 
 
 def _as_mathml(formula: re.Match[str]) -> str:
