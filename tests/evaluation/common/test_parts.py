@@ -4,11 +4,12 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 from evaluation.common.environment import REPOSITORY
 from evaluation.common.errors import is_full_gpu, of_device
 from evaluation.common.parts import Parts
+
+torch = pytest.importorskip("torch", reason="torch is missing: pip install torch")
 
 IN_TORCHSCRIPT = """The following operation failed in the TorchScript interpreter.
 Traceback of TorchScript (most recent call last):
