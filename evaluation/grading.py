@@ -16,7 +16,7 @@ from evaluation.common.errors import KitError, tell
 from evaluation.common.terminal import console
 from evaluation.data.factor_table import NUM_BINS, Gradable, Numbered
 from evaluation.data.own.dataset import OwnData
-from evaluation.many.jobs import Grader, Job, Work, one_after_another
+from evaluation.many.jobs import Grader, Job, Work, jobs_in, one_after_another
 from evaluation.metrics.baselines import Noise, spread
 from evaluation.metrics.tables.applicability import left_out
 from evaluation.metrics.tables.tokens import rows_to_fit
@@ -105,11 +105,10 @@ def grade_all(
             "page, grade it alone with its folder as --output"
         )
         pages = None
-    jobs = [Job(name, found, folder if alone else folder / name) for name, found in named.items()]
-    work = Work(open_data or partial(_same, data), partial(_grade_job, rules, untrained, pages))
+    work = Work(open_data or (lambda: data), partial(_grade_job, rules, untrained, pages))
     results: dict[str, Report | KitError] = {}
     try:
-        for name, result in grader(jobs, work):
+        for name, result in grader(jobs_in(folder, named, alone), work):
             results[name] = result
     finally:  # a bug or an interrupt loses none of the others' scores
         in_order = [(name, results[name]) for name in named if name in results]
@@ -131,10 +130,6 @@ def grade_all(
             if pages is not None:
                 console.print(f"What the codes know: {folder / page.NAME}", markup=False)
     return Outcome(reports, refused)
-
-
-def _same(data: Gradable) -> Gradable:
-    return data
 
 
 def _grade_job(

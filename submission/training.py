@@ -1,5 +1,7 @@
 """The main path: images -> features -> VAE on the features -> exported representation."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,6 @@ from torch import nn
 from evaluation.common import gin_config
 from evaluation.common.devices import Placement
 from evaluation.common.environment import output_path
-from evaluation.common.errors import KitError
-from submission import aicrowd
 from submission.config import save_config
 from submission.export import export
 from submission.features.extraction import extract
@@ -41,44 +41,37 @@ def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
     Raises:
         KitError: the config, the data or the weights are missing or do not fit together.
     """
-    _report(0.0)
+    distributed.report_progress(0.0)
     method = prepare(features_dir, placement)
     folder = output_path() / experiment
     folder.mkdir(parents=True, exist_ok=True)
     with distributed.only_group(folder):
         if distributed.is_main():
             save_config(folder)
-        features = extract(
-            method.dataset,
-            method.indices,
-            method.extractor,
-            method.transform,
-            features_dir=method.features_dir,
-            placement=method.extracting,
-        )
-        _report(0.4)
+        features = _features(method)
+        distributed.report_progress(0.4)
         fit(
             method.vae,
             method.training,
-            features.reshape(len(features), *method.feature_shape),
+            features,
             batch_size=method.main.vae_batch_size,
             seed=method.main.seed,
             placement=method.fitting,
             folder=folder,
             made_from=method.made_from,
         )
-        _report(0.9)
+        distributed.report_progress(0.9)
         if distributed.is_main():
-            vae, path = _export_checkpoint(method, folder)
+            vae, path = _export_checkpoint(method, folder, lambda: features)
             leave_reconstructions(
                 folder,
                 vae,
-                features.reshape(len(features), *method.feature_shape),
+                features,
                 method.indices,
                 representation=path,
                 fingerprint=method.dataset.fingerprint,
             )
-    _report(1.0)
+    distributed.report_progress(1.0)
 
 
 def export_trained(experiment: str, placement: Placement, *, features_dir: Path) -> None:
@@ -87,7 +80,8 @@ def export_trained(experiment: str, placement: Placement, *, features_dir: Path)
     Raises:
         KitError: `EXPORT-UNTRAINED`, there is no such training, or it is not finished.
     """
-    _export_checkpoint(prepare(features_dir, placement), output_path() / experiment)
+    method = prepare(features_dir, placement)
+    _export_checkpoint(method, output_path() / experiment, partial(_features, method))
 
 
 def export_untrained(experiment: str, placement: Placement, *, features_dir: Path) -> None:
@@ -100,30 +94,8 @@ def export_untrained(experiment: str, placement: Placement, *, features_dir: Pat
     export(representation(method.extractor, method.transform, method.vae), path, method.image_shape)
 
 
-def _export_checkpoint(method: Method, folder: Path) -> tuple[VAE, Path]:
-    """Exports the representation. Returns the trained VAE, and the exported file."""
-    state = checkpoints.load(folder / CHECKPOINT, method.made_from)
-    if state is None or len(state["rows"]) < method.training.epochs:
-        raise KitError(
-            "EXPORT-UNTRAINED",
-            f"{folder / CHECKPOINT} is not the checkpoint of a finished training of this config",
-            "Run `python -m submission train` with the same arguments first",
-        )
-    # A new VAE, because under torchrun the trained one has batch norms of another class.
-    vae = method.training.build(method.feature_shape)
-    vae.load_state_dict(state["vae"])
-    network = representation(method.extractor, method.transform, vae)
-    if gin_config.sets("postprocess"):
-        step = fit_postprocessing(_codes(method, vae), method.main.seed)
-        network = nn.Sequential(network, step)
-    path = folder / "representation" / "pytorch_model.pt"
-    export(network, path, method.image_shape)
-    return vae, path
-
-
-@torch.inference_mode()
-def _codes(method: Method, vae: VAE) -> NDArray[np.float32]:
-    """The codes (n, D) of the training images."""
+def _features(method: Method) -> NDArray[np.float32]:
+    """The features (n, *feature_shape) of the training images."""
     features = extract(
         method.dataset,
         method.indices,
@@ -132,12 +104,37 @@ def _codes(method: Method, vae: VAE) -> NDArray[np.float32]:
         features_dir=method.features_dir,
         placement=method.extracting,
     )
-    rows = features.reshape(len(features), *method.feature_shape)
+    return features.reshape(len(features), *method.feature_shape)
+
+
+def _export_checkpoint(
+    method: Method, folder: Path, features: Callable[[], NDArray[np.float32]]
+) -> tuple[VAE, Path]:
+    """Exports the representation. Returns the trained VAE, and the exported file.
+
+    Args:
+        features: Gives those of the training images; called only for a step that is fitted to them.
+    """
+    state = checkpoints.load_finished(
+        folder / CHECKPOINT,
+        method.made_from,
+        lambda state: len(state["rows"]) >= method.training.epochs,
+    )
+    # A new VAE, because under torchrun the trained one has batch norms of another class.
+    vae = method.training.build(method.feature_shape)
+    vae.load_state_dict(state["vae"])
+    network = representation(method.extractor, method.transform, vae)
+    if gin_config.sets("postprocess"):
+        step = fit_postprocessing(_codes(features(), vae), method.main.seed)
+        network = nn.Sequential(network, step)
+    path = folder / "representation" / "pytorch_model.pt"
+    export(network, path, method.image_shape)
+    return vae, path
+
+
+@torch.inference_mode()
+def _codes(features: NDArray[np.float32], vae: VAE) -> NDArray[np.float32]:
+    """The codes (n, D) of features (n, *feature_shape)."""
     encoder = get_representation_extractor(vae).eval()
-    parts = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
+    parts = [features[start : start + _ROWS] for start in range(0, len(features), _ROWS)]
     return np.concatenate([encoder(torch.tensor(part)).numpy() for part in parts])
-
-
-def _report(done: float) -> None:
-    if distributed.is_main():
-        aicrowd.register_progress(done)

@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -34,6 +34,11 @@ class Work(Generic[Shared, Result]):
 
     open: Callable[[], Shared]
     do: Callable[[Job, Shared], Result]
+
+
+def jobs_in(folder: Path, named: Mapping[str, Found], alone: bool) -> list[Job]:
+    """A job each: one alone writes to `folder`, each of several to one of its own in there."""
+    return [Job(name, found, folder if alone else folder / name) for name, found in named.items()]
 
 
 class Grader(Protocol):

@@ -189,7 +189,7 @@ def with_labels(
     images: LabelledImages, batches: Sequence[NDArray[np.int64]], placement: Placement
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yields, for each batch, this process's share of the images, and all labels (n, factors)."""
-    own = [batch[distributed.share(len(batch))] for batch in batches]
+    own = distributed.own_rows(batches)
     for batch, pictures in zip(batches, image_batches(images.images, own, placement), strict=True):
         yield pictures, torch.from_numpy(images.factors(batch)).to(placement.device)
 

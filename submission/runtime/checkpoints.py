@@ -5,12 +5,14 @@ one file is damaged, the other one is used.
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from evaluation.common.errors import KitError
 from evaluation.common.files import whole_file
 from evaluation.common.terminal import console
 
@@ -76,6 +78,24 @@ def load(path: Path, made_from: dict[str, Any]) -> dict[str, Any] | None:
         following = "training starts again" if found is None else "the epoch before is used"
         console.print(f"Damaged: {' and '.join(damaged)}; {following}", markup=False)
     return found
+
+
+def load_finished(
+    path: Path, made_from: dict[str, Any], is_finished: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any]:
+    """The state of a training that has ended, as `load` finds it.
+
+    Raises:
+        KitError: `EXPORT-UNTRAINED`, there is none from the same, or `is_finished` denies it.
+    """
+    state = load(path, made_from)
+    if state is None or not is_finished(state):
+        raise KitError(
+            "EXPORT-UNTRAINED",
+            f"{path} is not the checkpoint of a finished training of this config",
+            "Run `python -m submission train` with the same arguments first",
+        )
+    return state
 
 
 def _undamaged(path: Path) -> dict[str, Any] | None:

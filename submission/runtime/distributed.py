@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -26,6 +27,7 @@ from evaluation.common.devices import Placement
 from evaluation.common.errors import KitError
 from evaluation.common.files import locked
 from evaluation.common.terminal import console
+from submission import aicrowd
 
 _LONGEST_WAIT = timedelta(hours=2)
 """How long processes wait for the first one, which may have to render or download a dataset."""
@@ -135,6 +137,17 @@ def barrier() -> None:
 def share(total: int) -> slice:
     """This process's contiguous part of `total` rows; the parts differ by at most one row."""
     return slice(total * rank() // world_size(), total * (rank() + 1) // world_size())
+
+
+def own_rows(batches: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
+    """This process's share of each batch of numbers (n,)."""
+    return [batch[share(len(batch))] for batch in batches]
+
+
+def report_progress(done: float) -> None:
+    """Tells AIcrowd, once for the whole group, which part `done`, in [0, 1], of a job is done."""
+    if is_main():
+        aicrowd.register_progress(done)
 
 
 def sum_over_processes(tensor: Tensor) -> Tensor:

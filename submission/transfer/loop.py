@@ -114,7 +114,7 @@ def adapt(
             if distributed.is_main():
                 checkpoints.save(path, made_from, rows=rows, finished=False, **learner.state())
     # This draws no random numbers that an epoch uses.
-    own = _shares(shuffled(target, batch_size, seed, adaptation.epochs))
+    own = distributed.own_rows(shuffled(target, batch_size, seed, adaptation.epochs))
     measure_statistics(classifier, image_batches(read, own, placement))
     if distributed.is_main():
         checkpoints.save(
@@ -211,10 +211,6 @@ def _steps(
     random_state = np.random.RandomState(stream)
     drawn = [random_state.choice(learned, batch_size) for _ in orders]
     others = with_labels(labelled, drawn, placement)
-    seen = image_batches(read, _shares(orders), placement)
+    seen = image_batches(read, distributed.own_rows(orders), placement)
     for order, images, (pictures, factors) in zip(orders, seen, others, strict=True):
         yield Step(images, len(order), pictures, factors)
-
-
-def _shares(batches: list[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
-    return [batch[distributed.share(len(batch))] for batch in batches]

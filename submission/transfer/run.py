@@ -1,14 +1,14 @@
 """From a config to a representation: the tuned classifier, adapted to the target, and exported."""
 
+import copy
 from pathlib import Path
 
 from evaluation.common.devices import Placement
 from evaluation.common.environment import output_path
-from evaluation.common.errors import KitError
 from evaluation.common.terminal import console
-from submission import aicrowd
 from submission.config import save_config
 from submission.export import export
+from submission.finetuning.classifier import FactorClassifier
 from submission.runtime import checkpoints, distributed
 from submission.transfer.codes import FactorCodes
 from submission.transfer.loop import CHECKPOINT, adapt
@@ -29,12 +29,14 @@ def train(experiment: str, placement: Placement) -> None:
     Raises:
         KitError: the config, the data or the weights are missing or do not fit together.
     """
-    _report(0.0)
+    distributed.report_progress(0.0)
     method = prepare(placement)
     names = ", ".join(method.labelled.domain_names)
     console.print(f"Uses the labels of {names}, and none of {method.target.name}", markup=False)
     folder = output_path() / experiment
     folder.mkdir(parents=True, exist_ok=True)
+    # A copy, because under torchrun the trained one gets batch norms of another class.
+    exported = copy.deepcopy(method.classifier)
     with distributed.only_group(folder):
         if distributed.is_main():
             save_config(folder)
@@ -51,10 +53,10 @@ def train(experiment: str, placement: Placement) -> None:
             folder=folder,
             made_from=method.made_from,
         )
-        _report(0.9)
+        distributed.report_progress(0.9)
         if distributed.is_main():
-            _export_checkpoint(prepare(placement), folder)
-    _report(1.0)
+            _export_checkpoint(method, exported, folder)
+    distributed.report_progress(1.0)
 
 
 def export_trained(experiment: str, placement: Placement) -> None:
@@ -63,7 +65,8 @@ def export_trained(experiment: str, placement: Placement) -> None:
     Raises:
         KitError: `EXPORT-UNTRAINED`, there is no such training, or it is not finished.
     """
-    _export_checkpoint(prepare(placement), output_path() / experiment)
+    method = prepare(placement)
+    _export_checkpoint(method, method.classifier, output_path() / experiment)
 
 
 def export_untrained(experiment: str, placement: Placement) -> None:
@@ -72,26 +75,19 @@ def export_untrained(experiment: str, placement: Placement) -> None:
     Its scores are a baseline: the architecture without any training.
     """
     method = prepare(placement, tuned=False)
-    _export(method, output_path() / experiment / "representation-untrained")
+    folder = output_path() / experiment / "representation-untrained"
+    _export(method, method.classifier, folder)
 
 
-def _export_checkpoint(method: TransferMethod, folder: Path) -> None:
-    state = checkpoints.load(folder / CHECKPOINT, method.made_from)
-    if state is None or not state["finished"]:
-        raise KitError(
-            "EXPORT-UNTRAINED",
-            f"{folder / CHECKPOINT} is not the checkpoint of a finished training of this config",
-            "Run `python -m submission train` with the same arguments first",
-        )
-    method.classifier.load_state_dict(state["classifier"])
-    _export(method, folder / "representation")
+def _export_checkpoint(method: TransferMethod, classifier: FactorClassifier, folder: Path) -> None:
+    """Exports the result of a finished training, with which `classifier` is filled."""
+    state = checkpoints.load_finished(
+        folder / CHECKPOINT, method.made_from, lambda state: bool(state["finished"])
+    )
+    classifier.load_state_dict(state["classifier"])
+    _export(method, classifier, folder / "representation")
 
 
-def _export(method: TransferMethod, folder: Path) -> None:
+def _export(method: TransferMethod, classifier: FactorClassifier, folder: Path) -> None:
     path = folder / "pytorch_model.pt"
-    export(FactorCodes(method.classifier), path, method.target.image_format.channels_first)
-
-
-def _report(done: float) -> None:
-    if distributed.is_main():
-        aicrowd.register_progress(done)
+    export(FactorCodes(classifier), path, method.target.image_format.channels_first)

@@ -24,6 +24,7 @@ from evaluation.codes.table import EveryImage
 from evaluation.common.errors import KitError, tell
 from evaluation.common.files import write_json
 from evaluation.common.terminal import console
+from evaluation.many.jobs import Work, jobs_in, one_after_another
 from evaluation.origin import versions
 from evaluation.representation.finding import Found, by_name
 from evaluation.rules import Rules
@@ -54,11 +55,12 @@ def walk_all(
     alone = len(named) + len(unfound) == 1
     reports: dict[str, FramesReport] = {}
     refused = list(unfound)
-    for name, found in named.items():
-        try:
-            reports[name] = _walk(found, frames, rules, folder if alone else folder / name)
-        except KitError as error:
-            refused.append(error)
+    work = Work(lambda: frames, lambda job, frames: _walk(job.found, frames, rules, job.folder))
+    for name, result in one_after_another(jobs_in(folder, named, alone), work):
+        if isinstance(result, KitError):
+            refused.append(result)
+        else:
+            reports[name] = result
     for refusal in refused:
         tell(refusal)
     return reports, refused
