@@ -4,8 +4,9 @@
     python -m tests.benchmarks.bench_seeds CONFIG DATASET --verbs train --postprocess normalise ica
 
 Each seed is fine-tuned, trained and graded by the commands that a user runs, in a folder of its own
-below `scratch/seeds/`. With `--postprocess`, the codes are graded again after each of these steps.
-What is there is not run again.
+below `scratch/seeds/`. With `--postprocess`, the codes of that grading are scored again after each
+of these steps, as `postprocess.method` would make them, without another run of the network. What is
+there is not run again.
 """
 
 import argparse
@@ -15,20 +16,26 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import stats
 
 from evaluation.common.environment import REPOSITORY, SCRATCH
 from evaluation.common.files import write_json
+from evaluation.data import open_dataset
+from evaluation.metrics import score
+from submission.postprocessing import fit_postprocessing
 from tests.benchmarks import processor
 
 METRICS = ("factor_vae_metric", "dci", "sap_score", "mig", "irs")
-AS_TRAINED = "none"
+AS_TRAINED = "as trained"
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -60,31 +67,41 @@ class Seed:
         key = hashlib.sha256(json.dumps(self.bindings).encode()).hexdigest()[:8]
         return SCRATCH / "seeds" / f"{self.config.stem}-{self.dataset}-{key}-{self.number}"
 
-    def scores(self, step: str) -> dict[str, float]:
-        """The scores after a step of post-processing, and processor seconds of making and grading.
-
-        Args:
-            step: A value of `postprocess.method`. `AS_TRAINED` trains, and has to come first.
-        """
-        result = self.folder / f"{step}.json"
-        if result.exists():
-            return json.loads(result.read_text(encoding="utf-8"))
-        if step == AS_TRAINED:
-            made = sum(self._submission(verb) for verb in self.verbs)
-        else:
-            made = self._submission("export", f"postprocess.method = '{step}'")
-        graded = self.folder / step
-        grading = self._run(
-            "evaluation", "--representation", str(self.folder / "x/representation"),
-            "--dataset", self.dataset, "--output", str(graded), "--no-page",
-        )  # fmt: skip
-        scores = json.loads((graded / "scores.json").read_text(encoding="utf-8"))["scores"]
-        found = {name: scores[name] for name in METRICS}
-        write_json(result, {**found, "making_s": made, "grading_s": grading})
+    def as_trained(self) -> dict[str, float]:
+        """The scores, and the processor seconds of training and of grading."""
+        result = self.folder / "result.json"
+        if not result.exists():
+            training = sum(self._submission(verb) for verb in self.verbs)
+            grading = self._run(
+                "evaluation", "--representation", str(self.folder / "x/representation"),
+                "--dataset", self.dataset, "--output", str(self.folder / "x"), "--no-page",
+            )  # fmt: skip
+            scores = json.loads((self.folder / "x/scores.json").read_text("utf-8"))["scores"]
+            found = {name: scores[name] for name in METRICS}
+            write_json(result, {**found, "training_s": training, "grading_s": grading})
         return json.loads(result.read_text(encoding="utf-8"))
 
-    def _submission(self, verb: str, *more: str) -> float:
-        bound = [f"main.seed = {self.number}", *self.bindings, *more]
+    def processed(self, method: Literal["normalise", "ica"]) -> dict[str, float]:
+        """The scores of the graded codes after a step of `postprocess.method`, and its seconds.
+
+        The step is fitted to all graded codes: with a config that trains on all images, that is
+        what `python -m submission` does.
+        """
+        result = self.folder / f"{method}.json"
+        if not result.exists():
+            with np.load(self.folder / "x/codes.npz") as stored:
+                codes, indices = stored["codes"], stored["indices"]
+            start = time.process_time()
+            step = fit_postprocessing(codes, self.number, method)
+            seconds = time.process_time() - start
+            processed = step(torch.from_numpy(codes)).numpy()
+            factors = open_dataset(self.dataset).factors_of(indices)
+            scores = score(processed, factors, METRICS).scores
+            write_json(result, {**scores, "fitting_s": seconds})
+        return json.loads(result.read_text(encoding="utf-8"))
+
+    def _submission(self, verb: str) -> float:
+        bound = [f"main.seed = {self.number}", *self.bindings]
         options = [part for binding in bound for part in ("--binding", binding)]
         return self._run("submission", verb, str(self.config), "x", *options)
 
@@ -115,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--binding", action="append", default=[], dest="bindings")
     parser.add_argument("--verbs", nargs="+", default=["finetune", "train"])
-    parser.add_argument("--postprocess", nargs="+", default=[])
+    parser.add_argument("--postprocess", nargs="+", choices=("normalise", "ica"), default=[])
     arguments = parser.parse_args(argv)
     print(f"{arguments.config.stem} on {arguments.dataset}; {processor.describe()}")
     rows: dict[str, list[dict[str, float]]] = {}
@@ -127,15 +144,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             tuple(arguments.bindings),
             tuple(arguments.verbs),
         )
-        for step in (AS_TRAINED, *arguments.postprocess):
-            row = seed.scores(step)
+        found = {AS_TRAINED: seed.as_trained()}
+        found |= {method: seed.processed(method) for method in arguments.postprocess}
+        for step, row in found.items():
             rows.setdefault(step, []).append(row)
             print(f"seed {number}, {step}: ", "  ".join(f"{k} {v:.3f}" for k, v in row.items()))
-            sys.stdout.flush()
-    for step, found in rows.items():
-        print(f"post-processing: {step}; seeds: {len(found)}")
-        for name in found[0]:
-            mean, half = interval(np.array([row[name] for row in found]))
+        sys.stdout.flush()
+    for step, of_seeds in rows.items():
+        print(f"{step}; seeds: {len(of_seeds)}")
+        for name in of_seeds[0]:
+            mean, half = interval(np.array([row[name] for row in of_seeds]))
             print(f"{name:20} {mean:8.3f} +- {half:.3f}")
     return 0
 
