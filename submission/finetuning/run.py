@@ -51,8 +51,9 @@ def finetune(experiment: str, placement: Placement) -> None:
             line says so.
 
     Raises:
-        KitError: the datasets' factors or images differ; `FINETUNE-FOREIGN`, the kit did not write
-            the weights that it would replace.
+        KitError: the datasets' factors or images differ; `FINETUNE-EXTRACTOR`, the config names an
+            extractor without weights; `FINETUNE-FOREIGN`, the kit did not write the weights that it
+            would replace.
     """
     if not gin_config.sets("train"):
         console.print("Nothing to fine-tune: the config sets nothing of `train`")

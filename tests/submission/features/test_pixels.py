@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
 from submission.features.extractors import get_feature_extractor
 from submission.features.pixels import Pixels, PixelTable
+from submission.finetuning.classifier import FactorClassifier
 
 
 @pytest.fixture
@@ -34,3 +36,9 @@ def test_other_sizes_are_resized_as_the_exported_extractor_does(dataset: ImageGr
     assert found.shape == (12, 3, 16, 16)
     np.testing.assert_array_equal(found, extractor(images).numpy())
     np.testing.assert_allclose(found, images.numpy().reshape(12, 3, 16, 16, 2).mean(4), atol=1e-6)
+
+
+def test_pixels_cannot_be_fine_tuned() -> None:
+    extractor = get_feature_extractor("Pixels", interpolation_size=(16, 16))
+    with pytest.raises(KitError, match=r"FINETUNE-EXTRACTOR.*'Pixels'"):
+        FactorClassifier(extractor, [2, 3])
