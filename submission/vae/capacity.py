@@ -8,7 +8,7 @@ class CapacityGap(nn.Module):
     """|KL - C|, where C grows linearly from 0 to `capacity` in `steps` training steps.
 
     Equation 8 of Burgess et al., "Understanding disentangling in beta-VAE" (arXiv 1804.03599),
-    without its weight gamma. The steps that were made are a part of the state.
+    without its weight gamma. The training counts the steps in `steps_made`, a part of the state.
 
     Args:
         capacity: The largest C, in the unit of the divergence (nats).
@@ -24,7 +24,5 @@ class CapacityGap(nn.Module):
         self.register_buffer("steps_made", torch.zeros((), dtype=torch.long))
 
     def forward(self, divergence: Tensor) -> Tensor:
-        """The loss (scalar) of a step, which is counted."""
-        gap = (divergence - self.capacity * (self.steps_made / self.steps).clamp(max=1)).abs()
-        self.steps_made += 1
-        return gap
+        """The loss, a scalar."""
+        return (divergence - self.capacity * (self.steps_made / self.steps).clamp(max=1)).abs()

@@ -171,6 +171,7 @@ def train_epoch(
         if clip_gradients is not None:
             nn.utils.clip_grad_value_(vae.parameters(), clip_gradients)
         optimizer.step()
+        vae.reg_loss.count_step()
         for name, loss in losses.items():
             # Summed on the device: reading the number would make a GPU wait after each batch.
             sums[name] = sums.get(name, 0) + loss * len(features)

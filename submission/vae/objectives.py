@@ -119,3 +119,9 @@ class RegularizationLoss(nn.Module):
         if self.capacity_gap is not None:
             scaled["capacity_gap"] = self.capacity_gap(scaled["KLD"])
         return scaled
+
+    def count_step(self) -> None:
+        """To be called after each training step."""
+        # Not in `forward`: compiled gradients would be those of the next step's capacity.
+        if self.capacity_gap is not None:
+            self.capacity_gap.steps_made += 1

@@ -17,7 +17,6 @@ from evaluation.common.environment import REPOSITORY
 from evaluation.common.errors import KitError
 from submission import config
 from submission.vae import fitting, objectives
-from submission.vae.capacity import CapacityGap
 from submission.vae.convolutions import ConvDecoder, ConvEncoder
 from submission.vae.discriminator import Discriminator, permuted_dims
 from submission.vae.likelihoods import BernoulliLikelihood
@@ -176,12 +175,17 @@ def test_the_cross_entropy_of_pixels() -> None:
 
 
 def test_the_capacity_grows_to_its_end_and_stays() -> None:
-    gap = CapacityGap(capacity=8.0, steps=4)
-    found = [gap(torch.tensor(3.0)).item() for _ in range(7)]
-    assert found == [3.0, 1.0, 1.0, 3.0, 5.0, 5.0, 5.0]
-    again = CapacityGap(capacity=8.0, steps=4)
-    again.load_state_dict(gap.state_dict())
-    assert again.steps_made == 7
+    loss = RegularizationLoss(2, capacity=8.0, capacity_steps=4)
+    latents, mean, logvar = torch.randn(3, 5, 2)
+    divergence = loss(latents, mean, logvar)["KLD"].item()
+    found = []
+    for _ in range(7):
+        found.append(loss(latents, mean, logvar)["capacity_gap"].item())
+        loss.count_step()
+    assert found == pytest.approx([abs(divergence - c) for c in (0, 2, 4, 6, 8, 8, 8)])
+    again = RegularizationLoss(2, capacity=8.0, capacity_steps=4)
+    again.load_state_dict(loss.state_dict())
+    assert again.capacity_gap is not None and again.capacity_gap.steps_made == 7
 
 
 def test_a_permuted_batch_keeps_each_dim_and_breaks_what_joins_them() -> None:
