@@ -74,6 +74,15 @@ def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
     distributed.report_progress(1.0)
 
 
+def leave_features(placement: Placement, *, features_dir: Path) -> None:
+    """Makes the features of the training images, or finds those that `train` would find.
+
+    Raises:
+        KitError: as `train`.
+    """
+    _features(prepare(features_dir, placement))
+
+
 def export_trained(experiment: str, placement: Placement, *, features_dir: Path) -> None:
     """Exports the result of a finished `train` with the same arguments.
 
