@@ -16,10 +16,10 @@ from submission.config import save_config
 from submission.export import export
 from submission.features.extraction import extract
 from submission.method import Method, prepare, representation
-from submission.postprocessing import fit_postprocessing
 from submission.runtime import checkpoints, distributed
 from submission.vae.fitting import CHECKPOINT, fit
 from submission.vae.model import VAE, get_representation_extractor
+from submission.vae.postprocessing import fit_postprocessing
 from submission.vae.reconstructions import leave_reconstructions
 
 _ROWS = 4096

@@ -14,7 +14,7 @@ _EXTRACTOR = "submission.features.extractors.get_feature_extractor"
 _AGGREGATED = "submission.features.aggregation.AggregatedFeatureExtractor"
 _TUNING = "submission.finetuning."
 
-_AFTER_FEATURES = ("submission.vae.", "submission.postprocessing.", "submission.transfer.")
+_AFTER_FEATURES = ("submission.vae.", "submission.transfer.")
 _AFTER_TUNING = ("vae_batch_size", "use_pca", "transform_class", "cache_features_on_disk")
 _BESIDE_FEATURES = ("vae_batch_size", "dataset_name", "batch_size", "test_ratio")
 

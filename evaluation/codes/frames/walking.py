@@ -11,7 +11,6 @@ from evaluation import outputs
 from evaluation.codes import ledger
 from evaluation.codes.encoding import encode
 from evaluation.codes.frames.content import NAME, ByChance, FramesReport, Walked, WalkedSet
-from evaluation.codes.frames.files import Frames
 from evaluation.codes.frames.shares import (
     chance,
     mean_share,
@@ -24,6 +23,7 @@ from evaluation.codes.table import EveryImage
 from evaluation.common.errors import KitError, tell
 from evaluation.common.files import write_json
 from evaluation.common.terminal import console
+from evaluation.data.frames import Frames
 from evaluation.many.jobs import Grading, Work, jobs_in, one_after_another
 from evaluation.origin import versions
 from evaluation.representation.finding import Found, by_name
