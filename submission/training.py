@@ -18,10 +18,10 @@ from submission.features.aggregation import IdentityTransform
 from submission.features.extraction import extract
 from submission.features.pixels import Pixels, PixelTable
 from submission.method import Method, prepare, representation
-from submission.postprocessing import fit_postprocessing
 from submission.runtime import checkpoints, distributed
 from submission.vae.fitting import CHECKPOINT, fit
 from submission.vae.model import VAE, get_representation_extractor
+from submission.vae.postprocessing import fit_postprocessing
 from submission.vae.reconstructions import leave_reconstructions
 from submission.vae.rows import Table
 
@@ -75,6 +75,15 @@ def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
                 fingerprint=method.dataset.fingerprint,
             )
     distributed.report_progress(1.0)
+
+
+def leave_features(placement: Placement, *, features_dir: Path) -> None:
+    """Makes the features of the training images, or finds those that `train` would find.
+
+    Raises:
+        KitError: as `train`.
+    """
+    _features(prepare(features_dir, placement))
 
 
 def export_trained(experiment: str, placement: Placement, *, features_dir: Path) -> None:
