@@ -31,7 +31,7 @@ from evaluation.common.environment import REPOSITORY, SCRATCH
 from evaluation.common.files import write_json
 from evaluation.data import open_dataset
 from evaluation.metrics import score
-from submission.postprocessing import fit_postprocessing
+from submission.vae.postprocessing import fit_postprocessing
 from tests.benchmarks import processor
 
 METRICS = ("factor_vae_metric", "dci", "sap_score", "mig", "irs")
