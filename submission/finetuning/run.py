@@ -88,7 +88,10 @@ def finetune(experiment: str, placement: Placement) -> None:
         if (folder / CHECKPOINT).exists():
             with distributed.only_group(folder):
                 state = checkpoints.load(folder / CHECKPOINT, made_from)
-                curves.restore(folder, [] if state is None else state["rows"])
+                # If the last checkpoint is damaged, the one before knows fewer epochs than the
+                # curves.
+                if state is not None and len(state["rows"]) == tuning.epochs:
+                    curves.restore(folder, state["rows"])
         return
     folder.mkdir(parents=True, exist_ok=True)
     with distributed.only_group(folder):
