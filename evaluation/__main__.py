@@ -20,7 +20,7 @@ from evaluation.rules import FAST, REFERENCE, RUNS_ANYTHING, Rules
 
 if TYPE_CHECKING:  # which takes a command's whole start to import
     from evaluation.data.factor_table import Gradable
-    from evaluation.many.jobs import Grader
+    from evaluation.many.jobs import Scheduler
 
 FRAMES = "frames"
 VERBS = ("compare", "leaderboard", "serve")
@@ -242,7 +242,7 @@ def _device(arguments: argparse.Namespace) -> str:
     return devices.pick_device(arguments.device)
 
 
-def _grader(arguments: argparse.Namespace) -> "Grader":
+def _grader(arguments: argparse.Namespace) -> "Scheduler":
     if arguments.cluster is not None:
         from evaluation.many.cluster import on_cluster
 

@@ -16,7 +16,7 @@ from evaluation.common.errors import KitError, tell
 from evaluation.common.terminal import console
 from evaluation.data.factor_table import NUM_BINS, Gradable, Numbered
 from evaluation.data.own.dataset import OwnData
-from evaluation.many.jobs import Grader, Job, Work, jobs_in, one_after_another
+from evaluation.many.jobs import Grading, Scheduler, Work, jobs_in, one_after_another
 from evaluation.metrics.baselines import Noise, spread
 from evaluation.metrics.tables.applicability import left_out
 from evaluation.metrics.tables.tokens import rows_to_fit
@@ -73,7 +73,7 @@ def grade_all(
     folder: Path,
     baseline: Found | None = None,
     pages: Pages | None = None,
-    grader: Grader = one_after_another,
+    grader: Scheduler = one_after_another,
     open_data: Callable[[], Gradable] | None = None,
 ) -> Outcome:
     """Grades what was found, shows the scores, and prints a line for each refusal.
@@ -133,7 +133,7 @@ def grade_all(
 
 
 def _grade_job(
-    rules: Rules, untrained: Untrained | None, pages: Pages | None, job: Job, data: Gradable
+    rules: Rules, untrained: Untrained | None, pages: Pages | None, job: Grading, data: Gradable
 ) -> Report:
     return grade(job.found, data, rules, job.folder, untrained, pages)
 

@@ -13,6 +13,7 @@ from evaluation.common.devices import Placement, pick_device
 from evaluation.common.errors import require, run_command
 from evaluation.common.flags import positive
 from submission.delivery import verbs as delivery
+from submission.study import verb as study
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,8 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for add_verb in (_add_finetune, _add_train, _add_export):
+    for add_verb in (_add_finetune, _add_extract, _add_train, _add_export):
         add_verb(verbs)
+    study.add_verb(verbs)
     delivery.add_verbs(verbs)
     command_line = sys.argv[1:] if argv is None else list(argv)
     arguments = parser.parse_args(command_line)
@@ -37,6 +39,14 @@ def _add_finetune(verbs: argparse._SubParsersAction) -> None:
     )
     _add_devices(parser)
     parser.set_defaults(run=_finetune)
+
+
+def _add_extract(verbs: argparse._SubParsersAction) -> None:
+    parser = _add_method_verb(
+        verbs, "extract", "make the features that train uses, which it would make itself"
+    )
+    _add_devices(parser)
+    parser.set_defaults(run=_extract)
 
 
 def _add_train(verbs: argparse._SubParsersAction) -> None:
@@ -61,7 +71,7 @@ def _add_export(verbs: argparse._SubParsersAction) -> None:
 def _add_method_verb(
     verbs: argparse._SubParsersAction, name: str, summary: str
 ) -> argparse.ArgumentParser:
-    """Adds a verb with a config and an experiment as arguments.
+    """Adds a verb with a config and, but for `extract`, an experiment as arguments.
 
     Args:
         summary: What the verb does, in lower case, without a full stop.
@@ -73,11 +83,12 @@ def _add_method_verb(
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("config", type=Path, metavar="CONFIG", help="gin file")
-    parser.add_argument(
-        "experiment",
-        metavar="EXPERIMENT",
-        help="name of the experiment's folder in $AICROWD_OUTPUT_PATH",
-    )
+    if name != "extract":  # its result belongs to all experiments that have the same features
+        parser.add_argument(
+            "experiment",
+            metavar="EXPERIMENT",
+            help="name of the experiment's folder in $AICROWD_OUTPUT_PATH",
+        )
     parser.add_argument(
         "--binding",
         action="append",
@@ -121,6 +132,15 @@ def _finetune(arguments: argparse.Namespace) -> int:
         finetune(arguments.experiment, placement)
 
     return _run_on_devices(arguments, finetune)
+
+
+def _extract(arguments: argparse.Namespace) -> int:
+    def extract(placement: Placement) -> None:
+        from submission.training import leave_features
+
+        leave_features(placement, features_dir=arguments.features_dir)
+
+    return _run_on_devices(arguments, extract)
 
 
 def _train(arguments: argparse.Namespace) -> int:

@@ -23,10 +23,11 @@ def load(path: Path, bindings: Sequence[str] = ()) -> None:
         with stand_ins("submission"):
             gin_config.load(path, bindings)
     # These imports register the configurables in gin.
-    from submission import postprocessing, settings  # noqa: F401
+    from submission import settings  # noqa: F401
     from submission.features import aggregation, extractors  # noqa: F401
     from submission.finetuning import loop  # noqa: F401
     from submission.transfer import settings as transfer_settings  # noqa: F401
+    from submission.vae import postprocessing  # noqa: F401
     from submission.vae import settings as vae_settings  # noqa: F401
 
     gin_config.load(path, bindings)

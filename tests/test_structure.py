@@ -16,13 +16,27 @@ MODULES = {
 }
 
 GRADING_FOR_SUBMISSION = {
+    "evaluation.codes.store",
+    "evaluation.many.cluster",
+    "evaluation.many.jobs",
+    "evaluation.many.processes",
+    "evaluation.metrics",
+    "evaluation.origin",
+    "evaluation.outputs",
+    "evaluation.report.heat_maps",
+    "evaluation.report.page",
+    "evaluation.report.runs.reading",
+    "evaluation.report.runs.tables",
+    "evaluation.report.summary",
+    "evaluation.report.violins",
     "evaluation.representation.contract",
     "evaluation.representation.finding",
     "evaluation.representation.resources.processes",
     "evaluation.representation.running",
 }
 """What the participant's side takes of the grader's beside `common` and `data`: to refuse what the
-grader would refuse, and to try a bundled encoder as the grader runs it."""
+grader would refuse, to try a bundled encoder as the grader runs it, and for studies its scheduler,
+what it has written, and its pages."""
 
 CHECKS_ITS_OWN_EXPORT = "submission.export"
 """It loads again what it has written from the participant's own objects, in their own process."""

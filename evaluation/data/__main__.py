@@ -176,11 +176,11 @@ def _draw(name: str, root: Path, output: Path, beside: Path | None) -> None:
     require("PIL")
     from PIL import Image
 
-    from evaluation.data.frames import frames_for
+    from evaluation.data.frames import frames_beside, read_frames
     from evaluation.data.sheet import contact_sheet
 
     dataset = open_dataset(name, root)
-    frames = frames_for(dataset, beside) if beside else None
+    frames = frames_beside(dataset, read_frames(beside)) if beside else None
     sheet = Image.fromarray(contact_sheet(dataset, frames))
     with whole_file(output) as temporary:
         sheet.save(temporary)

@@ -1,1 +1,1 @@
-"""Grading many: one after another, in processes of this machine, or on a Ray cluster."""
+"""Many jobs, such as gradings: one after another, in processes of this machine, or on Ray."""

@@ -1,4 +1,4 @@
-"""Grading on a Ray cluster: https://docs.ray.io/en/latest/cluster/getting-started.html."""
+"""Jobs on a Ray cluster: https://docs.ray.io/en/latest/cluster/getting-started.html."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ from typing import Any
 from evaluation.common.environment import REPOSITORY
 from evaluation.common.errors import KitError, first_line, require
 from evaluation.common.terminal import console, progress
-from evaluation.many.jobs import Grader, Job, Result, Shared, Work, attempt, ended
+from evaluation.many.jobs import AnyJob, Job, Result, Scheduler, Shared, Work, attempt, ended
 from evaluation.many.shares import take_share
 from evaluation.origin import grader_digest, versions
 
@@ -26,7 +26,7 @@ _TRIES = 3
 """How often a job may be lost with its process or its node before it is refused."""
 
 
-def on_cluster(address: str) -> Grader:
+def on_cluster(address: str) -> Scheduler:
     """Does jobs on a Ray cluster, one at a time on each of its CPUs.
 
     All nodes must see this checkout, the data, what is graded, and the output folder, each at the
@@ -43,13 +43,13 @@ def on_cluster(address: str) -> Grader:
 
 
 def _run(
-    address: str, jobs: Sequence[Job], work: Work[Shared, Result]
+    address: str, jobs: Sequence[AnyJob], work: Work[AnyJob, Shared, Result]
 ) -> Iterator[tuple[str, Result | KitError]]:
     if not jobs:
         return
     with _connected(address) as ray, _mark_in(_common_folder(jobs)) as mark:
         here = _Checkout(versions(), grader_digest(), mark)
-        yield from _on_workers(ray, jobs, partial(_start_worker, ray, work, here))
+        yield from _on_workers(ray, jobs, work.title, partial(_start_worker, ray, work, here))
 
 
 @contextmanager
@@ -163,7 +163,7 @@ class _Checkout:
 class _Worker:
     """An actor of Ray: it does one job after another on its node."""
 
-    def __init__(self, work: Work[Any, Any], here: _Checkout) -> None:
+    def __init__(self, work: Work[Any, Any, Any], here: _Checkout) -> None:
         console.quiet = True  # the driver shows the state of all
         self._work = work
         self._here = here
@@ -192,17 +192,17 @@ class _Worker:
         return attempt(job, self._work, self._shared)
 
 
-def _start_worker(ray: Any, work: Work[Any, Any], here: _Checkout) -> Any:
+def _start_worker(ray: Any, work: Work[Any, Any, Any], here: _Checkout) -> Any:
     return ray.remote(num_cpus=1)(_Worker).remote(work, here)
 
 
 def _on_workers(
-    ray: Any, jobs: Sequence[Job], start: Callable[[], Any]
+    ray: Any, jobs: Sequence[Job], title: str, start: Callable[[], Any]
 ) -> Iterator[tuple[str, Any]]:
     """Does the jobs on as many workers as the cluster has CPUs.
 
     Raises:
-        KitError: a node cannot grade, or none is left.
+        KitError: a node cannot work, or none is left.
     """
     idle = [start() for _ in range(min(_cpus(ray.cluster_resources()) or 1, len(jobs)))]
     _prepare(ray, idle)
@@ -210,7 +210,7 @@ def _on_workers(
     losses: Counter[str] = Counter()
     running: dict[Any, tuple[Any, Job]] = {}
     refused = 0
-    with progress("Grading", len(jobs)) as advance:
+    with progress(title, len(jobs)) as advance:
         while waiting or running:
             while waiting and idle:
                 worker, job = idle.pop(), waiting.popleft()
@@ -225,7 +225,7 @@ def _on_workers(
             except ray.exceptions.RayActorError as error:
                 losses[job.name] += 1
                 if losses[job.name] == _TRIES:
-                    result = ended(job, _TRIES, f"because {first_line(error)}")
+                    result = ended(job, title, _TRIES, f"because {first_line(error)}")
                 else:
                     waiting.append(job)
                 # Of a process that the system ended, the CPU is free; with a node it is gone.
@@ -247,7 +247,7 @@ def _prepare(ray: Any, workers: Sequence[Any]) -> None:
     """Opens the data in new workers, each with its share of its node.
 
     Raises:
-        KitError: a node cannot grade, or none has a CPU for a worker.
+        KitError: a node cannot work, or none has a CPU for a worker.
     """
     try:
         nodes = ray.get([worker.node.remote() for worker in workers], timeout=_SECONDS_TO_START)
@@ -261,7 +261,7 @@ def _prepare(ray: Any, workers: Sequence[Any]) -> None:
     except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError) as error:
         raise KitError(
             "CLUSTER-WORKERS",
-            f"the cluster starts no process to grade in: {first_line(error)}",
+            f"the cluster starts no process to work in: {first_line(error)}",
             "See `ray status`: a node must have a free CPU and this checkout's packages",
         ) from None
     if refusals:

@@ -1,4 +1,4 @@
-"""What is graded, a job each, and what all jobs share."""
+"""What is to be done, a job each, and what all jobs share."""
 
 import sys
 import traceback
@@ -10,50 +10,76 @@ from typing import Generic, Protocol, TypeVar
 from evaluation.common.errors import KitError, first_line
 from evaluation.representation.finding import Found
 
+
+class Job(Protocol):
+    """One thing to do, in a form that another process can be handed."""
+
+    @property
+    def name(self) -> str:
+        """What tells it from the other jobs."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it writes to."""
+
+    @property
+    def subject(self) -> str:
+        """What it is done to, as a message says it."""
+
+
 Shared = TypeVar("Shared")
 Result = TypeVar("Result")
+AnyJob = TypeVar("AnyJob", bound=Job)
 
 
 @dataclass(frozen=True)
-class Job:
-    """One subject to grade, by its name, into its folder."""
+class Grading:
+    """The job to grade what was found, by its name, into its folder."""
 
     name: str
     found: Found
     folder: Path
 
+    @property
+    def subject(self) -> str:
+        return str(self.found.path)
+
 
 @dataclass(frozen=True)
-class Work(Generic[Shared, Result]):
+class Work(Generic[AnyJob, Shared, Result]):
     """What to do with each job, in a form that another process can be handed.
 
     Args:
-        open: Called once in each process that grades; what it returns is given to `do`.
+        open: Called once in each process that works; what it returns is given to `do`.
         do: Does one job, and raises a `KitError` where it cannot be done.
+        title: What is done, as the bar and messages say it.
     """
 
     open: Callable[[], Shared]
-    do: Callable[[Job, Shared], Result]
+    do: Callable[[AnyJob, Shared], Result]
+    title: str = "Grading"
 
 
-def jobs_in(folder: Path, named: Mapping[str, Found], alone: bool) -> list[Job]:
+def jobs_in(folder: Path, named: Mapping[str, Found], alone: bool) -> list[Grading]:
     """A job each: one alone writes to `folder`, each of several to one of its own in there."""
-    return [Job(name, found, folder if alone else folder / name) for name, found in named.items()]
+    return [
+        Grading(name, found, folder if alone else folder / name) for name, found in named.items()
+    ]
 
 
-class Grader(Protocol):
+class Scheduler(Protocol):
     """Does jobs in any order, and yields each job's name with its result or its refusal.
 
     A refusal never stops the other jobs.
     """
 
     def __call__(
-        self, jobs: Sequence[Job], work: Work[Shared, Result]
+        self, jobs: Sequence[AnyJob], work: Work[AnyJob, Shared, Result]
     ) -> Iterator[tuple[str, Result | KitError]]: ...
 
 
 def one_after_another(
-    jobs: Sequence[Job], work: Work[Shared, Result]
+    jobs: Sequence[AnyJob], work: Work[AnyJob, Shared, Result]
 ) -> Iterator[tuple[str, Result | KitError]]:
     """Does the jobs in this process, in their order. A bug stops it."""
     shared = work.open()
@@ -64,7 +90,7 @@ def one_after_another(
             yield job.name, refusal
 
 
-def attempt(job: Job, work: Work[Shared, Result], shared: Shared) -> Result | KitError:
+def attempt(job: AnyJob, work: Work[AnyJob, Shared, Result], shared: Shared) -> Result | KitError:
     """The result of a job, or its refusal; a bug refuses only this job."""
     try:
         return work.do(job, shared)
@@ -73,16 +99,16 @@ def attempt(job: Job, work: Work[Shared, Result], shared: Shared) -> Result | Ki
     except Exception as error:
         print(traceback.format_exc(), file=sys.stderr)
         return KitError(
-            "GRADER-BUG",
-            f"a bug of the kit stopped the grading of {job.found.path}: {first_line(error)}",
-            "Grade it alone and report the traceback",
+            "JOB-BUG",
+            f"{work.title} {job.subject} was stopped by a bug of the kit: {first_line(error)}",
+            "Do it alone and report the traceback",
         )
 
 
-def ended(job: Job, times: int, how: str) -> KitError:
+def ended(job: Job, title: str, times: int, how: str) -> KitError:
     """The refusal of a job whose process ended, `times` times, and `how` the last time."""
     return KitError(
-        "GRADER-ENDED",
-        f"the process that graded {job.found.path} ended {times} times, the last time {how}",
-        "Grade it alone, and give it more memory if the system ended it for want of memory",
+        "JOB-ENDED",
+        f"{title} {job.subject} ended its process {times} times, the last time {how}",
+        "Do it alone, and give it more memory if the system ended it for want of memory",
     )

@@ -1,4 +1,4 @@
-"""Grading in several processes of this machine."""
+"""Jobs in several processes of this machine."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from typing import Any
 
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import console, progress
-from evaluation.many.jobs import Grader, Job, Result, Shared, Work, attempt, ended
+from evaluation.many.jobs import AnyJob, Job, Result, Scheduler, Shared, Work, attempt, ended
 from evaluation.many.shares import take_share
 from evaluation.representation.sandbox.kernel import PR_SET_PDEATHSIG, set_process_option
 
@@ -23,7 +23,7 @@ _TRIES = 2
 """How often a job may end its process before it is refused."""
 
 
-def in_processes(workers: int) -> Grader:
+def in_processes(workers: int) -> Scheduler:
     """Does jobs in `workers` processes, which share the CPUs and the GPUs of this machine.
 
     A process that ends does not end the others: its job is done again in a new one, and refused if
@@ -36,7 +36,7 @@ def in_processes(workers: int) -> Grader:
 class _Worker:
     process: SpawnProcess
     connection: Connection
-    job: Job | None = None
+    job: Any = None
 
     def take(self, job: Job) -> None:
         self.job = job
@@ -59,7 +59,7 @@ class _Worker:
 
 
 def _run(
-    workers: int, jobs: Sequence[Job], work: Work[Shared, Result]
+    workers: int, jobs: Sequence[AnyJob], work: Work[AnyJob, Shared, Result]
 ) -> Iterator[tuple[str, Result | KitError]]:
     waiting = deque(jobs)
     tries = dict.fromkeys((job.name for job in jobs), 0)
@@ -68,7 +68,7 @@ def _run(
     try:
         for worker in places:
             worker.take(waiting.popleft())
-        with progress("Grading", len(jobs)) as advance:
+        with progress(work.title, len(jobs)) as advance:
             while busy := [worker for worker in places if worker.job is not None]:
                 advance(0, note=f"{len(busy)} running, {refused} refused")
                 wait([worker.connection for worker in busy])
@@ -82,7 +82,7 @@ def _run(
                         if tries[job.name] < _TRIES:
                             waiting.append(job)
                         else:
-                            result = ended(job, _TRIES, _how(worker.process.exitcode))
+                            result = ended(job, work.title, _TRIES, _how(worker.process.exitcode))
                     if result is not None:
                         refused += isinstance(result, KitError)
                         advance(1)
@@ -98,7 +98,7 @@ def _how(status: int | None) -> str:
     return f"by signal {-status}" if status is not None and status < 0 else f"with status {status}"
 
 
-def _start(number: int, workers: int, work: Work[Any, Any]) -> _Worker:
+def _start(number: int, workers: int, work: Work[Any, Any, Any]) -> _Worker:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(
@@ -110,7 +110,7 @@ def _start(number: int, workers: int, work: Work[Any, Any]) -> _Worker:
 
 
 def _serve(
-    connection: Connection, parent: int, number: int, workers: int, work: Work[Any, Any]
+    connection: Connection, parent: int, number: int, workers: int, work: Work[Any, Any, Any]
 ) -> None:
     """What a worker does: one job after another, until the connection ends."""
     # As in `run_command`: temporary files are removed, and what it started is ended.

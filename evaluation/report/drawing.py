@@ -42,7 +42,7 @@ def curves(
         lines: Name, means (size,) and deviations (size,) of each.
         ticks: Names of the values.
     """
-    figure, axes = _figure(4.2, 2.1, top=0.3, bottom=0.3)
+    figure, axes = blank(4.2, 2.1, top=0.3, bottom=0.3)
     places = np.arange(len(ticks))
     marker = "o" if len(ticks) <= 12 else None
     for colour, (name, mean, deviation) in zip(LINES, lines, strict=False):
@@ -51,10 +51,10 @@ def curves(
         )
         axes.plot(places, mean, color=colour, marker=marker, ms=3.5, lw=1.8, label=name)
     shown = np.unique(np.linspace(0, len(ticks) - 1, min(len(ticks), 8)).round().astype(int))
-    axes.set_xticks(shown, [_shortened(ticks[place], 11) for place in shown])
+    axes.set_xticks(shown, [shortened(ticks[place], 11) for place in shown])
     axes.set_ylabel("code")
     figure.legend(frameon=False, loc="upper center", ncols=len(LINES))
-    return _finish(figure)
+    return as_uri(figure)
 
 
 def histories(
@@ -62,11 +62,11 @@ def histories(
 ) -> str:
     """Values (epochs,) by epoch, which is numbered from 0; NaN where there is none."""
     legend = (len(lines) + 1) // 2 / _PER_INCH_OF_LEGEND + 0.1
-    figure, axes = _figure(4.0, 2.2 + legend, top=0.2, bottom=0.45 + legend)
+    figure, axes = blank(4.0, 2.2 + legend, top=0.2, bottom=0.45 + legend)
     for place, (name, values) in enumerate(lines):
         style = ("-", "--", ":")[place // len(LINES) % 3]
         colour = LINES[place % len(LINES)]
-        axes.plot(values, style, color=colour, lw=1.6, label=_shortened(name, 26))
+        axes.plot(values, style, color=colour, lw=1.6, label=shortened(name, 26))
     if logarithmic:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")  # powers would be mathematics, which is off
@@ -74,7 +74,7 @@ def histories(
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(frameon=False, loc="lower center", ncols=2, labelspacing=0.25)
-    return _finish(figure)
+    return as_uri(figure)
 
 
 def points(
@@ -88,7 +88,7 @@ def points(
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    figure, axes = _figure(_POINTS_SIDE, _POINTS_SIDE)
+    figure, axes = blank(_POINTS_SIDE, _POINTS_SIDE)
     figure.set_dpi(_POINTS_DPI)
     figure.patch.set_alpha(0)
     axes.set_position((0, 0, 1, 1))
@@ -134,7 +134,7 @@ def _colours(size: int) -> NDArray[np.float64]:
     return colours
 
 
-def _figure(width: float, height: float, top: float = 0.0, bottom: float = 0.0) -> tuple[Any, Any]:
+def blank(width: float, height: float, top: float = 0.0, bottom: float = 0.0) -> tuple[Any, Any]:
     """An empty drawing of so many inches, and its axes. No setting of the user's has a say in it.
 
     The margins are fixed: a layout that measures all texts draws everything twice.
@@ -178,12 +178,12 @@ def _figure(width: float, height: float, top: float = 0.0, bottom: float = 0.0) 
     return figure, figure.add_subplot()
 
 
-def _shortened(text: str, most: int = 22) -> str:
+def shortened(text: str, most: int = 22) -> str:
     shown = visible(text)
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
-def _finish(figure: Any) -> str:
+def as_uri(figure: Any) -> str:
     stored = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of letters that the font lacks: the reader's has them

@@ -118,7 +118,7 @@ def build_network(model_name: str) -> nn.Module:
         raise KitError(
             "BACKBONE-NAME",
             f"unknown feature extractor '{model_name}'; the known ones are {known}, "
-            "and each of these with 'Agg' before it",
+            "each of these with 'Agg' before it, and Pixels",
             "Correct get_feature_extractor.model_name",
         )
     options = {"init_weights": True} if model_name == "Inception" else {}

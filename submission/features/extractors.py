@@ -22,6 +22,7 @@ from evaluation.common.files import sha256_of
 from evaluation.common.terminal import console
 from submission.features.aggregation import AggregatedFeatureExtractor, Extractor
 from submission.features.backbones import BUILDERS, SMALL_CNNS, Backbone, build_network
+from submission.features.pixels import PIXELS, Pixels
 
 _SECONDS_TO_ANSWER = 10.0
 _LONG_LINE = 200
@@ -40,7 +41,8 @@ def get_feature_extractor(
 
     Args:
         model_name: A name in `backbones.BUILDERS` or `SMALL_CNNS`. With "Agg" before it, a
-            fine-tuned extractor with learned aggregation.
+            fine-tuned extractor with learned aggregation. Or Pixels: the images themselves, for
+            which only `interpolation_size` counts.
         interpolation_size: Height and width that images are resized to.
         stage: The backbone is cut after this stage; None uses the whole backbone.
         pretrained: Whether a backbone gets ImageNet's weights. If not, it gets random ones.
@@ -52,6 +54,8 @@ def get_feature_extractor(
     Raises:
         KitError: unknown name or stage, or the weights are missing or do not fit.
     """
+    if model_name == PIXELS:
+        return Pixels(interpolation_size).eval()
     backbone_name = model_name.removeprefix("Agg")
     network = build_network(backbone_name)
     name = backbone_name if custom_model_id is None else f"{backbone_name}_{custom_model_id}"

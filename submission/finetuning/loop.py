@@ -23,7 +23,7 @@ from submission.features.batches import image_batches
 from submission.finetuning.augmentation import Augmenter
 from submission.finetuning.classifier import FactorClassifier
 from submission.finetuning.labelled import LabelledImages
-from submission.finetuning.step import add_gradients, parts_of_batches
+from submission.finetuning.step import gradient_step, parts_of_batches
 from submission.runtime import checkpoints, distributed
 from submission.runtime.curves import recording
 from submission.runtime.optimizers import OptimizerName, make_optimizer
@@ -124,10 +124,11 @@ def tune(
             sums, note = torch.zeros(len(images.factor_sizes), device=placement.device), ""
             batches = shuffled(learned, batch_size, seed, epoch)
             augment = Augmenter(tuning.augmentation, seed, epoch, placement)
+            step = gradient_step(model, classifier, placement, parts)
             for position, (own, factors) in enumerate(with_labels(images, batches, placement)):
                 _set_rates(optimizer, tuning, (epoch + position / len(batches)) / tuning.epochs)
                 changed = augment(own, len(factors))
-                losses = add_gradients(model, classifier, changed, factors, placement, parts)
+                losses = step(changed, factors)["losses"]
                 optimizer.step()
                 sums += losses * len(factors)
                 if position % tuning.log_interval == 0:

@@ -8,6 +8,7 @@ from evaluation.common.parts import Parts
 from evaluation.common.terminal import console
 from submission.finetuning.classifier import FactorClassifier
 from submission.runtime import distributed
+from submission.runtime.graphs import Step, captured_on_gpu
 
 _SMALLEST = 4
 """Parts of at least half of this: batch norm needs two images to compute a variance."""
@@ -25,6 +26,24 @@ def parts_of_batches(batch_size: int) -> Parts:
         )
 
     return Parts(tell, _SMALLEST if alone else batch_size)
+
+
+def gradient_step(
+    model: nn.Module, classifier: FactorClassifier, placement: Placement, parts: Parts
+) -> Step:
+    """`add_gradients` of a batch of images and factors, on a GPU recorded and replayed.
+
+    A step is to be made anew when other weights learn.
+
+    Returns:
+        A function whose result has the losses (factors,) under the name "losses".
+    """
+
+    def step(images: Tensor, factors: Tensor) -> dict[str, Tensor]:
+        losses = add_gradients(model, classifier, images, factors, placement, parts)
+        return {"losses": losses}
+
+    return captured_on_gpu(step, classifier.parameters(), placement)
 
 
 def add_gradients(

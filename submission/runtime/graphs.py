@@ -1,7 +1,7 @@
 """Replays training steps as CUDA graphs: one call starts all of a step's small operations.
 
-A step of the VAE has some hundred operations of a few microseconds each. Started one by one from
-Python, they take longer to start than to run.
+A step of the VAE has some hundred operations of a few microseconds each, and one of fine-tuning
+some thousand. Started one by one from Python, small ones take longer to start than to run.
 """
 
 from collections.abc import Callable, Iterable

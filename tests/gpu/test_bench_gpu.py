@@ -1,4 +1,4 @@
-"""The benchmark of a GPU runs as a whole on a CPU, where its figures mean nothing."""
+"""The benchmarks of a GPU run on a CPU, where their figures mean nothing."""
 
 import json
 import subprocess
@@ -11,9 +11,9 @@ from evaluation.common.environment import REPOSITORY
 from tests.gpu.conftest import gpus
 
 
-def bench(*flags: str) -> subprocess.CompletedProcess[str]:
+def bench(*flags: str, name: str = "bench_gpu") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.bench_gpu", *flags],
+        [sys.executable, "-m", f"tests.benchmarks.{name}", *flags],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -47,3 +47,14 @@ def test_without_a_gpu_it_is_one_line_and_status_2() -> None:
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
     assert line.startswith("error[DEVICE-CUDA]: 'cuda' is not available")
+
+
+def test_the_whole_of_stage_2_stops_at_its_limit_and_goes_on(tmp_path: Path) -> None:
+    flags = ["--small", "--device=cpu", f"--folder={tmp_path}", "--limit=1"]
+    for pieces in (1, 2):
+        result = bench(*flags, name="bench_stage2")
+        assert result.returncode == 75, result.stderr
+        assert "The same command goes on from here" in result.stdout
+        (entry,) = json.loads((tmp_path / "seconds.json").read_text()).values()
+        assert len(entry["pieces"]) == pieces
+        assert all(0 < seconds < 60 for seconds in entry["pieces"])

@@ -1,6 +1,5 @@
 """Fine-tuning and the VAE on a device: first steps, every loss, recorded steps, and resuming."""
 
-import copy
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from evaluation.common.rounding import disagreement
 from evaluation.data.ground_truth import ImageGrid
 from submission.features.aggregation import AggregatedFeatureExtractor
 from submission.features.backbones import Backbone, build_network
+from submission.finetuning import step as finetuning_step
 from submission.finetuning.classifier import FactorClassifier
 from submission.finetuning.labelled import LabelledImages
 from submission.finetuning.loop import FineTuning, tune
@@ -184,27 +184,59 @@ def test_a_run_goes_on_on_another_device_and_back(
 
 @pytest.mark.parametrize("device", BOTH)
 def test_the_first_steps_of_fine_tuning(grid: ImageGrid, device: str, tmp_path: Path) -> None:
-    rows, network = [], build_network("VGG11")
-    for number, place in enumerate(("cpu", device)):
-        torch.manual_seed(0)
-        backbone = Backbone("VGG11", copy.deepcopy(network), (16, 16), 2)
-        extractor = AggregatedFeatureExtractor(backbone, [8, 8], [4, 5], [1, 1], [0, 0])
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        tune(
-            FactorClassifier(extractor, grid.factor_sizes),
-            LabelledImages([grid]),
-            np.arange(36),
-            np.arange(36, 48),
-            FineTuning(epochs=1),
-            batch_size=12,
-            seed=1,
-            placement=Placement(place),
-            folder=folder,
-            made_from={"name": "test"},
-        )
-        state = checkpoints.load(folder / "checkpoint.pt", {"name": "test"})
-        assert state is not None
-        rows.append(state["rows"][0])
+    rows = [
+        run_tuning(grid, tmp_path / name, place, FineTuning(epochs=1))
+        for name, place in (("expected", "cpu"), ("found", device))
+    ]
     assert rows[1]["loss"] == pytest.approx(rows[0]["loss"], rel=1e-2)
     assert rows[1]["held_out_loss"] == pytest.approx(rows[0]["held_out_loss"], rel=5e-2)
+
+
+@pytest.mark.parametrize("device", GPU)
+def test_recorded_steps_of_fine_tuning_are_plain_ones(
+    grid: ImageGrid,
+    device: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Dropout, batch norms and a backbone that begins to learn in the second epoch among them."""
+    tuning = FineTuning(epochs=2, unfreeze_extractor_epoch=1)
+    sizes: dict[str, Any] = {"images": 96, "dropout": 0.1}
+    recorded = run_tuning(grid, tmp_path / "recorded", device, tuning, **sizes)
+    assert "not replayed" not in capsys.readouterr().out
+    monkeypatch.setattr(finetuning_step, "captured_on_gpu", lambda step, *_: step)
+    plain = run_tuning(grid, tmp_path / "plain", device, tuning, **sizes)
+    assert recorded == pytest.approx(plain, rel=FLOAT32)
+
+
+def run_tuning(
+    grid: ImageGrid,
+    folder: Path,
+    device: str,
+    tuning: FineTuning,
+    images: int = 36,
+    dropout: float = 0.0,
+) -> dict[str, float]:
+    """The figures of the last epoch; images are taken again and again."""
+    torch.manual_seed(0)
+    backbone = Backbone("VGG11", build_network("VGG11"), (16, 16), 2)
+    extractor = AggregatedFeatureExtractor(
+        backbone, [8, 8], [4, 5], [1, 1], [0, 0], dropout=dropout
+    )
+    folder.mkdir()
+    tune(
+        FactorClassifier(extractor, grid.factor_sizes),
+        LabelledImages([grid]),
+        np.resize(np.arange(36), images),
+        np.arange(36, 48),
+        tuning,
+        batch_size=12,
+        seed=1,
+        placement=Placement(device),
+        folder=folder,
+        made_from={"name": "test"},
+    )
+    state = checkpoints.load(folder / "checkpoint.pt", {"name": "test"})
+    assert state is not None
+    return dict(state["rows"][-1])

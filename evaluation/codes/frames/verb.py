@@ -10,12 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from evaluation.codes.frames.content import FramesReport, Walked
-from evaluation.codes.frames.files import read_frames
 from evaluation.codes.frames.walking import walk_all
 from evaluation.common import devices, environment
 from evaluation.common.errors import BAD_INPUT
 from evaluation.common.flags import limits_from
 from evaluation.common.terminal import console, silent
+from evaluation.data.frames import read_frames
 from evaluation.representation import limits
 from evaluation.representation.finding import find_all
 from evaluation.rules import Rules

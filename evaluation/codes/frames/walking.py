@@ -11,7 +11,6 @@ from evaluation import outputs
 from evaluation.codes import ledger
 from evaluation.codes.encoding import encode
 from evaluation.codes.frames.content import NAME, ByChance, FramesReport, Walked, WalkedSet
-from evaluation.codes.frames.files import Frames
 from evaluation.codes.frames.shares import (
     chance,
     mean_share,
@@ -24,7 +23,8 @@ from evaluation.codes.table import EveryImage
 from evaluation.common.errors import KitError, tell
 from evaluation.common.files import write_json
 from evaluation.common.terminal import console
-from evaluation.many.jobs import Work, jobs_in, one_after_another
+from evaluation.data.frames import Frames
+from evaluation.many.jobs import Grading, Work, jobs_in, one_after_another
 from evaluation.origin import versions
 from evaluation.representation.finding import Found, by_name
 from evaluation.rules import Rules
@@ -55,7 +55,9 @@ def walk_all(
     alone = len(named) + len(unfound) == 1
     reports: dict[str, FramesReport] = {}
     refused = list(unfound)
-    work = Work(lambda: frames, lambda job, frames: _walk(job.found, frames, rules, job.folder))
+    work: Work[Grading, Frames, FramesReport] = Work(
+        lambda: frames, lambda job, frames: _walk(job.found, frames, rules, job.folder)
+    )
     for name, result in one_after_another(jobs_in(folder, named, alone), work):
         if isinstance(result, KitError):
             refused.append(result)

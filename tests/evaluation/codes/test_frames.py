@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from evaluation import __main__ as command
 from evaluation.codes.frames.content import FramesReport, read_own
-from evaluation.codes.frames.files import read_frames
 from evaluation.codes.frames.shares import (
     chance,
     mean_share,
@@ -20,6 +19,7 @@ from evaluation.codes.frames.shares import (
     walked_shares,
 )
 from evaluation.common.errors import KitError
+from evaluation.data.frames import read_frames
 
 NAMES = np.array(["red", "green", "blue"])
 

@@ -145,8 +145,9 @@ def test_frames_stand_below_the_row_of_their_factor(tmp_path: Path) -> None:
     write_dsprites(tmp_path)
     grid = open_dataset("color_dsprites", tmp_path)
     frames = np.zeros((grid.num_factors, 12, *grid.observation_shape), np.uint8)
-    frames[0], frames[1] = (200, 0, 250), (250, 0, 200)  # no colour of text
-    np.savez(tmp_path / "frames.npz", color=frames)
+    frames[0, 1:], frames[1, 1:] = (200, 0, 250), (250, 0, 200)  # no colour of text
+    # The file has the factors in another order.
+    np.savez(tmp_path / "frames.npz", color=frames[::-1], factor_names=grid.factor_names[::-1])
     output = tmp_path / "sheet.png"
     arguments = ("--data-root", tmp_path, "--output", output, "--beside", tmp_path / "frames.npz")
     assert command("sheet", "color_dsprites", *arguments) == 0
@@ -161,12 +162,13 @@ def test_frames_stand_below_the_row_of_their_factor(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "code"),
     [
-        (None, "DATA-MISSING"),
-        (b"no archive", "DATA-UNREADABLE"),
-        ({"real": np.zeros((7, 2, 64, 64, 3), np.uint8)}, "DATA-KEY"),
-        ({"color": np.zeros((7, 2, 64, 64, 3), np.float32)}, "DATA-SHAPE"),
-        ({"color": np.zeros((1, 2, 64, 64, 3), np.uint8)}, "DATA-SHAPE"),
-        ({"color": np.array([None])}, "DATA-UNREADABLE"),
+        (None, "FRAMES-MISSING"),
+        (b"no archive", "FRAMES-FILE"),
+        ({"color": np.zeros((7, 2, 64, 64, 3), np.float32)}, "FRAMES-FILE"),
+        ({"color": np.array([None])}, "FRAMES-FILE"),
+        ({"real": np.zeros((6, 2, 64, 64, 3), np.uint8)}, "FRAMES-SET"),
+        ({"color": np.zeros((6, 2, 32, 32, 3), np.uint8)}, "FRAMES-SET"),
+        ({"color": np.zeros((2, 2, 64, 64, 3), np.uint8)}, "FRAMES-SET"),
     ],
 )
 def test_frames_that_do_not_fit_are_refused(
@@ -177,7 +179,10 @@ def test_frames_that_do_not_fit_are_refused(
     write_dsprites(tmp_path)
     frames = tmp_path / "frames.npz"
     if isinstance(content, dict):
-        np.savez(frames, **content)
+        count = len(next(iter(content.values())))
+        names = [f"factor {number}" for number in range(count)]
+        known = open_dataset("color_dsprites", tmp_path).factor_names
+        np.savez(frames, factor_names=known if count == len(known) else names, **content)
     elif content is not None:
         frames.write_bytes(content)
     output = tmp_path / "sheet.png"

@@ -35,7 +35,7 @@ def test_a_node_is_lost_half_way(cluster: Any, tmp_path: Path) -> None:
         if len(together) == 20:
             cluster.remove_node(node, allow_graceful=False)
     bug, refused, expected = together.pop("bug"), together.pop("refused"), alone.pop("refused")
-    assert isinstance(bug, KitError) and bug.code == "GRADER-BUG"
+    assert isinstance(bug, KitError) and bug.code == "JOB-BUG"
     assert isinstance(refused, KitError) and isinstance(expected, KitError)
     assert str(refused) == str(expected)
     assert together == alone
@@ -48,7 +48,7 @@ def test_a_process_ends_and_its_job_is_refused(cluster: Any, tmp_path: Path) -> 
     jobs = jobs_of_their_own(tmp_path, ["first", "ends", "once", "last"])
     results = dict(on_cluster(cluster.address)(jobs, WORK))
     ended = results.pop("ends")
-    assert isinstance(ended, KitError) and ended.code == "GRADER-ENDED"
+    assert isinstance(ended, KitError) and ended.code == "JOB-ENDED"
     assert results == {"first": 15, "once": 12, "last": 12}
 
 

@@ -38,8 +38,8 @@ def test_what_happens_to_one_happens_to_no_other(
     results = dict(in_processes(2)(jobs, WORK))
     assert set(results) == set(names)
     codes = {name: one.code for name, one in results.items() if isinstance(one, KitError)}
-    assert codes == {"refused": "TEST-REFUSED", "bug": "GRADER-BUG", "ends": "GRADER-ENDED"}
-    assert "ended 2 times, the last time by signal 9" in str(results["ends"])
+    assert codes == {"refused": "TEST-REFUSED", "bug": "JOB-BUG", "ends": "JOB-ENDED"}
+    assert "ended its process 2 times, the last time by signal 9" in str(results["ends"])
     assert results["once"] == 12  # it ended its first process, and was done in a second
     tries = {job.name: len((job.folder / "tries").read_text()) for job in jobs}
     assert tries == dict.fromkeys(names, 1) | {"ends": 2, "once": 2}

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from evaluation.common.errors import KitError
-from evaluation.many.jobs import Job, Work
+from evaluation.many.jobs import Grading, Work
 from evaluation.representation.finding import Found
 
 FACTOR = 3
@@ -16,7 +16,7 @@ def opened() -> int:
     return FACTOR
 
 
-def measured(job: Job, factor: int) -> int:
+def measured(job: Grading, factor: int) -> int:
     """The length of the job's name times `factor`; what some names say happens instead."""
     what = job.name.partition("-")[0]
     marks = job.folder / "tries"
@@ -33,9 +33,9 @@ def measured(job: Job, factor: int) -> int:
     return len(job.name) * factor
 
 
-def jobs_of_their_own(folder: Path, names: list[str]) -> list[Job]:
+def jobs_of_their_own(folder: Path, names: list[str]) -> list[Grading]:
     """Each with a folder, in which it leaves how often it was tried."""
-    made = [Job(name, Found(folder / name, "codes"), folder / name) for name in names]
+    made = [Grading(name, Found(folder / name, "codes"), folder / name) for name in names]
     for job in made:
         job.folder.mkdir(parents=True)
     return made

@@ -10,8 +10,6 @@ import gin
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.decomposition import FastICA
-from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from evaluation.common.terminal import console
@@ -42,6 +40,10 @@ def fit_postprocessing(
     varies = deviation > _CONSTANT
     if method == "normalise" or not varies.any():
         return _linear(np.eye(len(mean)), mean, np.where(varies, deviation, 1.0) ** 2)
+    # Few configs ask for it, and its import takes two seconds.
+    from sklearn.decomposition import FastICA
+    from sklearn.exceptions import ConvergenceWarning
+
     ica = FastICA(whiten="unit-variance", random_state=seed, max_iter=_MOST_STEPS)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)

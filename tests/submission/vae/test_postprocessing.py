@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from submission.postprocessing import fit_postprocessing
+from submission.vae.postprocessing import fit_postprocessing
 
 
 def mixed() -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,1 @@
+"""Studies: many trainings and gradings of one config, described by a TOML file."""

@@ -1,0 +1,270 @@
+"""`study.html`: what a study found, as one file to look at."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.common.files import whole_file
+from evaluation.report import page
+from evaluation.report.heat_maps import HeatMap, heat_map
+from evaluation.report.summary import SHORT
+from evaluation.report.violins import violins
+from submission.study.analysis import (
+    Explained,
+    Selection,
+    explained,
+    levels,
+    rank_correlations,
+    selection,
+)
+from submission.study.plan import MODEL_ID, Plan, Run
+from submission.study.running import Doing
+from submission.study.settings import label
+
+NAME = "study.html"
+_TEMPLATES = Path(__file__).parent / "templates"
+_MOST_GROUPS = 12
+_MOST_BEST = 5
+
+_RULES = {
+    "UDR, the highest": ("udr", 1),
+    "Reconstruction error, the lowest": ("reconstruction", -1),
+    "Divergence (KLD), the highest": ("kld", 1),
+}
+"""Rules that choose a run without labels: the column, and its direction."""
+
+
+class Score(NamedTuple):
+    """A column of scores: its name in the table, its dataset and metric, and the metric's name."""
+
+    column: str
+    dataset: str
+    metric: str
+    short: str
+
+
+class Best(NamedTuple):
+    """A run that is best in some scores, and the commands that make it again."""
+
+    label: str
+    scores: list[tuple[str, float]]
+    commands: str
+
+
+def write_page(plan: Plan, doing: Doing, rows: Sequence[Mapping[str, Any]], name: str) -> Path:
+    """Writes the page of a study from the rows of its table, and returns its path.
+
+    Args:
+        plan: The study.
+        doing: How its runs are done.
+        rows: A row for each run of the plan, in its order.
+        name: The name of the study.
+    """
+    done = [place for place, row in enumerate(rows) if row["state"] == "done"]
+    runs, found = [plan.runs[place] for place in done], [rows[place] for place in done]
+    scores = _scores(found)
+    numbers = {score.column: _column(found, score.column) for score in scores}
+    from jinja2 import FileSystemLoader
+
+    template = page.environment().overlay(loader=FileSystemLoader([_TEMPLATES, page.TEMPLATES]))
+    text = template.get_template("study.html").render(
+        name=name,
+        total=len(rows),
+        done=len(found),
+        settings=len({label(run.setting) for run in runs}),
+        seeds=len({run.seed for run in runs}),
+        datasets=list(dict.fromkeys(run.dataset for run in runs)),
+        scores=scores,
+        drawings=_drawings(runs, scores, numbers),
+        effects=_effects(runs, scores, numbers),
+        between_metrics=_between_metrics(scores, numbers),
+        between_datasets=_between_datasets(scores, numbers),
+        selections=_selections(found, scores, numbers),
+        mean={name: float(np.nanmean(values)) for name, values in numbers.items()},
+        highest={name: float(np.nanmax(values)) for name, values in numbers.items()},
+        best=_best(runs, scores, numbers, doing),
+        refused=[
+            (plan.runs[place].subject, row["problem"])
+            for place, row in enumerate(rows)
+            if row["state"] == "refused"
+        ],
+        rows=[(run, row) for run, row in zip(runs, found, strict=True)],
+    )
+    path = plan.folder / NAME
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def _scores(rows: Sequence[Mapping[str, Any]]) -> list[Score]:
+    columns = dict.fromkeys(name for row in rows for name in row if "/" in name)
+    found = []
+    for column in columns:
+        dataset, _, metric = column.partition("/")
+        # Not the bounds of an interval, nor a score that no run has.
+        if metric in SHORT and np.isfinite(_column(rows, column)).any():
+            found.append(Score(column, dataset, metric, SHORT[metric]))
+    several = len({score.dataset for score in found}) > 1
+    return [
+        score._replace(short=f"{score.short} on {score.dataset}") if several else score
+        for score in found
+    ]
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
+    """A column (n,) of numbers, NaN where there is none."""
+    values = [row.get(name) for row in rows]
+    return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def _groupings(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """By the name of each binding that varies, the group of each run."""
+    names = dict.fromkeys(name for run in runs for name in run.setting)
+    groups = {name: levels([run.setting.get(name) for run in runs]) for name in names}
+    if len({run.dataset for run in runs}) > 1:
+        groups["trained on"] = [run.dataset for run in runs]
+    return groups
+
+
+def _settings(runs: Sequence[Run]) -> list[str]:
+    several = len({run.dataset for run in runs}) > 1
+    return [label(run.setting) + (f", on {run.dataset}" if several else "") for run in runs]
+
+
+def _drawings(
+    runs: Sequence[Run], scores: Sequence[Score], numbers: Mapping[str, NDArray[np.float64]]
+) -> list[tuple[str, str, str]]:
+    """For each score its title, what the rows are, and the drawing of its values."""
+    drawn = []
+    for score in scores:
+        values = numbers[score.column]
+        what, groups = "setting", _settings(runs)
+        if len(set(groups)) > _MOST_GROUPS:
+            what, groups = _strongest(_groupings(runs), values)
+        by_group: dict[str, list[float]] = {}
+        for group, value in zip(groups, values, strict=True):
+            by_group.setdefault(group, []).extend([value] if np.isfinite(value) else [])
+        shown = dict(list(by_group.items())[:_MOST_GROUPS])
+        source = violins({group: np.array(one) for group, one in shown.items()}, score.short)
+        drawn.append((score.short, what, source))
+    return drawn
+
+
+def _strongest(
+    groupings: Mapping[str, list[str]], values: NDArray[np.float64]
+) -> tuple[str, list[str]]:
+    """The grouping that explains most of a score."""
+    known = np.isfinite(values)
+
+    def share(name: str) -> float:
+        groups = [group for group, one in zip(groupings[name], known, strict=True) if one]
+        return explained(groups, values[known]).share or 0.0
+
+    name = max(groupings, key=share)
+    return name, groupings[name]
+
+
+def _effects(
+    runs: Sequence[Run], scores: Sequence[Score], numbers: Mapping[str, NDArray[np.float64]]
+) -> list[tuple[str, dict[str, Explained]]]:
+    """For each score, how much of its variance each binding, the setting and the seed explain."""
+    groupings: dict[str, Sequence[str]] = dict(_groupings(runs))
+    if len(groupings) != 1:
+        groupings["all of the setting"] = _settings(runs)
+    groupings["seed"] = [str(run.seed) for run in runs]
+    found = []
+    for score in scores:
+        known = np.isfinite(numbers[score.column])
+        effects = {
+            name: explained(
+                [group for group, one in zip(groups, known, strict=True) if one],
+                numbers[score.column][known],
+            )
+            for name, groups in groupings.items()
+        }
+        found.append((score.short, effects))
+    return found
+
+
+def _between_metrics(
+    scores: Sequence[Score], numbers: Mapping[str, NDArray[np.float64]]
+) -> list[HeatMap]:
+    """For each dataset the rank correlations of its metrics."""
+    maps = []
+    for dataset in dict.fromkeys(score.dataset for score in scores):
+        own = [score for score in scores if score.dataset == dataset]
+        if len(own) < 2:
+            continue
+        names = [SHORT[score.metric] for score in own]
+        values = rank_correlations({score.column: numbers[score.column] for score in own})
+        maps.append(_map(values, names, f"Between metrics, on {dataset}"))
+    return maps
+
+
+def _between_datasets(
+    scores: Sequence[Score], numbers: Mapping[str, NDArray[np.float64]]
+) -> list[HeatMap]:
+    """For each metric the rank correlations of its scores on several datasets."""
+    maps = []
+    for metric in dict.fromkeys(score.metric for score in scores):
+        own = [score for score in scores if score.metric == metric]
+        if len(own) < 2:
+            continue
+        values = rank_correlations({score.column: numbers[score.column] for score in own})
+        maps.append(_map(values, [score.dataset for score in own], f"{SHORT[metric]} elsewhere"))
+    return maps
+
+
+def _map(values: NDArray[np.float64], names: Sequence[str], title: str) -> HeatMap:
+    return heat_map(values, names, names, corner="", title=title, meaning="")
+
+
+def _selections(
+    rows: Sequence[Mapping[str, Any]],
+    scores: Sequence[Score],
+    numbers: Mapping[str, NDArray[np.float64]],
+) -> list[tuple[str, list[Selection | None]]]:
+    """What each rule without labels comes to in each score."""
+    found: list[tuple[str, list[Selection | None]]] = []
+    for name, (column, sign) in _RULES.items():
+        rule = sign * _column(rows, column)
+        if np.isfinite(rule).any():
+            found.append((name, [selection(rule, numbers[one.column]) for one in scores]))
+    return found
+
+
+def _best(
+    runs: Sequence[Run],
+    scores: Sequence[Score],
+    numbers: Mapping[str, NDArray[np.float64]],
+    doing: Doing,
+) -> list[Best]:
+    """The runs that are best in a score, those of most scores first."""
+    firsts: dict[int, list[tuple[str, float]]] = {}
+    for score in scores:
+        values = numbers[score.column]
+        if np.isfinite(values).any():
+            place = int(np.nanargmax(values))
+            firsts.setdefault(place, []).append((score.short, float(values[place])))
+    order = sorted(firsts, key=lambda place: -len(firsts[place]))[:_MOST_BEST]
+    return [
+        Best(runs[place].subject, firsts[place], _commands(runs[place], doing)) for place in order
+    ]
+
+
+def _commands(run: Run, doing: Doing) -> str:
+    """The commands that make a run again, as lines for a shell."""
+    variables = {
+        "AICROWD_OUTPUT_PATH": str(run.folder.parent),
+        "AICROWD_DATASET_NAME": run.dataset,
+        "OMP_NUM_THREADS": str(doing.train.threads),
+    }
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    words = doing.words(run)
+    if any(binding.startswith(MODEL_ID) for binding in run.bindings):
+        words = [doing.verb("finetune", run.bindings, run.key), *words]
+    return "\n".join([*lines, *(f".venv/bin/python {shlex.join(one)}" for one in words)])

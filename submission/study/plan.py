@@ -1,0 +1,210 @@
+"""The runs of a study and the steps that they share, each with a key of all it is made from."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from submission.study import dependencies
+from submission.study.dependencies import MAIN, weights_in
+from submission.study.description import Study
+from submission.study.effective import Bindings, Config, Place, read_config
+from submission.study.settings import Setting, gin_text, label, settings_of
+
+StepKind = Literal["finetune", "extract"]
+TUNING: StepKind = "finetune"
+EXTRACTION: StepKind = "extract"
+
+MODEL_ID = "AggregatedFeatureExtractor.model_id"
+"""The binding by which each fine-tuning of a study has weights of its own."""
+
+_TUNED_SEED = "finetune/main.seed"
+DEFAULT_SEED = "1"
+"""That of `submission.settings.Main`, whose import takes seconds."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training, and its gradings.
+
+    Args:
+        key: Of all that the training is made from; the name of its folder.
+        folder: Its folder.
+        setting: The bindings that vary.
+        seed: Seed of the training.
+        dataset: What it is trained on.
+        bindings: All gin bindings that the config gets.
+        steps: The keys of the shared steps that it needs.
+    """
+
+    key: str
+    folder: Path
+    setting: Setting
+    seed: int
+    dataset: str
+    bindings: tuple[str, ...]
+    steps: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.key
+
+    @property
+    def subject(self) -> str:
+        return f"{label(self.setting)}, seed {self.seed}, on {self.dataset}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What several runs share: a fine-tuning, or the features of a dataset.
+
+    Args:
+        key: Of all that it is made from.
+        kind: The verb of `python -m submission` that does it.
+        folder: Where its log is.
+        dataset: What its runs are trained on.
+        bindings: All gin bindings that the config gets.
+        needs: The keys of the steps before it.
+    """
+
+    key: str
+    kind: StepKind
+    folder: Path
+    dataset: str
+    bindings: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.key
+
+    @property
+    def subject(self) -> str:
+        return f"{self.kind} {self.key}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study, ready to be done.
+
+    Args:
+        study: The content of its file.
+        config: The text of its config.
+        folder: The folder of the study.
+        runs: Its runs.
+        steps: The steps that runs share, a step after those that it needs.
+    """
+
+    study: Study
+    config: str
+    folder: Path
+    runs: list[Run]
+    steps: list[Step]
+
+    @property
+    def config_file(self) -> Path:
+        """The file of the config, whose name changes with its content."""
+        return self.folder / "configs" / f"{key_of(self.config)}.gin"
+
+
+def plan_of(study: Study, file: Path, folder: Path) -> Plan:
+    """The runs and steps of a study.
+
+    Args:
+        file: The file of the study.
+        folder: The folder that gets its results.
+
+    Raises:
+        KitError: the config is wrong, or a binding does not fit it.
+    """
+    settings = settings_of(study)
+    config = read_config(file.parent / study.config, _all_bindings(study, settings), file)
+    planner = _Planner(study, config, folder)
+    runs = [
+        planner.run(setting, seed, dataset)
+        for dataset in dict.fromkeys(study.train.datasets)
+        for setting in settings
+        for seed in dict.fromkeys(study.train.seeds)
+    ]
+    # Two settings may differ in nothing but how they are written.
+    distinct = {run.key: run for run in runs}
+    steps = sorted(planner.steps.values(), key=lambda step: len(step.needs))
+    return Plan(study, config.text, folder, list(distinct.values()), steps)
+
+
+def key_of(*parts: Any) -> str:
+    """A key of parts that JSON can hold."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _all_bindings(study: Study, settings: Sequence[Setting]) -> list[tuple[str, str]]:
+    """Names and values of all bindings that runs may have, each once."""
+    own = [study.bindings, *settings]
+    found = [(name, gin_text(name, value)) for one in own for name, value in one.items()]
+    found += [("main.seed", str(seed)) for seed in study.train.seeds]
+    found += [(_TUNED_SEED, "0"), (MODEL_ID, "''")]
+    return list(dict.fromkeys(found))
+
+
+class _Planner:
+    """Makes runs, and notes which steps they need."""
+
+    def __init__(self, study: Study, config: Config, folder: Path) -> None:
+        self._study = study
+        self._config = config
+        self._folder = folder
+        self.steps: dict[str, Step] = {}
+
+    def run(self, setting: Setting, seed: int, dataset: str) -> Run:
+        varied = {**self._study.bindings, **setting}
+        own = {name: gin_text(name, value) for name, value in varied.items()}
+        own["main.seed"] = str(seed)
+        # Fine-tuning keeps the seed of the config, so that seeds share what it gives.
+        tuned = self._config.bindings.get(("", MAIN, "seed"), DEFAULT_SEED)
+        scoped = self._config.bindings.get(("finetune", MAIN, "seed"), tuned)
+        own = {_TUNED_SEED: scoped, **own}
+        needs: tuple[str, ...] = ()
+        train, bound = self._study.train, self._config.with_bindings(own)
+        if dependencies.is_tuned(bound):
+            made_from = dependencies.of_tuning(bound)
+            target = dataset if dependencies.adapts(bound) else ""
+            key = key_of(TUNING, target, train.precision, _items(made_from))
+            own[MODEL_ID] = repr(f"study-{key}")
+            bound = self._config.with_bindings(own)
+            needs = self._note(key, TUNING, own, dataset)
+        weights = weights_in(bound)
+        if dependencies.has_features(bound):
+            made_from = dependencies.of_features(bound)
+            key = key_of(EXTRACTION, dataset, train.precision, weights, _items(made_from))
+            needs += self._note(key, EXTRACTION, own, dataset, needs)
+        key = key_of(dataset, train.threads, train.precision, weights, _items(bound))
+        folder = self._folder / "runs" / key
+        return Run(key, folder, setting, seed, dataset, _texts(own), needs)
+
+    def _note(
+        self,
+        key: str,
+        kind: StepKind,
+        own: dict[str, str],
+        dataset: str,
+        needs: tuple[str, ...] = (),
+    ) -> tuple[str, ...]:
+        folder = self._folder / "shared" / f"{kind}-{key}"
+        self.steps.setdefault(key, Step(key, kind, folder, dataset, _texts(own), needs))
+        return (key,)
+
+
+def _texts(own: dict[str, str]) -> tuple[str, ...]:
+    return tuple(f"{name} = {value}" for name, value in own.items())
+
+
+def _items(bound: Bindings) -> list[tuple[Place, str]]:
+    return sorted(bound.items())
+
+
+def steps_for(steps: Sequence[Step], runs: Iterable[Run]) -> list[Step]:
+    """The steps that some runs need."""
+    needed = {key for run in runs for key in run.steps}
+    return [step for step in steps if step.key in needed]

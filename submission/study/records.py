@@ -1,0 +1,103 @@
+"""What is known of a run that was done or refused: `run.json` in its folder."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import msgspec
+
+from evaluation.common.errors import KitError
+from evaluation.common.files import write_json
+from submission.study.plan import Plan, Run
+
+NAME = "run.json"
+
+Interval = tuple[float, float]
+
+
+class Graded(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run was graded on one dataset.
+
+    Args:
+        scores: By metric; None where there is none.
+        intervals: 95 % intervals of the mean over the sampling seeds, by metric.
+        seconds: What the command took.
+        data: The fingerprint of the dataset.
+    """
+
+    scores: dict[str, float | None]
+    intervals: dict[str, Interval]
+    seconds: float
+    data: str
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a run.
+
+    Args:
+        made_from: The run's key, and all that its scores depend on beside it.
+        state: What became of it.
+        problem: Why it was refused; empty if it was not.
+        setting: The bindings that vary.
+        seed: Seed of the training.
+        dataset: What it was trained on.
+        unlabelled: What the training says without labels: `reconstruction`, `kld`, `active_codes`.
+        graded: By dataset.
+        epochs: Epochs of the training.
+        seconds: What the training took.
+        disk: Bytes of its folder.
+        representation: SHA-256 of its representation.
+    """
+
+    made_from: dict[str, Any]
+    state: Literal["done", "refused", "stopped"]
+    problem: str = ""
+    setting: dict[str, Any]
+    seed: int
+    dataset: str
+    unlabelled: dict[str, float] = {}
+    graded: dict[str, Graded] = {}
+    epochs: int = 0
+    seconds: float = 0.0
+    disk: int = 0
+    representation: str = ""
+
+
+def record_of(run: Run) -> Record | None:
+    """The record in a run's folder; None if it is absent or damaged."""
+    try:
+        return msgspec.json.decode((run.folder / NAME).read_bytes(), type=Record)
+    except (OSError, ValueError):  # msgspec's errors are ValueErrors
+        return None
+
+
+def leave(run: Run, record: Record) -> None:
+    """Writes the record of a run."""
+    write_json(run.folder / NAME, msgspec.to_builtins(record))
+
+
+def refused(run: Run, made_from: dict[str, Any], refusal: KitError) -> Record:
+    """The record of a run that was refused."""
+    return Record(
+        made_from=made_from,
+        state="refused",
+        problem=str(refusal),
+        setting=run.setting,
+        seed=run.seed,
+        dataset=run.dataset,
+    )
+
+
+def known(plan: Plan, made_from: dict[str, Any]) -> dict[str, Record]:
+    """The records of runs that were made from the same, by the key of the run.
+
+    Args:
+        made_from: All that scores depend on beside the run.
+    """
+    return dict(_known(plan.runs, made_from))
+
+
+def _known(runs: Iterable[Run], made_from: dict[str, Any]) -> Iterable[tuple[str, Record]]:
+    for run in runs:
+        record = record_of(run)
+        if record is not None and record.made_from == {"run": run.key, **made_from}:
+            yield run.key, record

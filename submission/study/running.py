@@ -1,0 +1,262 @@
+"""One run and one shared step of a study, done by the commands that a person would type."""
+
+import csv
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from msgspec import UnsetType
+
+from evaluation.common import environment
+from evaluation.common.errors import KitError
+from evaluation.common.files import write_json
+from evaluation.data import open_dataset
+from evaluation.metrics import CHALLENGE
+from evaluation.origin import source_digest
+from evaluation.report.runs.reading import read_run
+from submission.study.description import Grade, Train
+from submission.study.plan import Run, Step
+from submission.study.records import Graded, Record, leave
+
+_SOURCES = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Doing:
+    """How runs and steps are done, in a form that another process can be handed.
+
+    Args:
+        config: The gin file of all of them.
+        train: The study's part of this name.
+        grade: The same.
+        device: As `--device`.
+        features_dir: Folder of cached features.
+        grading_from: All that scores depend on beside the run.
+    """
+
+    config: Path
+    train: Train
+    grade: Grade
+    device: str
+    features_dir: Path
+    grading_from: dict[str, Any]
+
+    def datasets_of(self, run: Run) -> list[str]:
+        """What a run is graded on."""
+        return self.grade.datasets or [run.dataset]
+
+    def words(self, run: Run) -> list[list[str]]:
+        """The arguments of Python by which a run is trained, and then graded on each dataset."""
+        training = self.verb("train", run.bindings, run.key)
+        return [training, *(self._grading(run, dataset) for dataset in self.datasets_of(run))]
+
+    def verb(self, verb: str, bindings: Sequence[str], *experiment: str) -> list[str]:
+        """The arguments of Python for a verb of `python -m submission`."""
+        words = ["-m", "submission", verb, str(self.config), *experiment]
+        words += ["--device", self.device, "--precision", self.train.precision]
+        words += ["--features-dir", str(self.features_dir)]
+        return [*words, *(word for binding in bindings for word in ("--binding", binding))]
+
+    def _grading(self, run: Run, dataset: str) -> list[str]:
+        metrics = self.grade.metrics or [metric.name for metric in CHALLENGE]
+        return [
+            *("-m", "evaluation", "--representation", str(run.folder / "representation")),
+            *("--dataset", dataset, "--metrics", ",".join(metrics), "--device", self.device),
+            *("--seed", str(self.grade.seed), "--seeds", str(self.grade.seeds)),
+            *("--output", str(run.folder / "graded" / dataset), "--no-page"),
+        ]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What every process of a study needs to have.
+
+    Args:
+        datasets: Names of datasets that can be opened.
+        marks: Files that are there if its folders are the same.
+        source: The hash of the code of `submission` on the node that plans.
+        node: That node's name.
+    """
+
+    datasets: tuple[str, ...]
+    marks: tuple[Path, ...]
+    source: str
+    node: str
+
+    def check(self) -> bool:
+        """Checks this process, before anything is trained.
+
+        Raises:
+            KitError: `DATA-…`, a dataset cannot be opened; `CLUSTER-…`, this node has other code
+                or other folders.
+        """
+        if platform.node() != self.node and source_digest(_SOURCES) != self.source:
+            raise KitError(
+                "CLUSTER-VERSIONS",
+                f"node {platform.node()} has another version of this kit in {_SOURCES}",
+                "Give every node the same checkout",
+            )
+        for mark in self.marks:
+            if not mark.exists():
+                raise KitError(
+                    "CLUSTER-FOLDER",
+                    f"node {platform.node()} does not see the folder {mark.parent}",
+                    "Mount one shared folder at the same path on every node, and name it by "
+                    "--features-dir or TORCH_HOME",
+                )
+        for name in self.datasets:
+            open_dataset(name)
+        return True
+
+
+def do_step(doing: Doing, step: Step, opened: bool) -> float:  # noqa: ARG001
+    """Does a shared step, and returns the seconds that it took.
+
+    Raises:
+        KitError: `STUDY-COMMAND`, the command failed.
+    """
+    start = time.monotonic()
+    experiment = [f"shared/{step.folder.name}"] if step.kind == "finetune" else []
+    _command(
+        doing.verb(step.kind, step.bindings, *experiment),
+        step.folder,
+        _variables(step.folder.parent.parent, step.dataset, None),
+    )
+    seconds = time.monotonic() - start
+    longest = max(seconds, seconds_of(step) or 0.0)  # a step that was there already takes seconds
+    write_json(step.folder / "step.json", {"seconds": longest})
+    return seconds
+
+
+def seconds_of(step: Step) -> float | None:
+    """What a step took when it was done; None if it was not."""
+    try:
+        return float(json.loads((step.folder / "step.json").read_text())["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def do_run(doing: Doing, run: Run, opened: bool) -> Record:  # noqa: ARG001
+    """Trains and grades, and leaves a record.
+
+    Raises:
+        KitError: `STUDY-COMMAND`, a command failed.
+    """
+    training, *gradings = doing.words(run)
+    variables = _variables(run.folder.parent, run.dataset, doing.train.threads)
+    start = time.monotonic()
+    _command(training, run.folder, variables)
+    seconds = time.monotonic() - start
+    graded = {}
+    for dataset, words in zip(doing.datasets_of(run), gradings, strict=True):
+        start = time.monotonic()
+        _command(words, run.folder, variables)
+        graded[dataset] = _graded(run.folder / "graded" / dataset, time.monotonic() - start)
+    rows = read_curves(run.folder)
+    record = Record(
+        made_from={"run": run.key, **doing.grading_from},
+        state="done",
+        setting=run.setting,
+        seed=run.seed,
+        dataset=run.dataset,
+        unlabelled=unlabelled(rows),
+        graded={dataset: found for dataset, (found, _) in graded.items()},
+        epochs=len(rows),
+        seconds=seconds,
+        disk=sum(file.stat().st_size for file in run.folder.rglob("*") if file.is_file()),
+        representation=next(iter(graded.values()))[1],
+    )
+    leave(run, record)
+    return record
+
+
+def read_curves(folder: Path) -> list[dict[str, float]]:
+    """The rows of a training's `stats.csv`, one an epoch; empty if there are none yet."""
+    try:
+        with (folder / "stats.csv").open(encoding="utf-8") as stream:
+            return [
+                {name: float(value) for name, value in row.items()}
+                for row in csv.DictReader(stream, delimiter=";")
+            ]
+    except FileNotFoundError:
+        return []
+
+
+def unlabelled(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    """What the last epoch of a VAE's training says; nothing for other methods."""
+    columns = {
+        "MSE": "reconstruction",  # of features
+        "BCE": "reconstruction",  # of pixels
+        "KLD": "kld",
+        "active_codes": "active_codes",
+    }
+    last = rows[-1] if rows else {}
+    return {name: last[column] for column, name in columns.items() if column in last}
+
+
+def _graded(folder: Path, seconds: float) -> tuple[Graded, str]:
+    report = read_run(folder)
+    seeds = {} if isinstance(report.seeds, UnsetType) else report.seeds
+    intervals = {metric: spread.interval for metric, spread in seeds.items()}
+    graded = Graded(
+        scores=report.scores, intervals=intervals, seconds=seconds, data=report.made_from.data
+    )
+    return graded, report.representation.sha256
+
+
+def _variables(output: Path, dataset: str, threads: int | None) -> dict[str, str]:
+    """The environment of a command. Without a number, it has the threads of this process's CPUs."""
+    variables = {
+        **os.environ,
+        "AICROWD_OUTPUT_PATH": str(output),
+        "AICROWD_DATASET_NAME": dataset,
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, (str(environment.REPOSITORY), os.environ.get("PYTHONPATH")))
+        ),
+    }
+    variables.pop("AICROWD_IS_GRADING", None)
+    if threads is None:
+        variables.pop("OMP_NUM_THREADS", None)
+    else:
+        variables["OMP_NUM_THREADS"] = str(threads)
+    return variables
+
+
+def _command(words: Sequence[str], folder: Path, variables: dict[str, str]) -> None:
+    """Runs Python with these arguments, and adds what it prints to `log.txt` in a folder.
+
+    Raises:
+        KitError: `STUDY-COMMAND`, it failed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "log.txt"
+    with path.open("a", encoding="utf-8") as log:
+        log.write(f"$ python {' '.join(words)}\n")
+        log.flush()
+        begin = path.stat().st_size
+        status = subprocess.run(
+            [sys.executable, *words],
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+    if status != 0:
+        with path.open(encoding="utf-8", errors="replace") as log:
+            log.seek(begin)
+            lines = [line.strip() for line in log if line.strip()]
+        said = next((line for line in reversed(lines) if line.startswith("error[")), None)
+        raise KitError(
+            "STUDY-COMMAND",
+            f"python {' '.join(words[:3])} ended with status {status}: "
+            f"{(said or (lines or ['it said nothing'])[-1]).rstrip('.')}",
+            f"See {path}, and run the study again",
+        )

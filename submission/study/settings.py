@@ -1,0 +1,89 @@
+"""The settings of a study: which values its bindings take, in which combinations."""
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from evaluation.common.errors import KitError
+from submission.study.description import Drawn, Random, Study
+
+Setting = dict[str, Any]
+"""Bindings that vary, by name, and the value of each."""
+
+
+def settings_of(study: Study) -> list[Setting]:
+    """All combinations of the grid, the list and the draws, each setting once.
+
+    The same file gives the same settings. A larger `count` only adds to the draws.
+    """
+    grid = [
+        dict(zip(study.grid, values, strict=True))
+        for values in itertools.product(*study.grid.values())
+    ]
+    drawn = [{}] if study.random is None else draws(study.random)
+    combined = [
+        {**one, **other, **last} for one in grid for other in study.sets or [{}] for last in drawn
+    ]
+    return list({repr(setting): setting for setting in combined}.values())
+
+
+def draws(random: Random) -> list[Setting]:
+    """`count` settings. Each is drawn by a generator of its own, which the number seeds."""
+    return [
+        {
+            name: _draw(drawn, np.random.default_rng((random.seed, number, place)))
+            for place, (name, drawn) in enumerate(sorted(random.bindings.items()))
+        }
+        for number in range(random.count)
+    ]
+
+
+def _draw(drawn: Drawn, generator: np.random.Generator) -> Any:
+    if drawn.choice is not None:
+        return drawn.choice[generator.integers(len(drawn.choice))]
+    if drawn.integer is not None:
+        return int(generator.integers(*drawn.integer, endpoint=True))
+    if drawn.log_uniform is not None:
+        low, high = map(math.log, drawn.log_uniform)
+        return float(np.clip(math.exp(generator.uniform(low, high)), *drawn.log_uniform))
+    assert drawn.uniform is not None
+    return float(generator.uniform(*drawn.uniform))
+
+
+def gin_text(name: str, value: Any) -> str:
+    """A value as gin writes it. A text that begins with `@` or `%` is a reference.
+
+    Raises:
+        KitError: `STUDY-VALUE`, gin has no such value.
+    """
+    if isinstance(value, str):
+        return value if value.startswith(("@", "%")) else repr(value)
+    if isinstance(value, list):
+        return f"[{', '.join(gin_text(name, item) for item in value)}]"
+    if isinstance(value, Mapping):
+        pairs = (f"{key!r}: {gin_text(name, item)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return repr(value)
+    raise KitError(
+        "STUDY-VALUE",
+        f"the binding '{name}' is {value}, which a gin file cannot hold",
+        "Give a finite number, a text, true, false, or a list or table of these",
+    )
+
+
+def label(setting: Setting) -> str:
+    """A setting in a few words: the last part of each name, if no other has it, and the value."""
+    last = [name.rpartition(".")[2] for name in setting]
+    names = [
+        short if last.count(short) == 1 else name for name, short in zip(setting, last, strict=True)
+    ]
+    parts = [f"{name} {_shown(value)}" for name, value in zip(names, setting.values(), strict=True)]
+    return ", ".join(parts) or "as in the config"
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

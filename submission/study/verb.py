@@ -1,0 +1,78 @@
+"""The verb `study` of `python -m submission`."""
+
+import argparse
+from pathlib import Path
+
+from evaluation.common import environment
+from evaluation.common.errors import BAD_INPUT, require, tell
+from evaluation.common.flags import positive
+
+
+def add_verb(verbs: argparse._SubParsersAction) -> None:
+    """Adds the verb to the command line."""
+    summary = "train and grade every combination of a TOML file's settings, seeds and datasets"
+    parser = verbs.add_parser(
+        "study",
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ". What is done is not done again.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("study", type=Path, metavar="STUDY.toml", help="the study's file")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--dry-run", action="store_true", help="only say what is done, and what the rest will take"
+    )
+    what.add_argument(
+        "--report",
+        action="store_true",
+        help="only write table and page again",
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="number of runs side by side, in processes that share the CPUs and GPUs",
+    )
+    where.add_argument(
+        "--cluster",
+        metavar="ADDRESS|local",
+        help="work on a Ray cluster: its address, auto for one that is found, local for a new one",
+    )
+    add("--device", default="auto", help="auto, cpu or cuda")
+    add(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="folder of the study (default: its file's name in $AICROWD_OUTPUT_PATH)",
+    )
+    add(
+        "--features-dir",
+        type=Path,
+        default=environment.SCRATCH / "features",
+        metavar="DIR",
+        help="folder for cached feature tables",
+    )
+    parser.set_defaults(run=_study)
+
+
+def _study(arguments: argparse.Namespace) -> int:
+    require("torchvision")
+    if arguments.cluster is not None:
+        require("ray")
+    from submission.study import command
+
+    folder = arguments.output or environment.output_path() / arguments.study.stem
+    course = command.open_course(arguments.study, folder, arguments.device, arguments.features_dir)
+    if arguments.dry_run:
+        command.show(course, arguments.workers)
+        return 0
+    refusals = []
+    if not arguments.report:
+        refusals = command.do_all(course, command.SchedulerOf(arguments.workers, arguments.cluster))
+    course.leave_results(arguments.study.stem)
+    for refusal in refusals:
+        tell(refusal)
+    return BAD_INPUT if refusals else 0

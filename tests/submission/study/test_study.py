@@ -1,0 +1,109 @@
+"""`python -m submission study` for real: it is killed, goes on, and takes up what is added."""
+
+import csv
+import json
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from evaluation.common.errors import KitError
+from evaluation.representation.resources.processes import descendants
+from submission.features.backbones import Backbone, build_network
+from submission.study.command import SchedulerOf, do_all, open_course
+
+STUDY = """
+config = "small.gin"
+[bindings]
+"main.sequential_dataset" = true
+"main.dataset_size" = 64
+"get_feature_extractor.model_name" = "SmallCNN"
+"get_feature_extractor.custom_model_id" = "shared"
+"get_feature_extractor.stage" = 1
+"train_vae.epochs" = 1
+[grid]
+"train_vae.lr" = [1e-3]
+[train]
+datasets = ["mpi3d_sim_real_mini"]
+seeds = [1]
+[grade]
+metrics = ["mig"]
+seeds = 2
+"""
+
+
+@pytest.fixture
+def study_file(tmp_path: Path, small_config: Path) -> Path:
+    """A study whose extractor has weights that lie in `$TORCH_HOME`."""
+    backbone = Backbone("SmallCNN_shared", build_network("SmallCNN"), (32, 32), 1)
+    (tmp_path / "torch").mkdir()
+    torch.save(backbone.state_dict(), tmp_path / "torch/SmallCNN_shared_32x32.pth")
+    path = tmp_path / "study.toml"
+    assert small_config.parent == tmp_path
+    path.write_text(STUDY)
+    return path
+
+
+def test_killed_continued_and_extended(
+    study_file: Path, tmp_path: Path, submission: Callable
+) -> None:
+    folder, features = tmp_path / "shared/study", tmp_path / "features"
+    words = ("study", study_file, "--workers", 2, "--features-dir", features, "--device", "cpu")
+    first = submission(*words)
+    while not list(folder.glob("runs/*/log.txt")):
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.05)
+    family = descendants(first.pid)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}/exe").exists() for pid in family):
+        assert time.monotonic() < deadline, "processes outlive the study"
+        time.sleep(0.05)
+
+    study_file.write_text(STUDY.replace("seeds = [1]", "seeds = [1, 2]"))
+    second = submission(*words)
+    output, errors = second.communicate()
+    assert second.returncode == 0, errors
+    rows = list(csv.DictReader((folder / "runs.csv").open()))
+    assert [row["state"] for row in rows] == ["done", "done"]
+    scores = [float(row["mpi3d_sim_real_mini/mig"]) for row in rows]
+    lows = [float(row["mpi3d_sim_real_mini/mig_low"]) for row in rows]
+    assert len(set(scores)) == 2 and all(low > 0 for low in lows)
+    assert (folder / "study.html").is_file()
+    logs = "".join(path.read_text() for path in folder.rglob("log.txt"))
+    assert logs.count("of features to") == 1  # extracted once, for both seeds
+    assert logs.count("Reusing") >= 2
+
+    written = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/run.json")}
+    dry = submission(*words, "--dry-run")
+    output, errors = dry.communicate()
+    assert "2 done, 0 to do" in output and "2 of 2 done (seeds 1, 2)" in output, errors
+    again = submission(*words)
+    assert again.wait() == 0
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+
+
+def test_a_run_that_fails_and_a_disk_that_is_full(
+    study_file: Path, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("DISENTANGLEMENT_LIB_DATA", str(data_root))
+    course = open_course(study_file, tmp_path / "out", "cpu", tmp_path / "features")
+    run = replace(course.plan.runs[0], bindings=("nothing.here = 1",), steps=())
+    course = replace(course, plan=replace(course.plan, runs=[run], steps=[]))
+    refusals = do_all(course, SchedulerOf(1, None))
+    assert [refusal.code for refusal in refusals] == ["STUDY-COMMAND"]
+    assert "CONFIG-NAME" in str(refusals[0]) and "log.txt" in str(refusals[0])
+    record = json.loads((run.folder / "run.json").read_text())
+    assert record["state"] == "refused"
+    assert course.pending == [run]  # tried again the next time
+
+    monkeypatch.setattr("submission.study.command.free_bytes", lambda _: 1000)
+    with pytest.raises(KitError, match=r"1\.0 kB free") as refusal:
+        do_all(course, SchedulerOf(1, None))
+    assert refusal.value.code == "STUDY-DISK"
