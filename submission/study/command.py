@@ -133,6 +133,8 @@ def do_all(course: Course, scheduler_of: "SchedulerOf") -> list[KitError]:
         open_dataset(name)
     plan.folder.mkdir(parents=True, exist_ok=True)
     with locked(plan.folder, plan.folder.name), _needs(course) as needs:
+        # Another process may have done some of it while this one waited.
+        course.records = known(plan, course.doing.grading_from)
         _write_config(plan)
         failed = _do_steps(course, needs, scheduler_of)
         refusals = _do_runs(course, needs, scheduler_of, failed)
@@ -232,7 +234,7 @@ def _do_steps(course: Course, needs: Needs, scheduler_of: SchedulerOf) -> dict[s
         ready = [step for step in steps if step.kind == kind and not set(step.needs) & set(failed)]
         if not ready:
             continue
-        console.print(f"{title}: {len(ready)} shared by {len(course.pending)} runs")
+        console.print(f"{title}: {len(ready)} shared by {_counted(len(course.pending), 'run')}")
         work: Work[Step, bool, float] = Work(needs.check, _Step(course.doing), title)
         for name, result in scheduler_of(len(ready))(ready, work):
             if isinstance(result, KitError):
@@ -308,7 +310,7 @@ def show(course: Course, workers: int) -> None:
     for run in plan.runs:
         by_setting.setdefault(f"{label(run.setting)}, on {run.dataset}", []).append(run)
     console.print(
-        f"{len(plan.runs)} runs of {len(by_setting)} settings: "
+        f"{_counted(len(plan.runs), 'run')} of {_counted(len(by_setting), 'setting')}: "
         f"{len(plan.runs) - len(pending)} done, {len(pending)} to do"
     )
     waiting = {run.key for run in pending}
@@ -322,18 +324,22 @@ def show(course: Course, workers: int) -> None:
     steps = steps_for(plan.steps, pending)
     kinds = [step.kind for step in steps]
     console.print(
-        f"Shared steps: {kinds.count('finetune')} fine-tunings, "
-        f"{kinds.count('extract')} extractions of features"
+        f"Shared steps: {_counted(kinds.count('finetune'), 'fine-tuning')}, "
+        f"{_counted(kinds.count('extract'), 'extraction')} of features"
     )
     expected = expectation(course, workers)
     source = (
-        f"from {expected.measured} measured runs"
+        f"from {_counted(expected.measured, 'measured run')}"
         if expected.measured
         else "by a rule, since no run is measured: 90 s a run, 180 s a shared step, 60 MB a run"
     )
     console.print(
-        f"About {in_words(expected.seconds)} with {workers} workers, and "
+        f"About {in_words(expected.seconds)} with {_counted(workers, 'worker')}, and "
         f"{readable_size(expected.disk)} of disk, of which {plan.folder} has "
         f"{readable_size(free_bytes(plan.folder))} free ({source})",
         markup=False,
     )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
