@@ -14,15 +14,18 @@ from evaluation.common.devices import Placement
 from evaluation.common.environment import output_path
 from submission.config import save_config
 from submission.export import export
+from submission.features.aggregation import IdentityTransform
 from submission.features.extraction import extract
+from submission.features.pixels import Pixels, PixelTable
 from submission.method import Method, prepare, representation
 from submission.runtime import checkpoints, distributed
 from submission.vae.fitting import CHECKPOINT, fit
 from submission.vae.model import VAE, get_representation_extractor
 from submission.vae.postprocessing import fit_postprocessing
 from submission.vae.reconstructions import leave_reconstructions
+from submission.vae.rows import Table
 
-_ROWS = 4096
+_ROWS = 1024
 """Rows of features that are encoded at once."""
 
 
@@ -103,8 +106,12 @@ def export_untrained(experiment: str, placement: Placement, *, features_dir: Pat
     export(representation(method.extractor, method.transform, method.vae), path, method.image_shape)
 
 
-def _features(method: Method) -> NDArray[np.float32]:
+def _features(method: Method) -> Table:
     """The features (n, *feature_shape) of the training images."""
+    transform = method.transform
+    as_they_are = isinstance(transform, IdentityTransform) and not transform.l2_normalize
+    if isinstance(method.extractor, Pixels) and as_they_are:
+        return PixelTable(method.dataset, method.indices, method.extractor)
     features = extract(
         method.dataset,
         method.indices,
@@ -117,17 +124,19 @@ def _features(method: Method) -> NDArray[np.float32]:
 
 
 def _export_checkpoint(
-    method: Method, folder: Path, features: Callable[[], NDArray[np.float32]]
+    method: Method, folder: Path, features: Callable[[], Table]
 ) -> tuple[VAE, Path]:
     """Exports the representation. Returns the trained VAE, and the exported file.
 
     Args:
         features: Gives those of the training images; called only for a step that is fitted to them.
     """
+    batch_size = method.main.vae_batch_size
+    epochs = len(method.training.steps_by_epoch(len(method.indices), batch_size))
     state = checkpoints.load_finished(
         folder / CHECKPOINT,
         method.made_from,
-        lambda state: len(state["rows"]) >= method.training.epochs,
+        lambda state: len(state["rows"]) >= epochs,
     )
     # A new VAE, because under torchrun the trained one has batch norms of another class.
     vae = method.training.build(method.feature_shape)
@@ -142,7 +151,7 @@ def _export_checkpoint(
 
 
 @torch.inference_mode()
-def _codes(features: NDArray[np.float32], vae: VAE) -> NDArray[np.float32]:
+def _codes(features: Table, vae: VAE) -> NDArray[np.float32]:
     """The codes (n, D) of features (n, *feature_shape)."""
     encoder = get_representation_extractor(vae).eval()
     parts = [features[start : start + _ROWS] for start in range(0, len(features), _ROWS)]

@@ -29,6 +29,7 @@ _SHOWN = {
     "Transform": "main.transform_class",
     "Latents of the VAE": "train_vae.latent_dims",
     "Epochs of the VAE": "train_vae.epochs",
+    "Steps of the VAE": "train_vae.steps",
     "Optimiser": "train_vae.optimizer_name",
     "Seed": "main.seed",
 }

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from evaluation.common.errors import KitError
 from submission.features.backbones import Backbone, output_shape
+from submission.features.pixels import Pixels
 
 
 def l2_normalize(features: Tensor) -> Tensor:
@@ -258,5 +259,5 @@ class AggregatedFeatureExtractor(nn.Module):
         return f"{self.name}, l2_normalize={self.l2_normalize}"
 
 
-Extractor = Backbone | AggregatedFeatureExtractor
-"""A network from images to features; it has `name`, `interpolation_size` and `feature_dims`."""
+Extractor = Backbone | AggregatedFeatureExtractor | Pixels
+"""From images to features; it has `name`, `interpolation_size` and `feature_dims`."""

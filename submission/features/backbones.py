@@ -4,7 +4,7 @@ All networks have batch norm. They are cut after a stage, counted from 1. A stag
 
 - in VGG and Inception before each layer that halves the size of the maps,
 - in ResNet, ResNeXt and DenseNet after each of the four groups of residual or dense blocks,
-- in SmallCNN after each of its four blocks.
+- in SmallCNN and SmallCNN-7 after each of their four blocks.
 """
 
 from collections import OrderedDict
@@ -32,8 +32,11 @@ BUILDERS = {
 }
 """Name in a config -> name in torchvision."""
 
-SMALL_CNN = "SmallCNN"
-"""A network for two CPU cores that starts from random weights; torchvision has none so small."""
+SMALL_CNNS = {"SmallCNN": 1, "SmallCNN-7": 2}
+"""Name in a config -> convolutions in each of the first three blocks; the fourth has one.
+
+They are for two CPU cores and start from random weights; torchvision has none so small.
+"""
 _SMALL_CNN_CHANNELS = (24, 48, 96, 128)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -108,33 +111,41 @@ def build_network(model_name: str) -> nn.Module:
     Raises:
         KitError: `BACKBONE-NAME`, unknown name.
     """
-    if model_name == SMALL_CNN:
-        return _small_cnn()
+    if model_name in SMALL_CNNS:
+        return _small_cnn(SMALL_CNNS[model_name])
     if model_name not in BUILDERS:
-        known = ", ".join((*BUILDERS, SMALL_CNN))
+        known = ", ".join((*BUILDERS, *SMALL_CNNS))
         raise KitError(
             "BACKBONE-NAME",
             f"unknown feature extractor '{model_name}'; the known ones are {known}, "
-            "and each of these with 'Agg' before it",
+            "each of these with 'Agg' before it, and Pixels",
             "Correct get_feature_extractor.model_name",
         )
     options = {"init_weights": True} if model_name == "Inception" else {}
     return torchvision.models.get_model(BUILDERS[model_name], weights=None, **options)
 
 
-def _small_cnn() -> nn.Module:
-    """Four blocks of convolution, batch norm and ReLU; each halves the size of the maps."""
+def _small_cnn(depth: int) -> nn.Module:
+    """Four blocks; each halves the size of the maps. All but the last have `depth` convolutions."""
     blocks: OrderedDict[str, nn.Module] = OrderedDict()
     channels = 3
     for number, width in enumerate(_SMALL_CNN_CHANNELS, 1):
         kernel = 5 if number == 1 else 3
-        blocks[f"layer{number}"] = nn.Sequential(
-            nn.Conv2d(channels, width, kernel, stride=2, padding=kernel // 2, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-        )
+        layers = _convolution(channels, width, kernel, 2)
+        if number < len(_SMALL_CNN_CHANNELS):
+            for _ in range(depth - 1):
+                layers += _convolution(width, width, 3, 1)
+        blocks[f"layer{number}"] = nn.Sequential(*layers)
         channels = width
     return nn.Sequential(blocks)
+
+
+def _convolution(channels: int, width: int, kernel: int, stride: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+    ]
 
 
 def output_shape(module: nn.Module, input_shape: Sequence[int]) -> tuple[int, ...]:

@@ -21,7 +21,8 @@ from evaluation.common.errors import KitError
 from evaluation.common.files import sha256_of
 from evaluation.common.terminal import console
 from submission.features.aggregation import AggregatedFeatureExtractor, Extractor
-from submission.features.backbones import BUILDERS, SMALL_CNN, Backbone, build_network
+from submission.features.backbones import BUILDERS, SMALL_CNNS, Backbone, build_network
+from submission.features.pixels import PIXELS, Pixels
 
 _SECONDS_TO_ANSWER = 10.0
 _LONG_LINE = 200
@@ -39,8 +40,9 @@ def get_feature_extractor(
     """The extractor in evaluation mode, on the CPU.
 
     Args:
-        model_name: A backbone's name in `backbones.BUILDERS`, or SmallCNN. With "Agg" before it, a
-            fine-tuned extractor with learned aggregation.
+        model_name: A name in `backbones.BUILDERS` or `SMALL_CNNS`. With "Agg" before it, a
+            fine-tuned extractor with learned aggregation. Or Pixels: the images themselves, for
+            which only `interpolation_size` counts.
         interpolation_size: Height and width that images are resized to.
         stage: The backbone is cut after this stage; None uses the whole backbone.
         pretrained: Whether a backbone gets ImageNet's weights. If not, it gets random ones.
@@ -52,6 +54,8 @@ def get_feature_extractor(
     Raises:
         KitError: unknown name or stage, or the weights are missing or do not fit.
     """
+    if model_name == PIXELS:
+        return Pixels(interpolation_size).eval()
     backbone_name = model_name.removeprefix("Agg")
     network = build_network(backbone_name)
     name = backbone_name if custom_model_id is None else f"{backbone_name}_{custom_model_id}"
@@ -157,10 +161,10 @@ def _in_our_names(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> 
 
 def _imagenet_weights(model_name: str) -> Mapping[str, Tensor]:
     """ImageNet's weights in torchvision's first version, downloaded if they are missing."""
-    if model_name == SMALL_CNN:
+    if model_name in SMALL_CNNS:
         raise KitError(
             "EXTRACTOR-IMAGENET",
-            f"there are no ImageNet weights of {SMALL_CNN}",
+            f"there are no ImageNet weights of {model_name}",
             "Set get_feature_extractor.pretrained = False for random weights",
         )
     weights = get_model_weights(BUILDERS[model_name])["IMAGENET1K_V1"]

@@ -21,6 +21,9 @@ from submission.runtime import distributed
 
 _LIGHT_CELLS, _TEXTURE_CELLS, _CLUTTER_CELLS = 3, 12, 8
 """Cells in a row of the random patterns, before they are enlarged to an image."""
+_THINGS_A_SIDE = 2, 8
+"""Least number of rectangles in a row or a column, and one more than the largest."""
+_BRIGHTEST_THING = 0.5
 _STREAM = 17
 """Keeps these random numbers apart from those of an epoch's order."""
 _BLURRED_SIDE = 24
@@ -67,6 +70,8 @@ class Changes(NamedTuple):
     """Logarithm (n, 1, 12, 12) of the brightness of a fine pattern."""
     clutter: Tensor
     """A coloured pattern (n, 3, 8, 8) that is added."""
+    things: Tensor
+    """Rectangles (n, 3, rows, columns) that cover what is darker than they are."""
     gain: Tensor
     """Logarithm (n, 3, 1, 1) of a factor a channel: exposure and white balance."""
     gamma: Tensor
@@ -93,7 +98,8 @@ def draw(
     Args:
         count: Number of images.
         image_shape: Channels, height and width.
-        strength: 1 for the usual width of the changes; 0 for none.
+        strength: 1 for the usual width of the changes; 0 for none. An image is changed by a part
+            of it that is uniform from 0 to 1.
         generator: The random numbers, on the device of the result.
     """
 
@@ -103,27 +109,41 @@ def draw(
             torch.rand(count, *shape, generator=generator, device=generator.device).mul_(2).sub_(1)
         )
 
+    # Each image is changed by another part of the strength, so some show fine detail.
+    amount = uniform(1, 1, 1).abs_().mul_(strength)
+
     def pattern(channels: int, cells: int, width: float) -> Tensor:
         """Cells that differ by up to `width`, and less in most images."""
-        return uniform(channels, cells, cells) * uniform(1, 1, 1).abs() * (width * strength)
+        return uniform(channels, cells, cells) * uniform(1, 1, 1).abs() * (width * amount)
 
-    zoom, aspect, turn = uniform(3).mul_(torch.tensor([0.08, 0.04, 0.04]).to(generator.device)).T
+    def rectangles() -> Tensor:
+        """Shades of about one colour an image, of up to about `_BRIGHTEST_THING`."""
+        rows, columns = torch.randint(
+            *_THINGS_A_SIDE, (2,), generator=generator, device=generator.device
+        ).tolist()
+        brightness = uniform(1, rows, columns).abs() * uniform(1, 1, 1).abs()
+        tint = 1 + 0.2 * uniform(3, 1, 1) + 0.2 * uniform(3, rows, columns)
+        return brightness * tint * (_BRIGHTEST_THING * amount.clamp(max=1))
+
+    zoom, aspect, turn = uniform(3).mul_(torch.tensor([0.06, 0.03, 0.03]).to(generator.device)).T
+    part = amount[:, 0, 0, 0]
     places = torch.zeros(count, 2, 3, device=generator.device)
-    places[:, 0, 0] = (1 + strength * zoom) * (1 + strength * aspect)
-    places[:, 1, 1] = (1 + strength * zoom) / (1 + strength * aspect)
-    places[:, 0, 1], places[:, 1, 0] = -strength * turn, strength * turn
-    places[:, :, 2] = 0.08 * strength * uniform(2)
+    places[:, 0, 0] = (1 + part * zoom) * (1 + part * aspect)
+    places[:, 1, 1] = (1 + part * zoom) / (1 + part * aspect)
+    places[:, 0, 1], places[:, 1, 0] = -part * turn, part * turn
+    places[:, :, 2] = 0.06 * part[:, None] * uniform(2)
     return Changes(
         places=places,
         light=pattern(1, _LIGHT_CELLS, 0.6),
         texture=pattern(1, _TEXTURE_CELLS, 0.4),
         clutter=pattern(3, _CLUTTER_CELLS, 0.12),
-        gain=strength * (0.2 * uniform(3, 1, 1) + 0.35 * uniform(1, 1, 1)),
-        gamma=0.35 * strength * uniform(1, 1, 1),
-        contrast=0.3 * strength * uniform(1, 1, 1),
-        offset=0.08 * strength * uniform(1, 1, 1),
-        blur=min(0.5 * strength, 1.0) * uniform(1, 1, 1).abs(),
-        noise=0.1 * strength * uniform(*image_shape) * uniform(1, 1, 1).abs(),
+        things=rectangles(),
+        gain=amount * (0.2 * uniform(3, 1, 1) + 0.35 * uniform(1, 1, 1)),
+        gamma=0.35 * amount * uniform(1, 1, 1),
+        contrast=0.3 * amount * uniform(1, 1, 1),
+        offset=0.08 * amount * uniform(1, 1, 1),
+        blur=(0.5 * amount).clamp_(max=1) * uniform(1, 1, 1).abs(),
+        noise=0.1 * amount * uniform(*image_shape) * uniform(1, 1, 1).abs(),
     )
 
 
@@ -136,6 +156,9 @@ def change(images: Tensor, changes: Changes) -> Tensor:
     size = images.shape[2:]
     grid = functional.affine_grid(changes.places, list(images.shape), align_corners=False)
     seen = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    things = functional.interpolate(changes.things, size=list(size))
+    covered = things.amax(1, keepdim=True) > seen.amax(1, keepdim=True)
+    seen = torch.where(covered, things, seen)
     # Each of these steps is one pass over the images, in place: the passes are what takes the time.
     shade = _enlarged(changes.light, size).add_(_enlarged(changes.texture, size)).exp_()
     seen.mul_(shade).add_(_enlarged(changes.clutter, size))

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from evaluation.common.errors import KitError
 from submission.features.aggregation import AggregatedFeatureExtractor
 from submission.features.backbones import Backbone
+from submission.features.pixels import Pixels
 
 HEADS = "heads."
 """Beginning of the names of the heads' weights."""
@@ -19,10 +21,20 @@ class FactorClassifier(nn.Module):
     Args:
         extractor: Images to features (N, feature_dims).
         factor_sizes: Number of values of each factor.
+
+    Raises:
+        KitError: `FINETUNE-EXTRACTOR`, the extractor has no weights.
     """
 
     def __init__(self, extractor: AggregatedFeatureExtractor, factor_sizes: Sequence[int]) -> None:
         super().__init__()
+        if isinstance(extractor, Pixels):
+            raise KitError(
+                "FINETUNE-EXTRACTOR",
+                f"get_feature_extractor.model_name is '{extractor.name}', which has no weights to "
+                "tune",
+                "Name a network such as 'AggSmallCNN', or set nothing of `train` and `adapt`",
+            )
         self.extractor = extractor
         self.factor_sizes = list(factor_sizes)
         self.heads = nn.ModuleList(nn.Linear(extractor.feature_dims, n) for n in factor_sizes)

@@ -51,8 +51,9 @@ def finetune(experiment: str, placement: Placement) -> None:
             line says so.
 
     Raises:
-        KitError: the datasets' factors or images differ; `FINETUNE-FOREIGN`, the kit did not write
-            the weights that it would replace.
+        KitError: the datasets' factors or images differ; `FINETUNE-EXTRACTOR`, the config names an
+            extractor without weights; `FINETUNE-FOREIGN`, the kit did not write the weights that it
+            would replace.
     """
     if not gin_config.sets("train"):
         console.print("Nothing to fine-tune: the config sets nothing of `train`")
@@ -87,7 +88,10 @@ def finetune(experiment: str, placement: Placement) -> None:
         if (folder / CHECKPOINT).exists():
             with distributed.only_group(folder):
                 state = checkpoints.load(folder / CHECKPOINT, made_from)
-                curves.restore(folder, [] if state is None else state["rows"])
+                # If the last checkpoint is damaged, the one before knows fewer epochs than the
+                # curves.
+                if state is not None and len(state["rows"]) == tuning.epochs:
+                    curves.restore(folder, state["rows"])
         return
     folder.mkdir(parents=True, exist_ok=True)
     with distributed.only_group(folder):

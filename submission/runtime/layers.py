@@ -22,39 +22,42 @@ class LayerKind:
         geometry: Kernel, stride, padding, dilation and groups of a convolution; empty for a linear
             layer.
         bias: Whether the layer has a bias.
+        transposed: Whether a convolution is a transposed one.
     """
 
     input_shape: tuple[int, ...]
     outputs: int
     geometry: tuple
     bias: bool
+    transposed: bool = False
 
     def __str__(self) -> str:
         inputs, *sizes = self.input_shape[1:]
         if not self.geometry:
             return f"linear layers of {inputs} to {self.outputs} dims"
         kernel, stride = self.geometry[:2]
+        what = "transposed convolutions" if self.transposed else "convolutions"
         return (
-            f"convolutions of {inputs} to {self.outputs} channels, kernel {_times(kernel)}, "
+            f"{what} of {inputs} to {self.outputs} channels, kernel {_times(kernel)}, "
             f"stride {_times(stride)}, on {_times(sizes)} maps"
         )
 
-    def build(self, device: str) -> nn.Conv2d | nn.Linear:
+    def build(self, device: str) -> nn.Conv2d | nn.ConvTranspose2d | nn.Linear:
         """A layer of this kind, with random weights."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             if not self.geometry:
                 return nn.Linear(self.input_shape[1], self.outputs, self.bias).to(device)
             kernel, stride, padding, dilation, groups = self.geometry
-            layer = nn.Conv2d(
+            layer = (nn.ConvTranspose2d if self.transposed else nn.Conv2d)(
                 self.input_shape[1],
                 self.outputs,
                 kernel,
                 stride,
                 padding,
-                dilation,
-                groups,
-                self.bias,
+                dilation=dilation,
+                groups=groups,
+                bias=self.bias,
             )
             return layer.to(device).to(memory_format=torch.channels_last)
 
@@ -120,16 +123,22 @@ def _as(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 def _layers(network: nn.Module) -> Iterator[nn.Module]:
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             yield module
 
 
 def _kind(layer: nn.Module, input_shape: tuple[int, ...]) -> LayerKind:
     if isinstance(layer, nn.Linear):
         return LayerKind(input_shape, layer.out_features, (), layer.bias is not None)
-    assert isinstance(layer, nn.Conv2d)
+    assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
     geometry = (layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups)
-    return LayerKind(input_shape, layer.out_channels, geometry, layer.bias is not None)
+    return LayerKind(
+        input_shape,
+        layer.out_channels,
+        geometry,
+        layer.bias is not None,
+        isinstance(layer, nn.ConvTranspose2d),
+    )
 
 
 def _times(sizes: Sequence[int]) -> str:

@@ -16,7 +16,7 @@ OptimizerName = Literal["adam", "radam", "rmsprop"]
 
 def make_optimizer(
     name: OptimizerName,
-    parameters: Iterable[nn.Parameter],
+    parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
     lr: float,
     *,
     beta1: float = 0.9,
@@ -26,7 +26,7 @@ def make_optimizer(
 
     Args:
         name: The name.
-        parameters: The parameters to train.
+        parameters: The parameters to train, or groups of them with settings of their own.
         lr: Learning rate.
         beta1: First beta of Adam and RAdam; their second beta is 0.999.
         weight_decay: Decoupled from the gradient in RAdam, added to it in the others.

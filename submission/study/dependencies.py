@@ -31,8 +31,10 @@ def adapts(bound: Bindings) -> bool:
 
 
 def has_features(bound: Bindings) -> bool:
-    """Whether there is a table of features that several runs can use."""
-    return bool(_value(bound, MAIN, "cache_features_on_disk", True)) and not adapts(bound)
+    """Whether there is a table of features that several runs can use. Pixels are not copied."""
+    sees_pixels = _value(bound, _EXTRACTOR, "model_name", "VGG19") == "Pixels"
+    cached = bool(_value(bound, MAIN, "cache_features_on_disk", True))
+    return cached and not sees_pixels and not adapts(bound)
 
 
 def of_tuning(bound: Bindings) -> Bindings:

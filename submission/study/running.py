@@ -191,9 +191,14 @@ def read_curves(folder: Path) -> list[dict[str, float]]:
 
 def unlabelled(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     """What the last epoch of a VAE's training says; nothing for other methods."""
-    names = {"reconstruction": "MSE", "kld": "KLD", "active_codes": "active_codes"}
+    columns = {
+        "MSE": "reconstruction",  # of features
+        "BCE": "reconstruction",  # of pixels
+        "KLD": "kld",
+        "active_codes": "active_codes",
+    }
     last = rows[-1] if rows else {}
-    return {name: last[column] for name, column in names.items() if column in last}
+    return {name: last[column] for column, name in columns.items() if column in last}
 
 
 def _graded(folder: Path, seconds: float) -> tuple[Graded, str]:

@@ -7,12 +7,11 @@ epoch's number. So an interrupted training continues with the same results.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evaluation.common.devices import Placement
@@ -21,11 +20,10 @@ from submission.runtime import checkpoints, distributed, onednn
 from submission.runtime.compiling import compiled_if_long
 from submission.runtime.curves import recording, restore
 from submission.runtime.graphs import captured_on_gpu
-from submission.runtime.optimizers import make_optimizer
 from submission.runtime.precision import settled
 from submission.vae.model import VAE
 from submission.vae.posterior import code_columns
-from submission.vae.rows import Rows
+from submission.vae.rows import Rows, Table
 from submission.vae.settings import VAETraining
 
 CHECKPOINT = "checkpoint.pt"
@@ -34,7 +32,7 @@ CHECKPOINT = "checkpoint.pt"
 def fit(
     vae: VAE,
     training: VAETraining,
-    features: NDArray[np.float32],
+    features: Table,
     *,
     batch_size: int,
     seed: int,
@@ -57,40 +55,39 @@ def fit(
     path = folder / CHECKPOINT
     state = checkpoints.load(path, made_from)
     rows: list[dict[str, float]] = [] if state is None else state["rows"]
+    steps = training.steps_by_epoch(len(features), batch_size)
     if state is not None:
-        console.print(f"Reusing {len(rows)} of {training.epochs} epochs from {path}", markup=False)
+        console.print(f"Reusing {len(rows)} of {len(steps)} epochs from {path}", markup=False)
         vae.load_state_dict(state["vae"])
-    if len(rows) == training.epochs:
+    if len(rows) == len(steps):
         restore(folder, rows)
         return
 
     model = distributed.data_parallel(vae.to(placement.device))
-    optimizer = make_optimizer(
-        training.optimizer_name, vae.parameters(), training.lr, beta1=training.adam_beta1
-    )
+    optimizer = training.optimizer(vae)
     if state is not None:
         optimizer.load_state_dict(state["optimizer"])
     table = Rows(features, placement)
     # One batch, evenly spread over the table, costs no more than a forward pass an epoch.
     looked_at = torch.linspace(0, len(table) - 1, min(batch_size, len(table))).long()
-    total, done = training.epochs * len(table), len(rows) * len(table)
+    seen = [min(batch_size * number, len(table)) for number in steps]  # rows of each epoch
+    total, done = sum(seen), sum(seen[: len(rows)])
     losses_of_batch = partial(compiled_if_long(batch_losses, total, placement), model, vae)
     with recording(folder, rows) as record, progress("Training the VAE", total, done) as advance:
-        for epoch in range(len(rows), training.epochs):
+        for epoch in range(len(rows), len(steps)):
             weights, lr = training.loss_weights_at(epoch), training.lr_at(epoch)
-            for group in optimizer.param_groups:
-                group["lr"] = lr
+            optimizer.param_groups[0]["lr"] = lr
             sums, gradient_norm = train_epoch(
                 vae,
                 optimizer,
                 losses_of_batch,
-                batches(table, batch_size, training.latent_dims, seed, epoch),
+                islice(batches(table, batch_size, training.latent_dims, seed, epoch), steps[epoch]),
                 weights,
                 clip_gradients=training.clip_gradients,
                 placement=placement,
                 advance=partial(advance, note=_note(rows, epoch, weights["KLD"])),
             )
-            means = {name: float(loss) / len(table) for name, loss in sums.items()}
+            means = {name: float(loss) / seen[epoch] for name, loss in sums.items()}
             weighted = {f"weighted_{name}": weights.get(name, 1.0) * means[name] for name in means}
             total_loss = sum(weighted.values())
             rows.append(
@@ -174,6 +171,7 @@ def train_epoch(
         if clip_gradients is not None:
             nn.utils.clip_grad_value_(vae.parameters(), clip_gradients)
         optimizer.step()
+        vae.reg_loss.count_step()
         for name, loss in losses.items():
             # Summed on the device: reading the number would make a GPU wait after each batch.
             sums[name] = sums.get(name, 0) + loss * len(features)

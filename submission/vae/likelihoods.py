@@ -1,4 +1,7 @@
-"""The decoder's distribution of the features: a Gaussian of fixed variance around its mean."""
+"""The decoder's distribution of the features.
+
+It is a Gaussian of fixed variance around its mean, or of pixels a Bernoulli distribution.
+"""
 
 from typing import ClassVar
 
@@ -44,6 +47,10 @@ class Likelihood(nn.Module):
         mean = self.mean(hidden)
         return torch.sigmoid(mean) if self.scale_mean_zero_one else mean
 
+    def mean_of(self, output: Tensor) -> Tensor:
+        """The mean of the distribution that the decoder's output stands for: itself."""
+        return output
+
     def loss(self, mean: Tensor, features: Tensor) -> Tensor:
         """The squared error of `mean`, summed over batch and values, then divided as configured.
 
@@ -69,3 +76,21 @@ class GaussianLikelihood2d(Likelihood):
     """For maps: hidden values (batch, input_dims, H, W) to the mean (batch, output_dims, H, W)."""
 
     on_maps = True
+
+
+class BernoulliLikelihood(nn.Module):
+    """For images in [0, 1], as in disentanglement_lib: a decoder gives the logit of each value."""
+
+    name: ClassVar[str] = "BCE"
+
+    def mean_of(self, logits: Tensor) -> Tensor:
+        """The mean of each value, in (0, 1)."""
+        return logits.sigmoid()
+
+    def loss(self, logits: Tensor, images: Tensor) -> Tensor:
+        """The cross entropy, summed over the values of an image, and its mean over the batch.
+
+        Both arguments have the shape (batch, channels, height, width).
+        """
+        total = functional.binary_cross_entropy_with_logits(logits, images, reduction="sum")
+        return total / len(images)

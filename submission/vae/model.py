@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from evaluation.common.errors import KitError
-from submission.vae.likelihoods import GaussianLikelihood, Likelihood
+from submission.vae.likelihoods import BernoulliLikelihood, GaussianLikelihood, Likelihood
 from submission.vae.objectives import RegularizationLoss
 
 Init = Literal["default", "orthogonal"]
@@ -127,7 +127,7 @@ class VAE(nn.Module):
         self.reg_loss = RegularizationLoss(latent_dims)
 
     def forward(self, features: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Reconstruction, latents, and the posterior's mean and log variance, in float32.
+        """The decoder's output, latents, and the posterior's mean and log variance, in float32.
 
         Args:
             noise: (batch, latent_dims), standard normal.
@@ -149,11 +149,19 @@ class VAE(nn.Module):
 
         The arguments are a batch's features and the four results of `forward`.
         """
-        likelihood = cast(Likelihood, self.decoder.output_dist)
+        likelihood = self._likelihood
         return {
             likelihood.name: likelihood.loss(reconstruction, features),
             **self.reg_loss(latents, mean, logvar),
         }
+
+    def reconstruct(self, latents: Tensor) -> Tensor:
+        """The mean (batch, *feature_shape) of the features that latents (batch, dims) stand for."""
+        return self._likelihood.mean_of(self.decoder(latents))
+
+    @property
+    def _likelihood(self) -> Likelihood | BernoulliLikelihood:
+        return cast(Likelihood | BernoulliLikelihood, self.decoder.output_dist)
 
 
 class PosteriorMean(nn.Module):

@@ -5,10 +5,15 @@ one sample from it. The functions return sums over the batch.
 """
 
 import math
+from typing import Annotated, Literal
 
 import gin
 import torch
 from torch import Tensor, nn
+
+from evaluation.common.gin_types import Range
+from submission.vae.capacity import CapacityGap
+from submission.vae.discriminator import Discriminator, permuted_dims
 
 
 def kl_divergence(mean: Tensor, logvar: Tensor, log_precision: Tensor | None = None) -> Tensor:
@@ -61,14 +66,20 @@ def total_correlation(latents: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
 class RegularizationLoss(nn.Module):
     """The regularising losses: name in `train_vae.loss_weights` -> scalar.
 
-    `KLD` is always there, `alpha_penalty` with a learned prior, and `TC` with `use_tc_loss`. Each
-    is divided by the number of dims.
+    `KLD` is always there, `alpha_penalty` with a learned prior, `TC` with `use_tc_loss`,
+    `discriminator` if that estimates the total correlation, and `capacity_gap` with `capacity`.
 
     Args:
         latent_dims: Number of latents.
         scale_by_batch: Whether every loss is also divided by the batch size.
         use_bayes_factor_vae0_loss: Whether the prior's variances are learned.
         use_tc_loss: Whether the total correlation is a loss.
+        scale_by_dims: Whether every loss is divided by the number of dims.
+        tc_estimator: `minibatch`, from the batch's posteriors (beta-TCVAE), or `discriminator`
+            (FactorVAE), which is trained along.
+        capacity: What the divergence shall reach in the end (AnnealedVAE), scaled as `KLD` is; None
+            for no such loss.
+        capacity_steps: Number of training steps in which it grows from 0 to `capacity`.
     """
 
     def __init__(
@@ -77,10 +88,18 @@ class RegularizationLoss(nn.Module):
         scale_by_batch: bool = True,
         use_bayes_factor_vae0_loss: bool = False,
         use_tc_loss: bool = False,
+        scale_by_dims: bool = True,
+        tc_estimator: Literal["minibatch", "discriminator"] = "minibatch",
+        capacity: Annotated[float, Range(0)] | None = None,
+        capacity_steps: Annotated[int, Range(1)] = 100_000,
     ) -> None:
         super().__init__()
         self.scale_by_batch = scale_by_batch
+        self.scale_by_dims = scale_by_dims
         self.use_tc_loss = use_tc_loss
+        by_discriminator = use_tc_loss and tc_estimator == "discriminator"
+        self.discriminator = Discriminator(latent_dims) if by_discriminator else None
+        self.capacity_gap = None if capacity is None else CapacityGap(capacity, capacity_steps)
         self.log_precision = (
             nn.Parameter(torch.zeros(1, latent_dims)) if use_bayes_factor_vae0_loss else None
         )
@@ -89,8 +108,20 @@ class RegularizationLoss(nn.Module):
         losses = {"KLD": kl_divergence(mean, logvar, self.log_precision)}
         if self.log_precision is not None:
             losses["alpha_penalty"] = variance_penalty(self.log_precision)
-        if self.use_tc_loss:
+        if self.discriminator is not None:
+            losses["TC"] = self.discriminator.total_correlation(latents)
+            losses["discriminator"] = self.discriminator.loss(latents, permuted_dims(latents))
+        elif self.use_tc_loss:
             losses["TC"] = total_correlation(latents, mean, logvar)
         batch, dims = mean.shape
-        divisor = dims * batch if self.scale_by_batch else dims
-        return {name: loss / divisor for name, loss in losses.items()}
+        divisor = (dims if self.scale_by_dims else 1) * (batch if self.scale_by_batch else 1)
+        scaled = {name: loss / divisor for name, loss in losses.items()}
+        if self.capacity_gap is not None:
+            scaled["capacity_gap"] = self.capacity_gap(scaled["KLD"])
+        return scaled
+
+    def count_step(self) -> None:
+        """To be called after each training step."""
+        # Not in `forward`: compiled gradients would be those of the next step's capacity.
+        if self.capacity_gap is not None:
+            self.capacity_gap.steps_made += 1

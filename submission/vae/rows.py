@@ -1,6 +1,7 @@
 """Gives rows of a feature table, by their numbers, on the device for training."""
 
 import mmap
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,15 +16,29 @@ _PART_OF_FREE_MEMORY = 0.5
 _ROWS_BETWEEN_RELEASES = 8192
 
 
+class Table(Protocol):
+    """Features (N, ...) as float32: an array, or what reads the rows that it is asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: NDArray[np.int64] | slice, /) -> NDArray[np.float32]: ...
+
+
 class Rows:
     """The rows of a table. The whole table is put on the GPU if it fits.
 
     Args:
-        features: The table (N, ...), in memory or a memory map of a file.
+        features: The table (N, ...), such as an array in memory or a memory map of a file.
         placement: Where training runs.
     """
 
-    def __init__(self, features: NDArray[np.float32], placement: Placement) -> None:
+    def __init__(self, features: Table, placement: Placement) -> None:
         self._features = features
         self.device = placement.device
         self._on_gpu = placement.kind == "cuda"

@@ -112,13 +112,13 @@ LOOKS = {
 """MPI3D's three domains, as in the frames that its authors show."""
 
 _HARD = Look(
-    *(0.3, 0.95, 0.7, 0.0, 0.0),
+    *(0.34, 0.9, 0.6, 0.0, 0.0),
     *((112, 92, 70), (92, 92, 98), (92, 92, 98), (0, 0, 0)),
     spread=0.25,
-    texture=0.5,
-    grain=0.4,
-    grain_size=0.17,
-    build=Build(post=0.11, arm=0.04, size=1.06, pitch=0.05, distance=4.4),
+    texture=0.12,
+    grain=0.22,
+    grain_size=0.4,
+    build=Build(post=0.11, arm=0.04, size=1.08, pitch=0.05, distance=4.4),
 )
 HARD_LAMPS = (
     _HARD._replace(lamp=(-0.66, -0.35, 0.664831)),

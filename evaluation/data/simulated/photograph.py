@@ -16,7 +16,7 @@ _KEYS_AN_IMAGE = 1 << 20
 """Numbers of draws that an image has to itself."""
 _MOTTLE, _WALL, _SENSOR = 1000, 20_000, 100_000  # first keys of parts that draw more than a few
 
-_THINGS = 9  # rectangles in the background
+_THINGS = 3  # rectangles in the background
 
 
 @njit
@@ -27,14 +27,14 @@ def _light_up(
     key: int,
     image: NDArray[np.float32],
 ) -> None:
-    balance = uniform(key, 0.12, 0.88)
-    exposure = uniform(key + 1, 0.7, 1.25)
+    balance = uniform(key, 0.25, 0.75)
+    exposure = uniform(key + 1, 0.75, 1.2)
     image[:] = 0.0
     for lamp in range(2):
         maps = lamps[lamp]
         strength = exposure * (balance if lamp == 0 else 1.0 - balance)
         for channel in range(3):
-            tint = strength * uniform(key + 2 + 3 * lamp + channel, 0.8, 1.2)
+            tint = strength * uniform(key + 2 + 3 * lamp + channel, 0.92, 1.08)
             for row in range(image.shape[1]):
                 for column in range(image.shape[2]):
                     image[channel, row, column] += np.float32(tint) * (
@@ -50,18 +50,19 @@ def _clutter(open_sky: NDArray[np.float32], key: int, image: NDArray[np.float32]
     height, width = open_sky.shape
     wall = np.empty((3, height, width), np.float32)
     for channel in range(3):
-        shade = uniform(key + 10 + channel, 20.0, 110.0)
+        shade = uniform(key + 10, 30.0, 110.0) * uniform(key + 11 + channel, 0.7, 1.3)
         for row in range(height):
             for column in range(width):
-                hills = value_noise(key + _WALL, column / 9.0, row / 9.0)
-                wall[channel, row, column] = np.float32(shade * (1.0 + 0.5 * hills))
+                hills = value_noise(key + _WALL, column / 14.0, row / 14.0)
+                wall[channel, row, column] = np.float32(shade * (1.0 + 0.4 * hills))
     for thing in range(_THINGS):
         draw = key + 20 + 8 * thing
-        left, top = int(uniform(draw, -6.0, width)), int(uniform(draw + 1, -6.0, height * 0.75))
-        right = left + int(uniform(draw + 2, 3.0, 16.0))
-        bottom = top + int(uniform(draw + 3, 3.0, 20.0))
+        left, top = int(uniform(draw, -16.0, width)), int(uniform(draw + 1, -16.0, height * 0.6))
+        right = left + int(uniform(draw + 2, 10.0, 36.0))
+        bottom = top + int(uniform(draw + 3, 10.0, 36.0))
+        brightness = uniform(draw + 4, 10.0, 150.0)
         for channel in range(3):
-            tone = np.float32(uniform(draw + 4 + channel, 5.0, 200.0))
+            tone = np.float32(brightness * uniform(draw + 5 + channel, 0.7, 1.3))
             for row in range(max(top, 0), min(bottom, height)):
                 for column in range(max(left, 0), min(right, width)):
                     wall[channel, row, column] = tone
@@ -77,12 +78,12 @@ def _shade(key: int, image: NDArray[np.float32]) -> None:
     height, width = image.shape[1:]
     dark = uniform(key + 120, 0.1, 0.5)
     uneven = uniform(key + 121, 0.1, 0.35)
-    balance = (uniform(key + 122, 0.8, 1.25), 1.0, uniform(key + 123, 0.8, 1.25))
+    balance = (uniform(key + 122, 0.9, 1.12), 1.0, uniform(key + 123, 0.9, 1.12))
     for row in range(height):
         for column in range(width):
             away = (2.0 * row / height - 1.0) ** 2 + (2.0 * column / width - 1.0) ** 2
             light = 1.0 - dark * away / 2.0
-            light *= 1.0 + uneven * value_noise(key + _MOTTLE, column / 14.0, row / 14.0)
+            light *= 1.0 + uneven * value_noise(key + _MOTTLE, column / 22.0, row / 22.0)
             for channel in range(3):
                 image[channel, row, column] *= np.float32(light * balance[channel])
 
@@ -90,7 +91,7 @@ def _shade(key: int, image: NDArray[np.float32]) -> None:
 @njit
 def _blur(key: int, image: NDArray[np.float32], blurred: NDArray[np.float32]) -> None:
     """Mixes pixels with their neighbours along rows, then along columns."""
-    side = np.float32(uniform(key + 130, 0.1, 0.27))
+    side = np.float32(uniform(key + 130, 0.0, 0.15))
     centre = np.float32(1.0) - side - side
     height, width = image.shape[1:]
     for channel in range(3):
@@ -112,7 +113,7 @@ def _blur(key: int, image: NDArray[np.float32], blurred: NDArray[np.float32]) ->
 def _expose(key: int, image: NDArray[np.float32]) -> None:
     """The sensor's noise, a triangle about 0, and its limits."""
     height, width = image.shape[1:]
-    noise = np.float32(uniform(key + 140, 4.0, 14.0))
+    noise = np.float32(uniform(key + 140, 2.0, 6.0))
     for row in range(height):
         for column in range(width):
             bits = random_bits(key + _SENSOR + row * width + column)
@@ -153,7 +154,7 @@ def photograph(
             _shade(key, image)
             _blur(key, image, scratch)
             _expose(key, image)
-            leave_jpeg_marks(image, uniform(key + 150, 0.2, 0.7))
+            leave_jpeg_marks(image, uniform(key + 150, 0.05, 0.25))
             for channel in range(3):
                 for row in range(height):
                     for column in range(width):

@@ -419,6 +419,19 @@ def test_weights_put_over_ours_and_those_of_another_tuning_are_not_lost(
     assert weights.read_bytes() == b"precious"
 
 
+def test_a_damaged_last_checkpoint_of_a_finished_tuning_costs_no_curves(
+    run_finetune, tmp_path
+) -> None:
+    """The checkpoint before it has one epoch less."""
+    config = f"{CONFIG}\ntrain.epochs = 2\nfinetune/main.dataset_size = 20\n"
+    run_finetune(config)
+    folder = tmp_path / "shared" / "x" / "finetuning"
+    curves = (folder / "stats.csv").read_bytes()
+    (folder / "checkpoint.pt").write_bytes(b"damaged")
+    run_finetune(config)
+    assert (folder / "stats.csv").read_bytes() == curves
+
+
 def test_a_config_that_says_nothing_of_tuning_asks_for_none(run_finetune, tmp_path, capsys) -> None:
     run_finetune("get_feature_extractor.model_name = 'VGG11'\n")
     assert "Nothing to fine-tune" in capsys.readouterr().out

@@ -10,7 +10,7 @@ from torch.nn import functional
 from evaluation.common.devices import Placement
 from evaluation.common.rounding import allowed
 from submission.runtime import precision
-from submission.runtime.layers import kinds_of
+from submission.runtime.layers import kinds_of, results
 from submission.runtime.precision import fault_in_bf16, settled
 
 BF16 = Placement("cpu", "bf16")
@@ -139,3 +139,15 @@ def test_a_network_is_known_by_its_layers() -> None:
     ]
     assert [layer for layer, _ in kinds] == [made[0], made[3], made[6]]
     assert int(made[1].num_batches_tracked) == 0
+
+
+@pytest.mark.usefixtures("_with_bf16")
+def test_transposed_convolutions_are_tried_as_such() -> None:
+    made = nn.Sequential(nn.ConvTranspose2d(8, 4, 4, stride=2, padding=1))
+    ((_, kind),) = kinds_of(made, (2, 8, 5, 5))
+    assert str(kind) == (
+        "transposed convolutions of 8 to 4 channels, kernel 4x4, stride 2x2, on 5x5 maps"
+    )
+    output, *gradients = results(kind, torch.float32, "cpu", learning=True)
+    assert output.shape == (2, 4, 10, 10)
+    assert [tuple(each.shape) for each in gradients] == [(2, 8, 5, 5), (8, 4, 4, 4), (4,)]
