@@ -15,7 +15,8 @@ class Explained(NamedTuple):
     """How much of a score's variance a grouping of the runs explains.
 
     Args:
-        share: Between the means of the groups, of all; None where the score never changes.
+        share: Between the means of the groups, of all; None where the score never changes, or where
+            each run is a group of its own.
         chance: The share that groups of these sizes explain of pure noise, on average.
         groups: Their number.
     """
@@ -41,7 +42,8 @@ def explained(groups: Sequence[Hashable], scores: NDArray[np.float64]) -> Explai
         for places in members.values()
     )
     chance = (len(members) - 1) / (len(scores) - 1) if len(scores) > 1 else 1.0
-    share = None if total < 1e-12 else min(between / total, 1.0)
+    says_nothing = total < 1e-12 or len(members) == len(scores)
+    share = None if says_nothing else min(between / total, 1.0)
     return Explained(share, chance, len(members))
 
 

@@ -19,6 +19,7 @@ def test_explained_variance_is_that_of_an_analysis_of_variance() -> None:
     assert found.chance == pytest.approx(2 / 23)
     assert explained(groups.tolist(), (groups == "b") * 1.0).share == pytest.approx(1)
     assert explained(groups.tolist(), np.ones(24)).share is None
+    assert explained(range(24), scores).share is None
 
 
 def test_noise_explains_what_chance_says() -> None:
