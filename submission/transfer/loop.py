@@ -31,6 +31,8 @@ from submission.transfer.settings import Adaptation
 from submission.transfer.statistics import measure_statistics
 
 CHECKPOINT = "adapted.pt"
+_LARGEST_GRADIENT = 5.0
+"""Longer gradients are shortened, so that no batch undoes much. Most are 3 to 5 long."""
 _LABELLED = 1
 """Keeps the order of the labelled images apart from that of the target's."""
 
@@ -177,6 +179,7 @@ class _Learner:
         with_labels = self._classifier.losses(logits, step.factors).sum()
         self._optimizer.zero_grad()
         (unlabelled + self._adaptation.labelled_weight * with_labels).backward()
+        nn.utils.clip_grad_norm_(self._classifier.parameters(), _LARGEST_GRADIENT)
         self._optimizer.step()
         self._follow()
         sure = torch.stack([trust(of_factor).mean() for of_factor in taught]).mean()
