@@ -74,21 +74,6 @@ class Grade(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seeds: Positive = 1
 
 
-class Search(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A search for a good setting among those that `random` describes.
-
-    Args:
-        objective: "reconstruction", "kld" or "udr", which need no labels, or "METRIC" or
-            "DATASET/METRIC", which does.
-        trials: How many settings are tried.
-        grace: Epochs after which a trial may be stopped that is worse than others.
-    """
-
-    objective: str
-    trials: Positive
-    grace: Positive = 5
-
-
 class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The content of a study's file. Its settings are all combinations of its three parts.
 
@@ -100,7 +85,6 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         random: Settings that are drawn.
         train: What is trained on.
         grade: How it is graded.
-        search: What `--search` looks for.
     """
 
     config: str
@@ -110,7 +94,6 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sets: list[dict[str, Value]] = msgspec.field(name="list", default_factory=list)
     random: Random | None = None
     grade: Grade = Grade()
-    search: Search | None = None
 
 
 def read_study(path: Path) -> Study:

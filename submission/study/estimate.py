@@ -1,11 +1,17 @@
 """What a study will take: time and disk, from its own runs where some are done."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from submission.study.plan import Plan, Run, Step
+from evaluation.common.errors import KitError
+from evaluation.common.files import free_bytes, readable_size
+from evaluation.common.terminal import console
+from submission.study.course import Course
+from submission.study.plan import Plan, Run, Step, steps_for
 from submission.study.records import Record
 from submission.study.running import seconds_of
+from submission.study.settings import label
 
 SECONDS_A_RUN = 90.0
 SECONDS_A_STEP = 180.0
@@ -70,3 +76,69 @@ def in_words(seconds: float) -> str:
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def expectation(course: Course, workers: int) -> Estimate:
+    """What is left to do."""
+    pending = course.pending
+    steps = steps_for(course.plan.steps, pending)
+    return estimate(course.plan, course.records, pending, steps, workers)
+
+
+def require_disk(folder: Path, expected: Estimate) -> None:
+    """Checks that the disk has room for what is left.
+
+    Raises:
+        KitError: `STUDY-DISK`, it has not.
+    """
+    free = free_bytes(folder.absolute())
+    if expected.disk > free:
+        raise KitError(
+            "STUDY-DISK",
+            f"the runs to do need about {readable_size(expected.disk)}, but {folder} has "
+            f"{readable_size(free)} free",
+            "Choose a folder with more room by --output, or fewer settings or seeds",
+        )
+
+
+def show(course: Course, workers: int) -> None:
+    """Prints what a study consists of and what is left of it, without doing anything."""
+    plan, pending = course.plan, course.pending
+    by_setting: dict[str, list[Run]] = {}
+    for run in plan.runs:
+        by_setting.setdefault(f"{label(run.setting)}, on {run.dataset}", []).append(run)
+    console.print(
+        f"{counted(len(plan.runs), 'run')} of {counted(len(by_setting), 'setting')}: "
+        f"{len(plan.runs) - len(pending)} done, {len(pending)} to do"
+    )
+    waiting = {run.key for run in pending}
+    for name, runs in by_setting.items():
+        done = [str(run.seed) for run in runs if run.key not in waiting]
+        console.print(
+            f"  {name}: {len(done)} of {len(runs)} done"
+            + (f" (seeds {', '.join(done)})" if done else ""),
+            markup=False,
+        )
+    steps = steps_for(plan.steps, pending)
+    kinds = [step.kind for step in steps]
+    console.print(
+        f"Shared steps: {counted(kinds.count('finetune'), 'fine-tuning')}, "
+        f"{counted(kinds.count('extract'), 'extraction')} of features"
+    )
+    expected = expectation(course, workers)
+    source = (
+        f"from {counted(expected.measured, 'measured run')}"
+        if expected.measured
+        else "by a rule, since no run is measured: 90 s a run, 180 s a shared step, 60 MB a run"
+    )
+    console.print(
+        f"About {in_words(expected.seconds)} with {counted(workers, 'worker')}, and "
+        f"{readable_size(expected.disk)} of disk, of which {plan.folder} has "
+        f"{readable_size(free_bytes(plan.folder))} free ({source})",
+        markup=False,
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """Such as "1 run" or "2 runs"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

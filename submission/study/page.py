@@ -66,7 +66,7 @@ def write_page(plan: Plan, doing: Doing, rows: Sequence[Mapping[str, Any]], name
     """
     done = [place for place, row in enumerate(rows) if row["state"] == "done"]
     runs, found = [plan.runs[place] for place in done], [rows[place] for place in done]
-    scores = _scores(found)
+    scores, subjects = _scores(found), _subjects(plan.runs)
     numbers = {score.column: _column(found, score.column) for score in scores}
     from jinja2 import FileSystemLoader
 
@@ -86,13 +86,13 @@ def write_page(plan: Plan, doing: Doing, rows: Sequence[Mapping[str, Any]], name
         selections=_selections(found, scores, numbers),
         mean={name: float(np.nanmean(values)) for name, values in numbers.items()},
         highest={name: float(np.nanmax(values)) for name, values in numbers.items()},
-        best=_best(runs, scores, numbers, doing),
+        best=_best(runs, subjects, scores, numbers, doing),
         refused=[
-            (plan.runs[place].subject, row["problem"])
+            (subjects[plan.runs[place].key], row["problem"])
             for place, row in enumerate(rows)
             if row["state"] == "refused"
         ],
-        rows=[(run, row) for run, row in zip(runs, found, strict=True)],
+        rows=[(subjects[run.key], row) for run, row in zip(runs, found, strict=True)],
     )
     path = plan.folder / NAME
     with whole_file(path) as temporary:
@@ -128,6 +128,12 @@ def _groupings(runs: Sequence[Run]) -> dict[str, list[str]]:
     if len({run.dataset for run in runs}) > 1:
         groups["trained on"] = [run.dataset for run in runs]
     return groups
+
+
+def _subjects(runs: Sequence[Run]) -> dict[str, str]:
+    """What each run is, by its key; its dataset is said where there are several."""
+    named = zip(runs, _settings(runs), strict=True)
+    return {run.key: f"{setting}, seed {run.seed}" for run, setting in named}
 
 
 def _settings(runs: Sequence[Run]) -> list[str]:
@@ -239,6 +245,7 @@ def _selections(
 
 def _best(
     runs: Sequence[Run],
+    subjects: Mapping[str, str],
     scores: Sequence[Score],
     numbers: Mapping[str, NDArray[np.float64]],
     doing: Doing,
@@ -252,7 +259,8 @@ def _best(
             firsts.setdefault(place, []).append((score.short, float(values[place])))
     order = sorted(firsts, key=lambda place: -len(firsts[place]))[:_MOST_BEST]
     return [
-        Best(runs[place].subject, firsts[place], _commands(runs[place], doing)) for place in order
+        Best(subjects[runs[place].key], firsts[place], _commands(runs[place], doing))
+        for place in order
     ]
 
 

@@ -49,7 +49,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     made_from: dict[str, Any]
-    state: Literal["done", "refused", "stopped"]
+    state: Literal["done", "refused"]
     problem: str = ""
     setting: dict[str, Any]
     seed: int

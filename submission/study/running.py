@@ -38,6 +38,8 @@ class Doing:
         grade: The same.
         device: As `--device`.
         features_dir: Folder of cached features.
+        data_root: Folder of the datasets.
+        torch_home: Folder of weights.
         grading_from: All that scores depend on beside the run.
     """
 
@@ -46,6 +48,8 @@ class Doing:
     grade: Grade
     device: str
     features_dir: Path
+    data_root: Path
+    torch_home: Path
     grading_from: dict[str, Any]
 
     def datasets_of(self, run: Run) -> list[str]:
@@ -64,6 +68,24 @@ class Doing:
         words += ["--features-dir", str(self.features_dir)]
         return [*words, *(word for binding in bindings for word in ("--binding", binding))]
 
+    def variables(self, output: Path, dataset: str, threads: int | None) -> dict[str, str]:
+        """The environment of a command, on whichever node it runs.
+
+        Without a number, it has as many threads as this process has CPUs.
+        """
+        paths = (str(environment.REPOSITORY), os.environ.get("PYTHONPATH"))
+        variables = {
+            **os.environ,
+            "AICROWD_OUTPUT_PATH": str(output),
+            "AICROWD_DATASET_NAME": dataset,
+            "DISENTANGLEMENT_LIB_DATA": str(self.data_root),
+            "TORCH_HOME": str(self.torch_home),
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        }
+        variables.pop("AICROWD_IS_GRADING", None)
+        variables.pop("OMP_NUM_THREADS", None)
+        return variables | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
+
     def _grading(self, run: Run, dataset: str) -> list[str]:
         metrics = self.grade.metrics or [metric.name for metric in CHALLENGE]
         return [
@@ -80,12 +102,14 @@ class Needs:
 
     Args:
         datasets: Names of datasets that can be opened.
+        data_root: Their folder.
         marks: Files that are there if its folders are the same.
         source: The hash of the code of `submission` on the node that plans.
         node: That node's name.
     """
 
     datasets: tuple[str, ...]
+    data_root: Path
     marks: tuple[Path, ...]
     source: str
     node: str
@@ -112,7 +136,7 @@ class Needs:
                     "--features-dir or TORCH_HOME",
                 )
         for name in self.datasets:
-            open_dataset(name)
+            open_dataset(name, self.data_root)
         return True
 
 
@@ -127,7 +151,7 @@ def do_step(doing: Doing, step: Step, opened: bool) -> float:  # noqa: ARG001
     _command(
         doing.verb(step.kind, step.bindings, *experiment),
         step.folder,
-        _variables(step.folder.parent.parent, step.dataset, None),
+        doing.variables(step.folder.parent.parent, step.dataset, None),
     )
     seconds = time.monotonic() - start
     longest = max(seconds, seconds_of(step) or 0.0)  # a step that was there already takes seconds
@@ -150,7 +174,7 @@ def do_run(doing: Doing, run: Run, opened: bool) -> Record:  # noqa: ARG001
         KitError: `STUDY-COMMAND`, a command failed.
     """
     training, *gradings = doing.words(run)
-    variables = _variables(run.folder.parent, run.dataset, doing.train.threads)
+    variables = doing.variables(run.folder.parent, run.dataset, doing.train.threads)
     start = time.monotonic()
     _command(training, run.folder, variables)
     seconds = time.monotonic() - start
@@ -191,14 +215,9 @@ def read_curves(folder: Path) -> list[dict[str, float]]:
 
 def unlabelled(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     """What the last epoch of a VAE's training says; nothing for other methods."""
-    columns = {
-        "MSE": "reconstruction",  # of features
-        "BCE": "reconstruction",  # of pixels
-        "KLD": "kld",
-        "active_codes": "active_codes",
-    }
+    names = {"reconstruction": "MSE", "kld": "KLD", "active_codes": "active_codes"}
     last = rows[-1] if rows else {}
-    return {name: last[column] for column, name in columns.items() if column in last}
+    return {name: last[column] for name, column in names.items() if column in last}
 
 
 def _graded(folder: Path, seconds: float) -> tuple[Graded, str]:
@@ -209,24 +228,6 @@ def _graded(folder: Path, seconds: float) -> tuple[Graded, str]:
         scores=report.scores, intervals=intervals, seconds=seconds, data=report.made_from.data
     )
     return graded, report.representation.sha256
-
-
-def _variables(output: Path, dataset: str, threads: int | None) -> dict[str, str]:
-    """The environment of a command. Without a number, it has the threads of this process's CPUs."""
-    variables = {
-        **os.environ,
-        "AICROWD_OUTPUT_PATH": str(output),
-        "AICROWD_DATASET_NAME": dataset,
-        "PYTHONPATH": os.pathsep.join(
-            filter(None, (str(environment.REPOSITORY), os.environ.get("PYTHONPATH")))
-        ),
-    }
-    variables.pop("AICROWD_IS_GRADING", None)
-    if threads is None:
-        variables.pop("OMP_NUM_THREADS", None)
-    else:
-        variables["OMP_NUM_THREADS"] = str(threads)
-    return variables
 
 
 def _command(words: Sequence[str], folder: Path, variables: dict[str, str]) -> None:

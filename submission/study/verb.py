@@ -62,16 +62,18 @@ def _study(arguments: argparse.Namespace) -> int:
     require("torchvision")
     if arguments.cluster is not None:
         require("ray")
-    from submission.study import command
+    from submission.study.command import SchedulerOf, do_all
+    from submission.study.course import open_course
+    from submission.study.estimate import show
 
     folder = arguments.output or environment.output_path() / arguments.study.stem
-    course = command.open_course(arguments.study, folder, arguments.device, arguments.features_dir)
+    course = open_course(arguments.study, folder, arguments.device, arguments.features_dir)
     if arguments.dry_run:
-        command.show(course, arguments.workers)
+        show(course, arguments.workers)
         return 0
     refusals = []
     if not arguments.report:
-        refusals = command.do_all(course, command.SchedulerOf(arguments.workers, arguments.cluster))
+        refusals = do_all(course, SchedulerOf(arguments.workers, arguments.cluster))
     course.leave_results(arguments.study.stem)
     for refusal in refusals:
         tell(refusal)

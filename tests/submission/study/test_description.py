@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from evaluation.common.errors import KitError
-from submission.study.command import open_course
+from submission.study.course import open_course
 from submission.study.description import Drawn, Random, read_study
 from submission.study.plan import plan_of
 from submission.study.settings import draws, gin_text, label, settings_of

@@ -14,7 +14,8 @@ import torch
 from evaluation.common.errors import KitError
 from evaluation.representation.resources.processes import descendants
 from submission.features.backbones import Backbone, build_network
-from submission.study.command import SchedulerOf, do_all, open_course
+from submission.study.command import SchedulerOf, do_all
+from submission.study.course import open_course
 
 STUDY = """
 config = "small.gin"
@@ -103,7 +104,7 @@ def test_a_run_that_fails_and_a_disk_that_is_full(
     assert record["state"] == "refused"
     assert course.pending == [run]  # tried again the next time
 
-    monkeypatch.setattr("submission.study.command.free_bytes", lambda _: 1000)
+    monkeypatch.setattr("submission.study.estimate.free_bytes", lambda _: 1000)
     with pytest.raises(KitError, match=r"1\.0 kB free") as refusal:
         do_all(course, SchedulerOf(1, None))
     assert refusal.value.code == "STUDY-DISK"

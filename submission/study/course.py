@@ -1,0 +1,129 @@
+"""A study and how far it is: what its file asks for, and the runs that are done."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evaluation.common.environment import data_root, torch_home
+from evaluation.common.errors import KitError
+from evaluation.common.terminal import console
+from evaluation.data import find_dataset
+from evaluation.metrics import METRICS
+from evaluation.origin import grader_digest, versions
+from evaluation.report.page import can_be_made
+from submission.study import table
+from submission.study.agreement import udr_of
+from submission.study.description import Study, read_study
+from submission.study.plan import Plan, Run, plan_of
+from submission.study.records import Record, known
+from submission.study.running import Doing
+
+
+@dataclass
+class Course:
+    """A study and how far it is.
+
+    Args:
+        plan: The study.
+        doing: How its runs are done.
+        records: What is known of its runs, by key.
+        written: When the table was last written, and how long that took, in seconds.
+    """
+
+    plan: Plan
+    doing: Doing
+    records: dict[str, Record]
+    written: tuple[float, float] = field(default=(0.0, 0.0))
+
+    @property
+    def pending(self) -> list[Run]:
+        """The runs that are not done; refused ones are tried again."""
+        return [
+            run
+            for run in self.plan.runs
+            if run.key not in self.records or self.records[run.key].state == "refused"
+        ]
+
+    def note(self, run: Run, record: Record) -> None:
+        """Notes what became of a run; the table is written if that is not done all the time."""
+        self.records[run.key] = record
+        when, took = self.written
+        if time.monotonic() - when > max(5.0, 20 * took):
+            self.write_table()
+
+    def write_table(self) -> None:
+        """Writes `runs.csv` as the study stands; what needs several runs is added at the end."""
+        start = time.monotonic()
+        table.write_csv(self.plan.folder, table.rows_of(self.plan, self.records, {}))
+        self.written = time.monotonic(), time.monotonic() - start
+
+    def leave_results(self, name: str) -> None:
+        """Writes the table, as Parquet too, and the page.
+
+        Args:
+            name: The name of the study.
+        """
+        folder = self.plan.folder
+        rows = table.rows_of(self.plan, self.records, udr_of(self.plan, self.records))
+        table.write_csv(folder, rows)
+        written = [table.CSV]
+        if table.write_parquet(folder, rows):
+            written.append(table.PARQUET)
+        else:
+            console.print("runs.parquet is left out: it needs the kit's extra 'tables'")
+        if can_be_made():
+            from submission.study.page import write_page
+
+            written.append(write_page(self.plan, self.doing, rows, name).name)
+        else:
+            console.print("The page is left out: it needs the kit's extra 'page'")
+        console.print(f"Wrote {', '.join(written)} to {folder}", markup=False)
+
+
+def open_course(file: Path, folder: Path, device: str, features_dir: Path) -> Course:
+    """Reads a study, and finds out which of its runs are done.
+
+    Args:
+        file: The study's file.
+        folder: The folder of its results.
+        device: As `--device`.
+        features_dir: Folder of cached features.
+
+    Raises:
+        KitError: `STUDY-…` or `CONFIG-…`, the file is wrong; `DATA-NAME` or `METRIC-NAME`, it names
+            something that there is not.
+    """
+    study = read_study(file)
+    _require_names(study)
+    plan = plan_of(study, file, folder.absolute())
+    grading_from = {
+        "grade": [study.grade.datasets, study.grade.metrics, study.grade.seed, study.grade.seeds],
+        "grader": grader_digest(),
+        "versions": versions(),
+    }
+    doing = Doing(
+        config=plan.config_file,
+        train=study.train,
+        grade=study.grade,
+        device=device,
+        features_dir=features_dir.absolute(),
+        data_root=data_root().absolute(),
+        torch_home=torch_home().absolute(),
+        grading_from=grading_from,
+    )
+    return Course(plan, doing, known(plan, grading_from))
+
+
+def _require_names(study: Study) -> None:
+    for name in datasets_of(study):
+        find_dataset(name)
+    for name in study.grade.metrics:
+        if name not in METRICS:
+            raise KitError(
+                "METRIC-NAME", f"there is no metric {name!r}", f"Choose from {', '.join(METRICS)}"
+            )
+
+
+def datasets_of(study: Study) -> list[str]:
+    """What a study trains or grades on."""
+    return list(dict.fromkeys([*study.train.datasets, *study.grade.datasets]))
