@@ -75,6 +75,15 @@ def test_channels_of_each_stage(name: str, channels: list[int]) -> None:
     assert [Backbone(name, network, size, stage).feature_dims for stage in stages] == channels
 
 
+@pytest.mark.parametrize(("name", "convolutions"), [("SmallCNN", 4), ("SmallCNN-7", 7)])
+def test_small_networks_halve_the_maps_four_times(name: str, convolutions: int) -> None:
+    network = build_network(name)
+    assert sum(isinstance(module, nn.Conv2d) for module in network.modules()) == convolutions
+    stages = [Backbone(name, network, (64, 64), stage) for stage in range(1, 5)]
+    assert [stage.feature_dims for stage in stages] == [24, 48, 96, 128]
+    assert [stage.map_size for stage in stages] == [[side, side] for side in (32, 16, 8, 4)]
+
+
 def test_a_stage_that_is_not_there_is_refused() -> None:
     with torch.device("meta"):
         vgg, resnet = build_network("VGG11"), build_network("ResNet-50")
