@@ -19,6 +19,7 @@ from submission.transfer import method, run
 from submission.transfer.codes import FactorCodes, standard_values
 from submission.transfer.pseudo_labels import Marginals, self_training_loss, trust
 from submission.transfer.statistics import measure_statistics
+from submission.transfer.telling_apart import images_told_apart
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -216,3 +217,32 @@ def test_a_value_that_is_guessed_too_often_is_guessed_less() -> None:
         (aligned,) = marginals.aligned([guesses])
     torch.testing.assert_close(aligned.sum(1), torch.ones(2))
     assert aligned[0, 0] > 0.5 > aligned[1, 0]
+
+
+def test_self_training_that_does_harm_is_dropped(
+    submission: Callable[..., subprocess.Popen], path: Path, tmp_path: Path
+) -> None:
+    """Steps so large that the network sees the same values in all images."""
+    finish(submission("finetune", path, "harmed"))
+    flags = ["--binding", "adapt.lr = 100.0", "--binding", "adapt.epochs = 1"]
+    assert "Self-training is dropped" in finish(submission("train", path, "harmed", *flags))
+    finish(submission("train", path, "untaught", "--binding", "adapt.epochs = 0"))
+    images = torch.rand(8, 3, 64, 64)
+    one, other = (
+        torch.jit.load(tmp_path / f"shared/{name}/representation/pytorch_model.pt")(images)
+        for name in ("harmed", "untaught")
+    )
+    # The order of the images, by which statistics are averaged, is that of another epoch.
+    torch.testing.assert_close(one, other, rtol=0, atol=0.2)
+
+
+def test_images_with_the_same_values_are_not_told_apart() -> None:
+    class Heads(nn.Module):
+        factor_sizes = (3, 2)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images
+
+    logits = torch.tensor([[9, 0, 0, 1, 0], [0, 9, 0, 1, 0], [5, 4, 3, 2, 1], [9, 0, 0, 0, 1.0]])
+    network = Heads()
+    assert images_told_apart(network, logits.split(3)) == 3  # type: ignore[arg-type]
