@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from submission.study.description import Drawn, Random, Study
 
 Setting = dict[str, Any]
 """Bindings that vary, by name, and the value of each."""
+
+_REFERENCE = re.compile(r"[@%][\w./]+(\(\))?")
 
 
 def settings_of(study: Study) -> list[Setting]:
@@ -59,8 +62,10 @@ def gin_text(name: str, value: Any) -> str:
     Raises:
         KitError: `STUDY-VALUE`, gin has no such value.
     """
-    if isinstance(value, str):
-        return value if value.startswith(("@", "%")) else repr(value)
+    if isinstance(value, str) and not value.startswith(("@", "%")):
+        return repr(value)
+    if isinstance(value, str) and _REFERENCE.fullmatch(value):
+        return value
     if isinstance(value, list):
         return f"[{', '.join(gin_text(name, item) for item in value)}]"
     if isinstance(value, Mapping):
@@ -71,7 +76,8 @@ def gin_text(name: str, value: Any) -> str:
     raise KitError(
         "STUDY-VALUE",
         f"the binding '{name}' is {value}, which a gin file cannot hold",
-        "Give a finite number, a text, true, false, or a list or table of these",
+        "Give a finite number, a text, true, false, or a list or table of these; a text that "
+        "begins with @ or % must be a gin reference",
     )
 
 
