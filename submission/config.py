@@ -19,7 +19,7 @@ def load(path: Path, bindings: Sequence[str] = ()) -> None:
         KitError: as in `gin_config.load`. It is raised before torch is imported, unless the config
             imports modules of the user.
     """
-    if not gin_config.imports_modules(path, bindings):
+    if not gin_config.imported_modules(path, bindings):
         with stand_ins("submission"):
             gin_config.load(path, bindings)
     # These imports register the configurables in gin.

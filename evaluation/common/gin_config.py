@@ -57,8 +57,8 @@ def sets(configurable: str) -> bool:
     return any(selector.split(".")[-1] == configurable for _, selector in gin.config._CONFIG)
 
 
-def imports_modules(path: Path, bindings: Sequence[str]) -> bool:
-    """Whether a gin file, a file that it includes, or one of `bindings` imports a module.
+def imported_modules(path: Path, bindings: Sequence[str]) -> list[str]:
+    """The modules that a gin file, the files that it includes, and `bindings` import.
 
     Raises:
         KitError: unreadable file or wrong syntax, as in `load`.
@@ -67,7 +67,12 @@ def imports_modules(path: Path, bindings: Sequence[str]) -> bool:
         _file_statements(path),
         *(_statements(each, f"--binding '{each}'") for each in bindings),
     ]
-    return any(isinstance(statement, ImportStatement) for part in parsed for _, statement in part)
+    return [
+        statement.module
+        for part in parsed
+        for _, statement in part
+        if isinstance(statement, ImportStatement)
+    ]
 
 
 @gin.configurable
@@ -127,12 +132,16 @@ class _Binding:
             f"Give '{self.name}' a value of that kind",
         )
 
-    def _resolved(self, value: Any, kinds: dict[str, Any]) -> Any:
-        """`value` with its macros replaced, after a check that every reference exists."""
+    def _resolved(self, value: Any, kinds: dict[str, Any], within: tuple[str, ...] = ()) -> Any:
+        """`value` with its macros replaced, after a check that every reference exists.
+
+        Args:
+            within: The macros whose values hold `value`.
+        """
         if isinstance(value, list | tuple):
-            return type(value)(self._resolved(item, kinds) for item in value)
+            return type(value)(self._resolved(item, kinds, within) for item in value)
         if isinstance(value, dict):
-            return {key: self._resolved(item, kinds) for key, item in value.items()}
+            return {key: self._resolved(item, kinds, within) for key, item in value.items()}
         if not hasattr(value, "selector"):
             return value
         if not hasattr(value, "configurable"):
@@ -142,14 +151,22 @@ class _Binding:
         if value.configurable.selector != "gin.macro":
             return value
         macro = "/".join(value.scopes)
+        if macro in within:
+            raise KitError(
+                "CONFIG-VALUE",
+                f"{self.where}: binding '{self.name}' uses the macro '%{macro}', whose value is "
+                "that macro itself",
+                f"Give '{macro}' a value without '%{macro}'",
+            )
         try:
-            return self._resolved(gin.query_parameter(f"{macro}/gin.macro.value"), kinds)
+            held = gin.query_parameter(f"{macro}/gin.macro.value")
         except ValueError:
             raise KitError(
                 "CONFIG-NAME",
                 f"{self.where}: binding '{self.name}' uses the macro '%{macro}', which is not set",
                 f"Add a line '{macro} = VALUE'",
             ) from None
+        return self._resolved(held, kinds, (*within, macro))
 
 
 def _file_bindings(path: Path) -> Iterator[_Binding]:

@@ -11,7 +11,6 @@ from evaluation.codes.store import kept_codes
 from submission.study.plan import Plan, Run
 from submission.study.records import Record
 from submission.study.running import read_curves
-from submission.study.settings import label
 from submission.study.udr import ranking
 
 _MOST_IMAGES = 1000
@@ -23,10 +22,10 @@ def udr_of(plan: Plan, records: Mapping[str, Record]) -> dict[str, float]:
     It is that of the codes of the first dataset that the runs are graded on. Runs of methods
     without a divergence of each code have none.
     """
-    settings: dict[str, list[Run]] = {}
+    settings: dict[tuple[str, str], list[Run]] = {}
     for run in plan.runs:
         if run.key in records and records[run.key].state == "done":
-            settings.setdefault(f"{label(run.setting)} {run.dataset}", []).append(run)
+            settings.setdefault((repr(run.setting), run.dataset), []).append(run)
     found: dict[str, float] = {}
     for runs in settings.values():
         found |= _udr_of_setting(runs, records)

@@ -52,7 +52,8 @@ def levels(values: Sequence[Any]) -> list[str]:
     distinct = set(map(repr, values))
     numbers = [value for value in values if isinstance(value, int | float)]
     if len(distinct) <= MOST_LEVELS or len(numbers) < len(values):
-        return [f"{value:.4g}" if isinstance(value, float) else str(value) for value in values]
+        short = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in values]
+        return short if len(set(short)) == len(distinct) else list(map(repr, values))
     cuts = np.quantile(numbers, (0, 0.25, 0.5, 0.75, 1))
     places = np.searchsorted(cuts[1:-1], numbers, side="right")
     return [f"{cuts[place]:.3g} to {cuts[place + 1]:.3g}" for place in places]

@@ -77,9 +77,10 @@ def weights_in(bound: Bindings) -> str:
         name = f"{name}_{model_id}"
     height, width = _value(bound, _EXTRACTOR, "interpolation_size", (224, 224))
     path = torch_home() / f"{name}_{height}x{width}.pth"
-    if not path.is_file():
+    try:
+        state = path.stat()
+    except (OSError, ValueError):  # of a name that no file can have, too
         return ""
-    state = path.stat()
     return _digest(path, state.st_size, state.st_mtime_ns)
 
 

@@ -11,7 +11,7 @@ from submission.study.course import Course
 from submission.study.plan import Plan, Run, Step, steps_for
 from submission.study.records import Record
 from submission.study.running import seconds_of
-from submission.study.settings import label
+from submission.study.settings import labels
 
 SECONDS_A_RUN = 90.0
 SECONDS_A_STEP = 180.0
@@ -105,8 +105,9 @@ def show(course: Course, workers: int) -> None:
     """Prints what a study consists of and what is left of it, without doing anything."""
     plan, pending = course.plan, course.pending
     by_setting: dict[str, list[Run]] = {}
-    for run in plan.runs:
-        by_setting.setdefault(f"{label(run.setting)}, on {run.dataset}", []).append(run)
+    named = labels([run.setting for run in plan.runs])
+    for run, name in zip(plan.runs, named, strict=True):
+        by_setting.setdefault(f"{name}, on {run.dataset}", []).append(run)
     console.print(
         f"{counted(len(plan.runs), 'run')} of {counted(len(by_setting), 'setting')}: "
         f"{len(plan.runs) - len(pending)} done, {len(pending)} to do"

@@ -23,7 +23,7 @@ from submission.study.analysis import (
 )
 from submission.study.plan import MODEL_ID, Plan, Run
 from submission.study.running import Doing
-from submission.study.settings import label
+from submission.study.settings import labels
 
 NAME = "study.html"
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -75,7 +75,7 @@ def write_page(plan: Plan, doing: Doing, rows: Sequence[Mapping[str, Any]], name
         name=name,
         total=len(rows),
         done=len(found),
-        settings=len({label(run.setting) for run in runs}),
+        settings=len({repr(run.setting) for run in runs}),
         seeds=len({run.seed for run in runs}),
         datasets=list(dict.fromkeys(run.dataset for run in runs)),
         scores=scores,
@@ -138,7 +138,8 @@ def _subjects(runs: Sequence[Run]) -> dict[str, str]:
 
 def _settings(runs: Sequence[Run]) -> list[str]:
     several = len({run.dataset for run in runs}) > 1
-    return [label(run.setting) + (f", on {run.dataset}" if several else "") for run in runs]
+    named = zip(runs, labels([run.setting for run in runs]), strict=True)
+    return [name + (f", on {run.dataset}" if several else "") for run, name in named]
 
 
 def _drawings(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from evaluation.common.errors import KitError
 from submission.study import dependencies
 from submission.study.dependencies import MAIN, weights_in
 from submission.study.description import Study
@@ -19,6 +20,9 @@ EXTRACTION: StepKind = "extract"
 
 MODEL_ID = "AggregatedFeatureExtractor.model_id"
 """The binding by which each fine-tuning of a study has weights of its own."""
+
+_LONGEST_VALUE = 50_000
+"""Linux takes 131,072 bytes as one argument of a command."""
 
 _TUNED_SEED = "finetune/main.seed"
 DEFAULT_SEED = "1"
@@ -117,7 +121,8 @@ def plan_of(study: Study, file: Path, folder: Path) -> Plan:
         folder: The folder that gets its results.
 
     Raises:
-        KitError: the config is wrong, or a binding does not fit it.
+        KitError: the config is wrong, or a binding does not fit it; `STUDY-VALUE`, gin or a command
+            cannot hold a value.
     """
     settings = settings_of(study)
     config = read_config(file.parent / study.config, _all_bindings(study, settings), file)
@@ -145,6 +150,14 @@ def _all_bindings(study: Study, settings: Sequence[Setting]) -> list[tuple[str, 
     found = [(name, gin_text(name, value)) for one in own for name, value in one.items()]
     found += [("main.seed", str(seed)) for seed in study.train.seeds]
     found += [(_TUNED_SEED, "0"), (MODEL_ID, "''")]
+    for name, text in found:
+        if len(text) > _LONGEST_VALUE:
+            raise KitError(
+                "STUDY-VALUE",
+                f"the binding '{name}' has {len(text):,} letters, and at most {_LONGEST_VALUE:,} "
+                "fit into a command",
+                "Put it into a gin file, and name that as the config",
+            )
     return list(dict.fromkeys(found))
 
 
@@ -166,20 +179,21 @@ class _Planner:
         scoped = self._config.bindings.get(("finetune", MAIN, "seed"), tuned)
         own = {_TUNED_SEED: scoped, **own}
         needs: tuple[str, ...] = ()
+        modules = self._config.modules
         train, bound = self._study.train, self._config.with_bindings(own)
         if dependencies.is_tuned(bound):
             made_from = dependencies.of_tuning(bound)
             target = dataset if dependencies.adapts(bound) else ""
-            key = key_of(TUNING, target, train.precision, _items(made_from))
+            key = key_of(TUNING, target, train.precision, *modules, _items(made_from))
             own[MODEL_ID] = repr(f"study-{key}")
             bound = self._config.with_bindings(own)
             needs = self._note(key, TUNING, own, dataset)
         weights = weights_in(bound)
         if dependencies.has_features(bound):
             made_from = dependencies.of_features(bound)
-            key = key_of(EXTRACTION, dataset, train.precision, weights, _items(made_from))
+            key = key_of(EXTRACTION, dataset, train.precision, weights, *modules, _items(made_from))
             needs += self._note(key, EXTRACTION, own, dataset, needs)
-        key = key_of(dataset, train.threads, train.precision, weights, _items(bound))
+        key = key_of(dataset, train.threads, train.precision, weights, *modules, _items(bound))
         folder = self._folder / "runs" / key
         return Run(key, folder, setting, seed, dataset, _texts(own), needs)
 

@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,13 +81,30 @@ def gin_text(name: str, value: Any) -> str:
     )
 
 
-def label(setting: Setting) -> str:
-    """A setting in a few words: the last part of each name, if no other has it, and the value."""
+def labels(settings: Sequence[Setting]) -> list[str]:
+    """The label of each setting, with all digits where another setting has the same label."""
+    meant: dict[str, set[str]] = {}
+    for setting in settings:
+        meant.setdefault(label(setting), set()).add(repr(setting))
+    return [
+        short if len(meant[short := label(setting)]) == 1 else label(setting, exact=True)
+        for setting in settings
+    ]
+
+
+def label(setting: Setting, exact: bool = False) -> str:
+    """A setting in a few words: the last part of each name, if no other has it, and the value.
+
+    Args:
+        setting: The setting.
+        exact: Whether values are shown as gin writes them, or numbers with four digits.
+    """
     last = [name.rpartition(".")[2] for name in setting]
     names = [
         short if last.count(short) == 1 else name for name, short in zip(setting, last, strict=True)
     ]
-    parts = [f"{name} {_shown(value)}" for name, value in zip(names, setting.values(), strict=True)]
+    shown = [gin_text(name, value) if exact else _shown(value) for name, value in setting.items()]
+    parts = [f"{name} {value}" for name, value in zip(names, shown, strict=True)]
     return ", ".join(parts) or "as in the config"
 
 

@@ -42,7 +42,11 @@ def _row(run: Run, record: Record | None) -> dict[str, Any]:
         "dataset": run.dataset,
         "seed": run.seed,
     }
-    row |= {name: _plain(name, value) for name, value in run.setting.items()}
+    # Macros have no dot, and may have the name of a column: they get the sign of gin.
+    row |= {
+        name if "." in name else f"%{name}": _plain(name, value)
+        for name, value in run.setting.items()
+    }
     if record is None:
         return row
     for dataset, graded in record.graded.items():

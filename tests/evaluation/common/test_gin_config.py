@@ -119,6 +119,7 @@ def test_references_arrive_as_the_classes_they_name(written) -> None:
         ("draw.shape = @Square()", ["is @Square()", "one of @Round, @Square"]),
         ("draw.shapes = {'a': @Squar}", ["'@Squar'", "nearest name is '@Square'"]),
         ("draw.sides = %many", ["'draw.sides'", "macro '%many'"]),
+        ("draw.sides = %one\none = [%two]\ntwo = %one", ["'%one'", "that macro itself"]),
         ("draw.sides", ["not a gin statement"]),
         ("draw.sides = [1", ["not a gin statement"]),
         ("draw.sides = one", ["not a gin statement"]),

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from evaluation.common.errors import KitError
+from submission.study.analysis import levels
 from submission.study.course import open_course
 from submission.study.description import Drawn, Random, read_study
 from submission.study.plan import plan_of
-from submission.study.settings import draws, gin_text, label, settings_of
+from submission.study.settings import draws, gin_text, label, labels, settings_of
 
 STUDY = """
 config = "small.gin"
@@ -116,6 +117,10 @@ def test_values_as_gin_writes_them(value: object, text: str) -> None:
         ("[4, 5]", '["@Encoder\\nimport os"]', r"STUDY-VALUE\]: .*gin reference"),
         ("count = 3", "count = 1000000000", r"STUDY-LARGE\]: .* 16,000,000,000 runs.*100,000"),
         ("[train]", "[grade]\nseed = 4294967295\nseeds = 2\n[train]", r"STUDY-VALUE\]: .*largest"),
+        ('"train_vae.epochs" = 2', '"submission.settings.main.seed" = 2', r"STUDY-TWICE\]: .*seed"),
+        ('"train_vae.epochs"', '"schedules.BetaSchedule.beta1"', r"STUDY-TWICE\]: .*are one bind"),
+        ('config = "small.gin"', f'config = "{"x" * 60_000}"', r"CONFIG-FILE\]"),
+        ("[4, 5]", f"['{'x' * 60_000}']", r"STUDY-VALUE\]: .* 60,002 letters"),
         ("count = 3", "count = 0", r"STUDY-VALUE\]: .*>= 1.*count"),
         ("mpi3d_sim_real_mini", "mpi3d_sim", r"DATA-NAME\]: .*'mpi3d_sim'"),
         ("[train]", '[grade]\nmetrics = ["mog"]\n[train]', r"METRIC-NAME\]: .*'mog'"),
@@ -129,6 +134,15 @@ def test_what_is_refused(study_file: Path, before: str, after: str, line: str) -
     text = str(refusal.value)
     assert text.startswith("error[") and "\n" not in text
     assert re.search(line, text), text
+
+
+def test_settings_that_look_alike_keep_their_own_labels() -> None:
+    close = [{"train_vae.lr": 0.00100001}, {"train_vae.lr": 0.00100002}, {"train_vae.lr": 0.5}]
+    assert labels(close) == ["lr 0.00100001", "lr 0.00100002", "lr 0.5"]
+    assert levels([setting["train_vae.lr"] for setting in close][:2]) == [
+        "0.00100001",
+        "0.00100002",
+    ]
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

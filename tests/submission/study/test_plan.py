@@ -58,6 +58,30 @@ def test_a_change_of_the_config_makes_other_runs(tmp_path: Path, small_config: P
     assert not {run.key for run in planned(tmp_path, BETAS, small_config).runs} & before
 
 
+def test_macros_vary_what_uses_them_alone(tmp_path: Path) -> None:
+    used = '[bindings]\n"BetaSchedule.beta1" = "%beta"\n[grid]\n"beta" = [0.1, 0.4]'
+    plan = planned(tmp_path, used)
+    assert len(plan.runs) == 6
+    assert [step.kind for step in plan.steps] == ["finetune", "extract"]  # no use of beta
+    without = planned(tmp_path, BETAS)
+    assert {run.key for run in plan.runs} == {run.key for run in without.runs}
+    assert len(planned(tmp_path, used.replace("%beta", "%beta1") + '\n"beta1" = [1]').runs) == 3
+
+
+def test_modules_of_included_files_are_imported_and_read(
+    tmp_path: Path, small_config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_of_study.py").write_text("")
+    (tmp_path / "more.gin").write_text("import own_of_study\n")
+    small_config.write_text(f"include 'more.gin'\n{small_config.read_text()}")
+    plan = planned(tmp_path, "", small_config)
+    assert "import own_of_study" in plan.config
+    (tmp_path / "own_of_study.py").write_text("# It does something else.\n")
+    edited = planned(tmp_path, "", small_config)
+    assert not {run.key for run in plan.runs} & {run.key for run in edited.runs}
+
+
 def test_threads_are_part_of_a_run(tmp_path: Path) -> None:
     keys = [
         plan_of(
