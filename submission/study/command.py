@@ -16,7 +16,7 @@ from evaluation.origin import source_digest
 from submission.study.course import Course, datasets_of
 from submission.study.estimate import counted, expectation, require_disk
 from submission.study.plan import Plan, Run, Step, steps_for
-from submission.study.records import Record, known, leave, refused
+from submission.study.records import Record, known, leave, of_these_datasets, refused
 from submission.study.running import Doing, Needs, do_run, do_step
 
 
@@ -29,12 +29,12 @@ def do_all(course: Course, scheduler_of: "SchedulerOf") -> list[KitError]:
     plan = course.plan
     expected = expectation(course, scheduler_of.workers)
     require_disk(plan.folder, expected)
-    for name in datasets_of(plan.study):
-        open_dataset(name, course.doing.data_root)
+    root = course.doing.data_root
+    data = {name: open_dataset(name, root).fingerprint for name in datasets_of(plan.study)}
     plan.folder.mkdir(parents=True, exist_ok=True)
     with locked(plan.folder, plan.folder.name), _needs(course) as needs:
         # Another process may have done some of it while this one waited.
-        course.records = known(plan, course.doing.grading_from)
+        course.records = of_these_datasets(known(plan, course.doing.grading_from), data)
         _write_config(plan)
         failed = _do_steps(course, needs, scheduler_of)
         refusals = _do_runs(course, needs, scheduler_of, failed)
@@ -85,9 +85,11 @@ def _needs(course: Course) -> Iterator[Needs]:
 
 
 def _write_config(plan: Plan) -> None:
-    if not plan.config_file.exists():
+    content = plan.config.encode()
+    # Somebody may have edited it.
+    if not plan.config_file.is_file() or plan.config_file.read_bytes() != content:
         with whole_file(plan.config_file) as temporary:
-            temporary.write_text(plan.config, encoding="utf-8")
+            temporary.write_bytes(content)
 
 
 def _do_steps(course: Course, needs: Needs, scheduler_of: SchedulerOf) -> dict[str, KitError]:
@@ -99,7 +101,7 @@ def _do_steps(course: Course, needs: Needs, scheduler_of: SchedulerOf) -> dict[s
         if not ready:
             continue
         console.print(f"{title}: {len(ready)} shared by {counted(len(course.pending), 'run')}")
-        work: Work[Step, bool, float] = Work(needs.check, _Step(course.doing), title)
+        work: Work[Step, dict[str, str], float] = Work(needs.check, _Step(course.doing), title)
         for name, result in scheduler_of(len(ready))(ready, work):
             if isinstance(result, KitError):
                 failed[name] = result
@@ -110,16 +112,16 @@ def _do_steps(course: Course, needs: Needs, scheduler_of: SchedulerOf) -> dict[s
 class _Step:
     doing: Doing
 
-    def __call__(self, step: Step, opened: bool) -> float:
-        return do_step(self.doing, step, opened)
+    def __call__(self, step: Step, data: Mapping[str, str]) -> float:
+        return do_step(self.doing, step, data)
 
 
 @dataclass(frozen=True)
 class _Run:
     doing: Doing
 
-    def __call__(self, run: Run, opened: bool) -> Record:
-        return do_run(self.doing, run, opened)
+    def __call__(self, run: Run, data: Mapping[str, str]) -> Record:
+        return do_run(self.doing, run, data)
 
 
 def _do_runs(
@@ -135,7 +137,7 @@ def _do_runs(
     ready = [run for run in by_key.values() if not set(run.steps) & set(failed)]
     if not ready:
         return []
-    work: Work[Run, bool, Record] = Work(needs.check, _Run(course.doing), "Training")
+    work: Work[Run, dict[str, str], Record] = Work(needs.check, _Run(course.doing), "Training")
     before = len(course.plan.runs) - len(by_key)
     results = scheduler_of(len(ready))(ready, work)
     for number, (key, result) in enumerate(results, before + 1):

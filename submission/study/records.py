@@ -1,6 +1,6 @@
 """What is known of a run that was done or refused: `run.json` in its folder."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -40,6 +40,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         setting: The bindings that vary.
         seed: Seed of the training.
         dataset: What it was trained on.
+        data: The fingerprint of that dataset.
         unlabelled: What the training says without labels: `reconstruction`, `kld`, `active_codes`.
         graded: By dataset.
         epochs: Epochs of the training.
@@ -54,6 +55,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     setting: dict[str, Any]
     seed: int
     dataset: str
+    data: str = ""
     unlabelled: dict[str, float] = {}
     graded: dict[str, Graded] = {}
     epochs: int = 0
@@ -91,9 +93,30 @@ def known(plan: Plan, made_from: dict[str, Any]) -> dict[str, Record]:
     """The records of runs that were made from the same, by the key of the run.
 
     Args:
-        made_from: All that scores depend on beside the run.
+        plan: The study.
+        made_from: All that scores depend on beside the run and the datasets.
     """
     return dict(_known(plan.runs, made_from))
+
+
+def of_these_datasets(
+    records: Mapping[str, Record], fingerprints: Mapping[str, str]
+) -> dict[str, Record]:
+    """The records of runs that saw the datasets as they are now.
+
+    Args:
+        records: By the key of the run.
+        fingerprints: Of each dataset, by its name.
+    """
+    return {
+        key: record
+        for key, record in records.items()
+        if record.state == "refused"
+        or (
+            record.data == fingerprints.get(record.dataset)
+            and all(graded.data == fingerprints.get(name) for name, graded in record.graded.items())
+        )
+    }
 
 
 def _known(runs: Iterable[Run], made_from: dict[str, Any]) -> Iterable[tuple[str, Record]]:

@@ -2,12 +2,13 @@
 
 import csv
 import json
+import math
 import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from submission.study.description import Grade, Train
 from submission.study.plan import Run, Step
 from submission.study.records import Graded, Record, leave
 
+_SECONDS = "step.json"
 _SOURCES = Path(__file__).resolve().parent.parent
 
 
@@ -54,7 +56,7 @@ class Doing:
 
     def datasets_of(self, run: Run) -> list[str]:
         """What a run is graded on."""
-        return self.grade.datasets or [run.dataset]
+        return list(dict.fromkeys(self.grade.datasets)) or [run.dataset]
 
     def words(self, run: Run) -> list[list[str]]:
         """The arguments of Python by which a run is trained, and then graded on each dataset."""
@@ -114,8 +116,8 @@ class Needs:
     source: str
     node: str
 
-    def check(self) -> bool:
-        """Checks this process, before anything is trained.
+    def check(self) -> dict[str, str]:
+        """Checks this process, before anything is trained. Returns the datasets' fingerprints.
 
         Raises:
             KitError: `DATA-…`, a dataset cannot be opened; `CLUSTER-…`, this node has other code
@@ -135,12 +137,10 @@ class Needs:
                     "Mount one shared folder at the same path on every node, and name it by "
                     "--features-dir or TORCH_HOME",
                 )
-        for name in self.datasets:
-            open_dataset(name, self.data_root)
-        return True
+        return {name: open_dataset(name, self.data_root).fingerprint for name in self.datasets}
 
 
-def do_step(doing: Doing, step: Step, opened: bool) -> float:  # noqa: ARG001
+def do_step(doing: Doing, step: Step, data: Mapping[str, str]) -> float:  # noqa: ARG001
     """Does a shared step, and returns the seconds that it took.
 
     Raises:
@@ -153,22 +153,34 @@ def do_step(doing: Doing, step: Step, opened: bool) -> float:  # noqa: ARG001
         step.folder,
         doing.variables(step.folder.parent.parent, step.dataset, None),
     )
-    seconds = time.monotonic() - start
-    longest = max(seconds, seconds_of(step) or 0.0)  # a step that was there already takes seconds
-    write_json(step.folder / "step.json", {"seconds": longest})
-    return seconds
+    return note_seconds(step, time.monotonic() - start)
 
 
-def seconds_of(step: Step) -> float | None:
-    """What a step took when it was done; None if it was not."""
+def note_seconds(done: Step | Run, seconds: float) -> float:
+    """Notes what a step or a training took, and returns the longest time that was ever noted.
+
+    One that finds its result there takes only the start of a process.
+    """
+    longest = max(seconds, seconds_of(done) or 0.0)
+    write_json(done.folder / _SECONDS, {"seconds": longest})
+    return longest
+
+
+def seconds_of(done: Step | Run) -> float | None:
+    """What a step or a training took when it was done; None if it was not."""
     try:
-        return float(json.loads((step.folder / "step.json").read_text())["seconds"])
+        return float(json.loads((done.folder / _SECONDS).read_text())["seconds"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def do_run(doing: Doing, run: Run, opened: bool) -> Record:  # noqa: ARG001
+def do_run(doing: Doing, run: Run, data: Mapping[str, str]) -> Record:
     """Trains and grades, and leaves a record.
+
+    Args:
+        doing: How runs are done.
+        run: The run.
+        data: The fingerprints of the datasets, by name.
 
     Raises:
         KitError: `STUDY-COMMAND`, a command failed.
@@ -177,7 +189,7 @@ def do_run(doing: Doing, run: Run, opened: bool) -> Record:  # noqa: ARG001
     variables = doing.variables(run.folder.parent, run.dataset, doing.train.threads)
     start = time.monotonic()
     _command(training, run.folder, variables)
-    seconds = time.monotonic() - start
+    seconds = note_seconds(run, time.monotonic() - start)
     graded = {}
     for dataset, words in zip(doing.datasets_of(run), gradings, strict=True):
         start = time.monotonic()
@@ -190,6 +202,7 @@ def do_run(doing: Doing, run: Run, opened: bool) -> Record:  # noqa: ARG001
         setting=run.setting,
         seed=run.seed,
         dataset=run.dataset,
+        data=data[run.dataset],
         unlabelled=unlabelled(rows),
         graded={dataset: found for dataset, (found, _) in graded.items()},
         epochs=len(rows),
@@ -214,10 +227,17 @@ def read_curves(folder: Path) -> list[dict[str, float]]:
 
 
 def unlabelled(rows: Sequence[dict[str, float]]) -> dict[str, float]:
-    """What the last epoch of a VAE's training says; nothing for other methods."""
+    """What the last epoch of a VAE's training says; nothing for other methods.
+
+    What is NaN or infinite is left out: a training may end so.
+    """
     names = {"reconstruction": "MSE", "kld": "KLD", "active_codes": "active_codes"}
     last = rows[-1] if rows else {}
-    return {name: last[column] for name, column in names.items() if column in last}
+    return {
+        name: last[column]
+        for name, column in names.items()
+        if column in last and math.isfinite(last[column])
+    }
 
 
 def _graded(folder: Path, seconds: float) -> tuple[Graded, str]:

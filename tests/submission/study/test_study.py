@@ -97,12 +97,15 @@ def test_a_run_that_fails_and_a_disk_that_is_full(
     course = open_course(study_file, tmp_path / "out", "cpu", tmp_path / "features")
     run = replace(course.plan.runs[0], bindings=("nothing.here = 1",), steps=())
     course = replace(course, plan=replace(course.plan, runs=[run], steps=[]))
+    course.plan.config_file.parent.mkdir(parents=True)
+    course.plan.config_file.write_text("edited")
     refusals = do_all(course, SchedulerOf(1, None))
     assert [refusal.code for refusal in refusals] == ["STUDY-COMMAND"]
     assert "CONFIG-NAME" in str(refusals[0]) and "log.txt" in str(refusals[0])
     record = json.loads((run.folder / "run.json").read_text())
     assert record["state"] == "refused"
     assert course.pending == [run]  # tried again the next time
+    assert course.plan.config_file.read_text() == course.plan.config
 
     monkeypatch.setattr("submission.study.estimate.free_bytes", lambda _: 1000)
     with pytest.raises(KitError, match=r"1\.0 kB free") as refusal:

@@ -1,0 +1,49 @@
+"""Which records of runs still hold, and what they say of a training."""
+
+from pathlib import Path
+
+import pytest
+
+from submission.study.description import Study, Train
+from submission.study.plan import Plan, Run
+from submission.study.records import Graded, Record, known, leave, of_these_datasets
+from submission.study.running import note_seconds, seconds_of, unlabelled
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run("key", tmp_path / "runs/key", {}, 1, "a", (), ())
+
+
+def test_a_dataset_that_changed_makes_a_run_again(run: Run, tmp_path: Path) -> None:
+    graded = {"b": Graded(scores={"mig": 0.5}, intervals={}, seconds=1.0, data="of b")}
+    made_from = {"run": "key", "grader": "g"}
+    record = Record(
+        made_from=made_from,
+        state="done",
+        setting={},
+        seed=1,
+        dataset="a",
+        data="of a",
+        graded=graded,
+    )
+    leave(run, record)
+    plan = Plan(Study("a.gin", Train(["a"], [1])), "", tmp_path, [run], [])
+    records = known(plan, {"grader": "g"})
+    assert records == {"key": record}
+    assert not known(plan, {"grader": "another"})
+    assert of_these_datasets(records, {"a": "of a", "b": "of b"}) == records
+    assert not of_these_datasets(records, {"a": "changed", "b": "of b"})
+    assert not of_these_datasets(records, {"a": "of a", "b": "changed"})
+
+
+def test_a_training_that_is_found_again_keeps_its_time(run: Run) -> None:
+    assert seconds_of(run) is None
+    assert note_seconds(run, 100.0) == 100.0
+    assert note_seconds(run, 3.0) == seconds_of(run) == 100.0
+
+
+def test_a_training_that_ends_in_no_number_is_recorded() -> None:
+    row = {"MSE": float("inf"), "KLD": float("nan"), "active_codes": 2.0}
+    assert unlabelled([row]) == {"active_codes": 2.0}
+    assert unlabelled([]) == {}
