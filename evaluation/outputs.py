@@ -14,8 +14,13 @@ UNTRAINED_CODES = "untrained_codes.npz"
 NAMES = (SCORES, CODES, ALL_SCORES, UNTRAINED_CODES)
 
 
-def require_room(folder: Path, *names: str) -> None:
+def require_room(folder: Path, *names: str, flag: str = "--output") -> None:
     """Refuses a place where no file of these names can be written, before anything is computed.
+
+    Args:
+        folder: The place; it need not be there yet.
+        names: Names of the files.
+        flag: The flag that gives another place.
 
     Raises:
         KitError: a folder is called so, or there is a file where a folder must be.
@@ -27,5 +32,5 @@ def require_room(folder: Path, *names: str) -> None:
         raise KitError(
             "OUTPUT-OCCUPIED",
             f"{occupied[0]} is in the way of what is to be written there",
-            "Move it away, or give another folder, by --output",
+            f"Move it away, or give another folder, by {flag}",
         )

@@ -5,6 +5,8 @@ frames: uint8, (k, steps, height, width, 3). Row i walks factor i out and back w
 as they are. All rows of a set begin with the same image.
 """
 
+import lzma
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -22,6 +24,19 @@ NAMES = "factor_names"
 
 _MOST_BYTES = 1 << 30
 _MOST_SETS = 16
+
+_DAMAGED = (
+    OSError,
+    ValueError,
+    EOFError,
+    MemoryError,  # the head of an array may say any size
+    RuntimeError,  # it has a password
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""What numpy and zipfile raise for files of something else, and for damaged ones."""
 
 
 class Frames:
@@ -90,9 +105,12 @@ def read_frames(path: Path) -> Frames:
             )
         with np.load(path, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
+        others = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+        if others:
+            raise ValueError(f"{others[0]} in it is no array")
         names, sets = _checked(arrays)
         return Frames(str(path), names, sets, sha256_of(path))
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGED as error:
         raise KitError(
             "FRAMES-FILE",
             f"{path} does not hold frames: {first_line(error)}",
@@ -146,6 +164,8 @@ def _checked(
     names = arrays.pop(NAMES, None)
     if names is None or names.ndim != 1 or names.dtype.kind != "U" or len(names) < 2:
         raise ValueError(f"{NAMES} must be an array of two names or more")
+    if len(set(names.tolist())) < len(names):
+        raise ValueError(f"{NAMES} holds a name twice: {', '.join(names.tolist())}")
     if not 1 <= len(arrays) <= _MOST_SETS:
         raise ValueError(
             f"it has {len(arrays)} sets of frames beside {NAMES}, not 1 to {_MOST_SETS}"

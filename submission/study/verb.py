@@ -62,11 +62,15 @@ def _study(arguments: argparse.Namespace) -> int:
     require("torchvision")
     if arguments.cluster is not None:
         require("ray")
+    from evaluation.outputs import require_room
+    from submission.study import page, table
     from submission.study.command import SchedulerOf, do_all
     from submission.study.course import open_course
     from submission.study.estimate import show
 
     folder = arguments.output or environment.output_path() / arguments.study.stem
+    require_room(folder, table.CSV, table.PARQUET, page.NAME)
+    require_room(arguments.features_dir, flag="--features-dir")
     course = open_course(arguments.study, folder, arguments.device, arguments.features_dir)
     if arguments.dry_run:
         show(course, arguments.workers)

@@ -1,6 +1,7 @@
 """Frames that walk one factor after the other: the shares, the file, and the command."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -107,12 +108,21 @@ BAD = {
         "lights": frames()["lights"] + np.arange(3)[:, None, None, None, None],
     },
     "one step": {**frames(), "lights": frames()["lights"][:, :1]},
+    "a name twice": {**frames(), "factor_names": np.array(["red", "green", "red"])},
     "other sizes": {**frames(), "small": frames()["lights"][:, :, :32]},
     "objects": {**frames(), "lights": np.array([{}], dtype=object)},
 }
 
 
-@pytest.mark.parametrize("what", [*BAD, "text", "half a file"])
+SIZE = b"{'descr': '|u1', 'fortran_order': False, 'shape': (7, 99999999999999), }\n"
+MEMBERS = {
+    "more than arrays": ("readme.txt", b"hello"),
+    "a head that promises too much": ("x.npy", b"\x93NUMPY\x01\0" + bytes([len(SIZE), 0]) + SIZE),
+    "a head that is cut off": ("x.npy", b"\x93NUMPY\x01\0\x05\0{(((("),
+}
+
+
+@pytest.mark.parametrize("what", [*BAD, *MEMBERS, "text", "half a file"])
 def test_a_file_of_something_else_is_one_line(tmp_path: Path, what: str) -> None:
     path = tmp_path / "frames.npz"
     np.savez(path, **BAD.get(what, frames()))
@@ -120,6 +130,9 @@ def test_a_file_of_something_else_is_one_line(tmp_path: Path, what: str) -> None
         path.write_text("no archive")
     elif what == "half a file":
         path.write_bytes(path.read_bytes()[:5_000])
+    elif what in MEMBERS:
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(*MEMBERS[what])
     with pytest.raises(KitError) as refused:
         read_frames(path)
     assert refused.value.code == "FRAMES-FILE" and "\n" not in str(refused.value)

@@ -111,3 +111,14 @@ def test_a_run_that_fails_and_a_disk_that_is_full(
     with pytest.raises(KitError, match=r"1\.0 kB free") as refusal:
         do_all(course, SchedulerOf(1, None))
     assert refusal.value.code == "STUDY-DISK"
+
+
+def test_a_file_where_the_folder_must_be(
+    study_file: Path, tmp_path: Path, submission: Callable
+) -> None:
+    (tmp_path / "occupied").touch()
+    for flag in ("--output", "--features-dir"):
+        process = submission("study", study_file, "--report", flag, tmp_path / "occupied")
+        _, errors = process.communicate()
+        assert process.returncode == 2 and errors.count("\n") == 1
+        assert errors.startswith("error[OUTPUT-OCCUPIED]") and flag in errors
