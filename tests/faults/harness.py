@@ -167,7 +167,8 @@ class Campaign:
     def damage(self, name: str, folder: Path, path: str, damage: str) -> None:
         """Damages a file that the finished phase wrote, and runs it again.
 
-        A refusal must name the file, and removing the file must lead to the undisturbed results.
+        A refusal must name the file, and removing the file that it wants moved away, which it names
+        first, must lead to the undisturbed results.
         """
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.undisturbed(name).folder, folder)
@@ -182,7 +183,9 @@ class Campaign:
             assert Path(path).name in ended.errors, str(ended)
             assert (folder / path).read_bytes() == spoiled
             COUNTS[f"{name}: {damage}: refused ({code}), then"] += 1
-            (folder / path).unlink()
+            first = re.match(r"error\[[A-Z-]+\]: (/\S+) ", ended.errors)
+            moved = Path(first[1]) if first else folder / path
+            (moved if moved.is_file() else folder / path).unlink()
             self.expect_undisturbed(name, folder, damage)
             return
         same = f"{damage}, {path}: {ended}"
