@@ -71,13 +71,15 @@ def gin_text(name: str, value: Any) -> str:
     if isinstance(value, Mapping):
         pairs = (f"{key!r}: {gin_text(name, item)}" for key, item in value.items())
         return f"{{{', '.join(pairs)}}}"
-    if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+    # No column of runs.parquet holds a longer number.
+    whole = isinstance(value, bool | int) and -(2**63) <= value < 2**63
+    if whole or (isinstance(value, float) and math.isfinite(value)):
         return repr(value)
     raise KitError(
         "STUDY-VALUE",
-        f"the binding '{name}' is {value}, which a gin file cannot hold",
-        "Give a finite number, a text, true, false, or a list or table of these; a text that "
-        "begins with @ or % must be a gin reference",
+        f"the binding '{name}' is {value}, which no study can hold",
+        "Give a finite number of at most 64 bits, a text, true, false, or a list or table of "
+        "these; a text that begins with @ or % must be a gin reference",
     )
 
 

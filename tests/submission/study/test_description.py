@@ -121,6 +121,7 @@ def test_values_as_gin_writes_them(value: object, text: str) -> None:
         ('"train_vae.epochs"', '"schedules.BetaSchedule.beta1"', r"STUDY-TWICE\]: .*are one bind"),
         ('config = "small.gin"', f'config = "{"x" * 60_000}"', r"CONFIG-FILE\]"),
         ("[4, 5]", f"['{'x' * 60_000}']", r"STUDY-VALUE\]: .* 60,002 letters"),
+        ("[4, 5]", f"[{2**63}]", r"STUDY-VALUE\]: .*64 bits"),
         ("count = 3", "count = 0", r"STUDY-VALUE\]: .*>= 1.*count"),
         ("mpi3d_sim_real_mini", "mpi3d_sim", r"DATA-NAME\]: .*'mpi3d_sim'"),
         ("[train]", '[grade]\nmetrics = ["mog"]\n[train]', r"METRIC-NAME\]: .*'mog'"),
