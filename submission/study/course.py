@@ -13,8 +13,9 @@ from evaluation.origin import grader_digest, versions
 from evaluation.report.page import can_be_made
 from submission.study import table
 from submission.study.agreement import udr_of
-from submission.study.description import Study, read_study
+from submission.study.description import Study
 from submission.study.plan import Plan, Run, plan_of
+from submission.study.reading import read_study
 from submission.study.records import Record, known
 from submission.study.running import Doing
 

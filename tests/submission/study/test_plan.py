@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from evaluation.common.environment import REPOSITORY
-from submission.study.description import Study, Train, read_study
+from submission.study.description import Study, Train
 from submission.study.plan import Plan, plan_of
+from submission.study.reading import read_study
 
 STAGE2 = REPOSITORY / "submission/configs/stage2_quick.gin"
 
