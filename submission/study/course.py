@@ -11,12 +11,12 @@ from evaluation.data import find_dataset
 from evaluation.metrics import METRICS
 from evaluation.origin import grader_digest, versions
 from evaluation.report.page import can_be_made
-from submission.study import table
-from submission.study.agreement import udr_of
 from submission.study.description import Study
 from submission.study.plan import Plan, Run, plan_of
 from submission.study.reading import read_study
 from submission.study.records import Record, known
+from submission.study.results import table
+from submission.study.results.agreement import udr_of
 from submission.study.running import Doing
 
 
@@ -73,7 +73,7 @@ class Course:
         else:
             console.print("runs.parquet is left out: it needs the kit's extra 'tables'")
         if can_be_made():
-            from submission.study.page import write_page
+            from submission.study.results.page import write_page
 
             written.append(write_page(self.plan, self.doing, rows, name).name)
         else:

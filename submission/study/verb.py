@@ -63,10 +63,10 @@ def _study(arguments: argparse.Namespace) -> int:
     if arguments.cluster is not None:
         require("ray")
     from evaluation.outputs import require_room
-    from submission.study import page, table
     from submission.study.command import SchedulerOf, do_all
     from submission.study.course import open_course
     from submission.study.estimate import show
+    from submission.study.results import page, table
 
     folder = arguments.output or environment.output_path() / arguments.study.stem
     require_room(folder, table.CSV, table.PARQUET, page.NAME)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import f_oneway, spearmanr
 
-from submission.study.analysis import explained, levels, rank_correlations, selection
-from submission.study.udr import ranking, similarity
+from submission.study.results.analysis import explained, levels, rank_correlations, selection
+from submission.study.results.udr import ranking, similarity
 
 rng = np.random.default_rng(0)
 

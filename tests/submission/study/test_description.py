@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from evaluation.common.errors import KitError
-from submission.study.analysis import levels
 from submission.study.course import open_course
 from submission.study.description import Drawn, Random
 from submission.study.plan import plan_of
 from submission.study.reading import read_study
+from submission.study.results.analysis import levels
 from submission.study.settings import draws, gin_text, label, labels, settings_of
 
 STUDY = """

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from submission.study.description import Grade, Study, Train
-from submission.study.page import write_page
 from submission.study.plan import Plan, Run
 from submission.study.records import Graded, Record
+from submission.study.results.page import write_page
+from submission.study.results.table import CSV, PARQUET, rows_of, write_csv, write_parquet
 from submission.study.running import Doing
-from submission.study.table import CSV, PARQUET, rows_of, write_csv, write_parquet
 
 BETAS, SEEDS = (0.1, 0.4, 1.6), range(4)
 REAL, TOY = "mpi3d_sim_real_mini", "mpi3d_sim_toy_mini"

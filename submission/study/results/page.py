@@ -13,7 +13,8 @@ from evaluation.report import page
 from evaluation.report.heat_maps import HeatMap, heat_map
 from evaluation.report.summary import SHORT
 from evaluation.report.violins import violins
-from submission.study.analysis import (
+from submission.study.plan import MODEL_ID, Plan, Run
+from submission.study.results.analysis import (
     Explained,
     Selection,
     explained,
@@ -21,7 +22,6 @@ from submission.study.analysis import (
     rank_correlations,
     selection,
 )
-from submission.study.plan import MODEL_ID, Plan, Run
 from submission.study.running import Doing
 from submission.study.settings import labels
 

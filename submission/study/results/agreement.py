@@ -10,8 +10,8 @@ from evaluation import outputs
 from evaluation.codes.store import kept_codes
 from submission.study.plan import Plan, Run
 from submission.study.records import Record
+from submission.study.results.udr import ranking
 from submission.study.running import read_curves
-from submission.study.udr import ranking
 
 _MOST_IMAGES = 1000
 

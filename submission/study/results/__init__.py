@@ -1,0 +1,1 @@
+"""What a finished study shows: the table, the analysis, and the page."""
