@@ -26,6 +26,13 @@ from submission.study.description import Grade, Train
 from submission.study.plan import Run, Step
 from submission.study.records import Graded, Record, leave
 
+UNLABELLED = {
+    "reconstruction": ("MSE", "BCE"),  # of features, and of pixels
+    "kld": ("KLD",),
+    "active_codes": ("active_codes",),
+}
+"""What a training says without labels: name in the table -> columns of `stats.csv`."""
+
 _SECONDS = "step.json"
 _SOURCES = Path(__file__).resolve().parent.parent
 
@@ -231,11 +238,11 @@ def unlabelled(rows: Sequence[dict[str, float]]) -> dict[str, float]:
 
     What is NaN or infinite is left out: a training may end so.
     """
-    names = {"reconstruction": "MSE", "kld": "KLD", "active_codes": "active_codes"}
     last = rows[-1] if rows else {}
     return {
         name: last[column]
-        for name, column in names.items()
+        for name, columns in UNLABELLED.items()
+        for column in columns
         if column in last and math.isfinite(last[column])
     }
 

@@ -9,11 +9,10 @@ from evaluation.common.files import whole_file
 from evaluation.report.runs.tables import Cell, Table, as_text
 from submission.study.plan import Plan, Run
 from submission.study.records import Record
+from submission.study.running import UNLABELLED
 from submission.study.settings import gin_text
 
 CSV, PARQUET = "runs.csv", "runs.parquet"
-
-UNLABELLED = ("reconstruction", "kld", "active_codes")
 
 
 def rows_of(

@@ -47,3 +47,7 @@ def test_a_training_that_ends_in_no_number_is_recorded() -> None:
     row = {"MSE": float("inf"), "KLD": float("nan"), "active_codes": 2.0}
     assert unlabelled([row]) == {"active_codes": 2.0}
     assert unlabelled([]) == {}
+
+
+def test_a_training_on_pixels_has_its_reconstruction_loss() -> None:
+    assert unlabelled([{"BCE": 3.0, "KLD": 1.0}]) == {"reconstruction": 3.0, "kld": 1.0}
