@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 from evaluation import outputs
 from evaluation.common import devices, environment
 from evaluation.common.errors import BAD_INPUT, NOT_EQUAL, KitError, require, run_command
-from evaluation.common.flags import factor_kinds, image_size, limits_from, listed, positive
+from evaluation.common.flags import (
+    add_scheduling,
+    factor_kinds,
+    image_size,
+    limits_from,
+    listed,
+    positive,
+)
 from evaluation.common.terminal import silent
 from evaluation.metrics import CHALLENGE, METRICS
 from evaluation.representation import limits
@@ -107,19 +114,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="sampling seed; the challenge's is 0")
     add("--seeds", type=positive, default=1, metavar="N", help="number of sampling seeds")
     add("--baseline", type=Path, metavar="PATH", help="an untrained encoder to score beside")
-    where = made.add_mutually_exclusive_group()
-    where.add_argument(
-        "--workers",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="number of gradings side by side, in processes that share the CPUs and GPUs",
-    )
-    where.add_argument(
-        "--cluster",
-        metavar="ADDRESS|local",
-        help="grade on a Ray cluster: its address, auto for one that is found, local for a new one",
-    )
+    add_scheduling(made, "gradings", "grade")
     add("--device", default="auto", help="where to encode: auto, cpu, cuda or cuda:N")
     add("--precision", choices=("float32", "bf16"), default="float32", help="how to encode")
     add("--allow-unstable", action="store_true", help="grade codes that vary for the same image")

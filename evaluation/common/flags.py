@@ -38,6 +38,29 @@ def image_size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
+def add_scheduling(parser: argparse.ArgumentParser, jobs: str, verb: str) -> None:
+    """Adds `--workers` and `--cluster`, of which a command takes one.
+
+    Args:
+        jobs: What is done side by side, for the help text.
+        verb: What is done on a cluster, in lower case.
+    """
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers",
+        type=positive,
+        default=1,
+        metavar="N",
+        help=f"number of {jobs} side by side, in processes that share the CPUs and GPUs",
+    )
+    where.add_argument(
+        "--cluster",
+        metavar="ADDRESS|local",
+        help=f"{verb} on a Ray cluster: its address, auto for one that is found, local for a new "
+        "one",
+    )
+
+
 def add_limits(parser: argparse.ArgumentParser, kind: type, helps: Mapping[str, str]) -> None:
     """Adds a flag `--max-FIELD` for each field of the dataclass `kind`, with its default.
 

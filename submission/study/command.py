@@ -4,8 +4,7 @@ import platform
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 from evaluation.common.errors import KitError
 from evaluation.common.files import locked, whole_file
@@ -17,7 +16,7 @@ from submission.study.course import Course, datasets_of
 from submission.study.estimate import counted, expectation, require_disk
 from submission.study.plan import Plan, Run, Step, steps_for
 from submission.study.records import Record, known, leave, of_these_datasets, refused
-from submission.study.running import Doing, Needs, do_run, do_step
+from submission.study.running import SOURCES, Needs, do_run, do_step
 
 
 def do_all(course: Course, scheduler_of: "SchedulerOf") -> list[KitError]:
@@ -74,10 +73,9 @@ def _needs(course: Course) -> Iterator[Needs]:
     try:
         for mark in marks:
             mark.touch()
-        source = source_digest(Path(__file__).resolve().parent.parent)
         datasets = tuple(datasets_of(course.plan.study))
         root = course.doing.data_root
-        yield Needs(datasets, root, tuple(marks), source, platform.node())
+        yield Needs(datasets, root, tuple(marks), source_digest(SOURCES), platform.node())
     finally:
         for mark in marks:
             with suppress(OSError):
@@ -101,27 +99,13 @@ def _do_steps(course: Course, needs: Needs, scheduler_of: SchedulerOf) -> dict[s
         if not ready:
             continue
         console.print(f"{title}: {len(ready)} shared by {counted(len(course.pending), 'run')}")
-        work: Work[Step, dict[str, str], float] = Work(needs.check, _Step(course.doing), title)
+        work: Work[Step, dict[str, str], float] = Work(
+            needs.check, partial(do_step, course.doing), title
+        )
         for name, result in scheduler_of(len(ready))(ready, work):
             if isinstance(result, KitError):
                 failed[name] = result
     return failed
-
-
-@dataclass(frozen=True)
-class _Step:
-    doing: Doing
-
-    def __call__(self, step: Step, data: Mapping[str, str]) -> float:
-        return do_step(self.doing, step, data)
-
-
-@dataclass(frozen=True)
-class _Run:
-    doing: Doing
-
-    def __call__(self, run: Run, data: Mapping[str, str]) -> Record:
-        return do_run(self.doing, run, data)
 
 
 def _do_runs(
@@ -137,7 +121,9 @@ def _do_runs(
     ready = [run for run in by_key.values() if not set(run.steps) & set(failed)]
     if not ready:
         return []
-    work: Work[Run, dict[str, str], Record] = Work(needs.check, _Run(course.doing), "Training")
+    work: Work[Run, dict[str, str], Record] = Work(
+        needs.check, partial(do_run, course.doing), "Training"
+    )
     before = len(course.plan.runs) - len(by_key)
     results = scheduler_of(len(ready))(ready, work)
     for number, (key, result) in enumerate(results, before + 1):

@@ -1,6 +1,6 @@
 """What is known of a run that was done or refused: `run.json` in its folder."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -96,7 +96,12 @@ def known(plan: Plan, made_from: dict[str, Any]) -> dict[str, Record]:
         plan: The study.
         made_from: All that scores depend on beside the run and the datasets.
     """
-    return dict(_known(plan.runs, made_from))
+    found = {run.key: record_of(run) for run in plan.runs}
+    return {
+        key: record
+        for key, record in found.items()
+        if record is not None and record.made_from == {"run": key, **made_from}
+    }
 
 
 def of_these_datasets(
@@ -117,10 +122,3 @@ def of_these_datasets(
             and all(graded.data == fingerprints.get(name) for name, graded in record.graded.items())
         )
     }
-
-
-def _known(runs: Iterable[Run], made_from: dict[str, Any]) -> Iterable[tuple[str, Record]]:
-    for run in runs:
-        record = record_of(run)
-        if record is not None and record.made_from == {"run": run.key, **made_from}:
-            yield run.key, record

@@ -34,7 +34,7 @@ UNLABELLED = {
 """What a training says without labels: name in the table -> columns of `stats.csv`."""
 
 _SECONDS = "step.json"
-_SOURCES = Path(__file__).resolve().parent.parent
+SOURCES = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -130,10 +130,10 @@ class Needs:
             KitError: `DATA-…`, a dataset cannot be opened; `CLUSTER-…`, this node has other code
                 or other folders.
         """
-        if platform.node() != self.node and source_digest(_SOURCES) != self.source:
+        if platform.node() != self.node and source_digest(SOURCES) != self.source:
             raise KitError(
                 "CLUSTER-VERSIONS",
-                f"node {platform.node()} has another version of this kit in {_SOURCES}",
+                f"node {platform.node()} has another version of this kit in {SOURCES}",
                 "Give every node the same checkout",
             )
         for mark in self.marks:

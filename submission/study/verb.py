@@ -5,7 +5,7 @@ from pathlib import Path
 
 from evaluation.common import environment
 from evaluation.common.errors import BAD_INPUT, require, tell
-from evaluation.common.flags import positive
+from evaluation.common.flags import add_scheduling
 
 
 def add_verb(verbs: argparse._SubParsersAction) -> None:
@@ -28,19 +28,7 @@ def add_verb(verbs: argparse._SubParsersAction) -> None:
         action="store_true",
         help="only write table and page again",
     )
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument(
-        "--workers",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="number of runs side by side, in processes that share the CPUs and GPUs",
-    )
-    where.add_argument(
-        "--cluster",
-        metavar="ADDRESS|local",
-        help="work on a Ray cluster: its address, auto for one that is found, local for a new one",
-    )
+    add_scheduling(parser, "runs", "work")
     add("--device", default="auto", help="auto, cpu or cuda")
     add(
         "--output",

@@ -29,10 +29,15 @@ class Explained(NamedTuple):
 def explained(groups: Sequence[Hashable], scores: NDArray[np.float64]) -> Explained:
     """The share of variance that a grouping explains, as in Locatello et al. 2019 (1811.12359).
 
+    Runs without a score count as if they were not there.
+
     Args:
         groups: The group of each run.
-        scores: A score (n,) of each run.
+        scores: A score (n,) of each run; NaN where it has none.
     """
+    known = np.isfinite(scores)
+    groups = [group for group, has_score in zip(groups, known, strict=True) if has_score]
+    scores = scores[known]
     members: dict[Hashable, list[int]] = {}
     for place, group in enumerate(groups):
         members.setdefault(group, []).append(place)

@@ -81,8 +81,7 @@ def write_page(plan: Plan, doing: Doing, rows: Sequence[Mapping[str, Any]], name
         scores=scores,
         drawings=_drawings(runs, scores, numbers),
         effects=_effects(runs, scores, numbers),
-        between_metrics=_between_metrics(scores, numbers),
-        between_datasets=_between_datasets(scores, numbers),
+        correlations=_correlations(scores, numbers),
         selections=_selections(found, scores, numbers),
         mean={name: float(np.nanmean(values)) for name, values in numbers.items()},
         highest={name: float(np.nanmax(values)) for name, values in numbers.items()},
@@ -165,13 +164,7 @@ def _strongest(
     groupings: Mapping[str, list[str]], values: NDArray[np.float64]
 ) -> tuple[str, list[str]]:
     """The grouping that explains most of a score."""
-    known = np.isfinite(values)
-
-    def share(name: str) -> float:
-        groups = [group for group, one in zip(groupings[name], known, strict=True) if one]
-        return explained(groups, values[known]).share or 0.0
-
-    name = max(groupings, key=share)
+    name = max(groupings, key=lambda name: explained(groupings[name], values).share or 0.0)
     return name, groupings[name]
 
 
@@ -183,51 +176,32 @@ def _effects(
     if len(groupings) != 1:
         groupings["all of the setting"] = _settings(runs)
     groupings["seed"] = [str(run.seed) for run in runs]
-    found = []
+    return [
+        (
+            score.short,
+            {name: explained(groups, numbers[score.column]) for name, groups in groupings.items()},
+        )
+        for score in scores
+    ]
+
+
+def _correlations(
+    scores: Sequence[Score], numbers: Mapping[str, NDArray[np.float64]]
+) -> list[HeatMap]:
+    """Rank correlations: on each dataset between metrics, then of each metric between datasets."""
+    on_dataset: dict[str, dict[str, str]] = {}
+    of_metric: dict[str, dict[str, str]] = {}
     for score in scores:
-        known = np.isfinite(numbers[score.column])
-        effects = {
-            name: explained(
-                [group for group, one in zip(groups, known, strict=True) if one],
-                numbers[score.column][known],
-            )
-            for name, groups in groupings.items()
-        }
-        found.append((score.short, effects))
-    return found
-
-
-def _between_metrics(
-    scores: Sequence[Score], numbers: Mapping[str, NDArray[np.float64]]
-) -> list[HeatMap]:
-    """For each dataset the rank correlations of its metrics."""
+        short = SHORT[score.metric]
+        on_dataset.setdefault(f"Between metrics, on {score.dataset}", {})[score.column] = short
+        of_metric.setdefault(f"{short} elsewhere", {})[score.column] = score.dataset
     maps = []
-    for dataset in dict.fromkeys(score.dataset for score in scores):
-        own = [score for score in scores if score.dataset == dataset]
-        if len(own) < 2:
-            continue
-        names = [SHORT[score.metric] for score in own]
-        values = rank_correlations({score.column: numbers[score.column] for score in own})
-        maps.append(_map(values, names, f"Between metrics, on {dataset}"))
+    for title, named in (on_dataset | of_metric).items():
+        if len(named) > 1:
+            values = rank_correlations({column: numbers[column] for column in named})
+            names = list(named.values())
+            maps.append(heat_map(values, names, names, corner="", title=title, meaning=""))
     return maps
-
-
-def _between_datasets(
-    scores: Sequence[Score], numbers: Mapping[str, NDArray[np.float64]]
-) -> list[HeatMap]:
-    """For each metric the rank correlations of its scores on several datasets."""
-    maps = []
-    for metric in dict.fromkeys(score.metric for score in scores):
-        own = [score for score in scores if score.metric == metric]
-        if len(own) < 2:
-            continue
-        values = rank_correlations({score.column: numbers[score.column] for score in own})
-        maps.append(_map(values, [score.dataset for score in own], f"{SHORT[metric]} elsewhere"))
-    return maps
-
-
-def _map(values: NDArray[np.float64], names: Sequence[str], title: str) -> HeatMap:
-    return heat_map(values, names, names, corner="", title=title, meaning="")
 
 
 def _selections(
