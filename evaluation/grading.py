@@ -13,6 +13,7 @@ from evaluation.codes.encoding import Codes
 from evaluation.codes.subjects import Content, Subject, behaviour_of, open_subject
 from evaluation.codes.table import Draws
 from evaluation.common.errors import KitError, tell
+from evaluation.common.escaping import visible
 from evaluation.common.terminal import console
 from evaluation.data.factor_table import NUM_BINS, Gradable, Numbered
 from evaluation.data.own.dataset import OwnData
@@ -159,7 +160,7 @@ def grade(
     Raises:
         KitError: it cannot be graded.
     """
-    console.print(f"Grading {found.path} on {data.name}", markup=False)
+    console.print(f"Grading {found.shown} on {data.name}", markup=False)
     outputs.require_room(folder, outputs.SCORES, outputs.CODES, page.NAME)
     subject = open_subject(found, rules)
     path = folder / outputs.SCORES
@@ -170,9 +171,9 @@ def grade(
         protocol=rules.as_written,
         grader=grader_digest(),
     )
-    known = reusable(path, made_from)
+    known = reusable(path, made_from, found.kind)
     if known is not None:
-        console.print(f"Reused {path}, which was made from the same", markup=False)
+        console.print(f"Reused {visible(str(path))}, which was made from the same", markup=False)
         shown = folder / page.NAME
         if pages is not None and not page.is_current(shown, known, pages.compared_with):
             content = subject.known_codes(data, folder / outputs.CODES)
@@ -211,7 +212,7 @@ def grade_untrained(found: Found, data: Gradable, rules: Rules, store: Path) -> 
     Raises:
         KitError: it cannot be graded.
     """
-    console.print(f"Grading the untrained {found.path} on {data.name}", markup=False)
+    console.print(f"Grading the untrained {found.shown} on {data.name}", markup=False)
     outputs.require_room(store.parent, store.name)
     subject = open_subject(found, rules)
     rules = allowed(rules, left_out(data.numbered, rules.metrics))

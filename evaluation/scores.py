@@ -183,8 +183,12 @@ def write(path: Path, content: Report | Summary) -> None:
     ledger.enter(path)
 
 
-def reusable(path: Path, made_from: MadeFrom) -> Report | None:
-    """The report at `path` if the grader made it from the same, with today's versions."""
+def reusable(path: Path, made_from: MadeFrom, kind: str) -> Report | None:
+    """The report at `path` if the grader made it from the same, with today's versions.
+
+    Args:
+        kind: How the representation is run: the same bytes may be good TorchScript and a good dill.
+    """
     if not ledger.has(path):
         return None
     try:
@@ -192,6 +196,7 @@ def reusable(path: Path, made_from: MadeFrom) -> Report | None:
     except (OSError, ValueError):  # msgspec's errors are ValueErrors
         return None
     same = plain(msgspec.to_builtins(report.made_from)) == plain(msgspec.to_builtins(made_from))
+    same = same and report.representation.kind == kind
     return report if same and report.versions == versions() else None
 
 

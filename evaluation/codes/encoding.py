@@ -22,6 +22,7 @@ from evaluation.codes.store import CodeStore
 from evaluation.codes.table import CodeTable, Wanted
 from evaluation.codes.token_codes import TokenCodes
 from evaluation.common.errors import KitError
+from evaluation.common.escaping import visible
 from evaluation.common.terminal import console, progress
 from evaluation.data.factor_table import NumberedImages
 from evaluation.metrics.tables.tokens import Components, rows_to_fit
@@ -214,7 +215,7 @@ def _to_fit(
     shape = representation.token_shape
     assert shape is not None
     console.print(
-        f"{representation.found.path} gives {shape[0]} tokens of {shape[1]} numbers; each becomes"
+        f"{representation.found.shown} gives {shape[0]} tokens of {shape[1]} numbers; each becomes"
         " one, its first principal component",
         markup=False,
     )
@@ -244,6 +245,7 @@ def _origin(
     of_tokens = {} if representation.token_shape is None else {"seed": seed}
     return of_tokens | {
         "representation": sha256,
+        "kind": representation.found.kind,
         "data": data.fingerprint,
         "form": representation.form,
         "device": representation.placement.device,
@@ -273,7 +275,7 @@ def _recalled(
         usable = ~np.isin(kept.indices, first[kept.tokens.lacks(first)])
     table.put(kept.indices[usable], kept.codes[usable])
     checked[kept.indices] = kept.checked
-    console.print(f"Reused {len(table):,} codes in {store.path}", markup=False)
+    console.print(f"Reused {len(table):,} codes in {visible(str(store.path))}", markup=False)
     return table, checked, kept.tokens
 
 

@@ -1,5 +1,8 @@
 """Files with a table of codes (`.npy`, `.npz`, `.pt`). Shape and type are checked first."""
 
+import lzma
+import math
+import os
 import warnings
 import zipfile
 import zlib
@@ -12,15 +15,19 @@ from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError
 from evaluation.common.npy import read_header
+from evaluation.representation.limits import Limits
 
 _NAME = "codes"
 _TORCH = (".pt", ".pth")
+_OBJECTS = "O"  # pickles, of any size; refused by their type
 _DAMAGE = (
     OSError,
     ValueError,
     EOFError,
     KeyError,
+    MemoryError,
     RuntimeError,  # an archive with a password, or an unknown compression
+    lzma.LZMAError,
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -64,6 +71,8 @@ def open_table(path: Path, most_dims: int) -> TableFile:
             f"{path} holds codes of {table.shape[1]:,} dims; at most {most_dims:,} are allowed",
             "Give fewer, or raise --max-dims",
         )
+    if len(table.shape) == 3:
+        _require_width(path, table.shape, most_dims)
     if table.dtype.kind not in "fiu" or table.dtype.itemsize > 8:
         raise KitError(
             "CODES-DTYPE",
@@ -71,6 +80,18 @@ def open_table(path: Path, most_dims: int) -> TableFile:
             "Save float32 or float64",
         )
     return table
+
+
+def _require_width(path: Path, shape: tuple[int, ...], most_dims: int) -> None:
+    _, tokens, width = shape
+    together = Limits(dims=most_dims).token_numbers
+    if width > most_dims or tokens * width > together:
+        raise KitError(
+            "CODES-SHAPE",
+            f"{path} holds {tokens:,} tokens of {width:,} numbers; at most {most_dims:,} are"
+            f" allowed, and {together:,} of all tokens",
+            "Give fewer, or raise --max-dims",
+        )
 
 
 def read_table(path: Path, table: TableFile) -> NDArray:
@@ -94,7 +115,7 @@ def unreadable(path: Path, error: Exception) -> KitError:
     """The error for a file that cannot be read as a table of codes."""
     return KitError(
         "CODES-UNREADABLE",
-        f"cannot read {path} as a table of codes: {error or type(error).__name__}",
+        f"cannot read {path} as a table of codes: {str(error)[:200] or type(error).__name__}",
         "Write it with numpy.save, as an array of floats",
     )
 
@@ -107,6 +128,9 @@ def _open_numpy(path: Path) -> TableFile:
             raise ValueError("it is empty")
         stream.seek(0)
         shape, _, dtype = read_header(stream)
+        size, wanted = os.fstat(stream.fileno()).st_size, math.prod(shape) * dtype.itemsize
+        if size - stream.tell() != wanted and dtype.kind != _OBJECTS:
+            raise ValueError(f"it has {size - stream.tell():,} bytes of numbers, not {wanted:,}")
     return TableFile(shape, dtype, lambda: np.load(path, mmap_mode="r", allow_pickle=False))
 
 

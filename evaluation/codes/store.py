@@ -132,18 +132,20 @@ class CodeStore:
 
 
 def kept_codes(
-    path: Path, representation: str, fingerprint: str
+    path: Path, representation: str, kind: str, fingerprint: str
 ) -> tuple[NDArray[np.int64], NDArray] | None:
     """Numbers (n,) and codes (n, d) that the grader kept in a file, to be looked at again.
 
     Args:
         representation: The hash of what gave them.
+        kind: How that was run.
         fingerprint: That of the dataset.
     """
 
     def is_same(made_from: str) -> bool:
         content = json.loads(made_from)
-        return (content["representation"], content["data"]) == (representation, fingerprint)
+        found = content["representation"], content["kind"], content["data"]
+        return found == (representation, kind, fingerprint)
 
     kept = _read_if(path, is_same)
     return None if kept is None else (kept.indices, kept.codes)

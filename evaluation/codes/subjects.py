@@ -83,7 +83,7 @@ class Encoder:
         return encode(self.found, self.sha256, self.rules, data, draws, store, recheck)
 
     def known_codes(self, data: Gradable, store: Path) -> Content | None:
-        return kept_codes(store, self.sha256, data.fingerprint)
+        return kept_codes(store, self.sha256, self.found.kind, data.fingerprint)
 
 
 def open_subject(found: Found, rules: Rules) -> Subject:

@@ -24,7 +24,10 @@ def as_array(values: Any) -> NDArray:
         return _of_tensor(values)
     if isinstance(values, list | tuple) and values and all(map(_is_tensor, values)):
         return np.stack([_of_tensor(value) for value in values])
-    return np.asarray(values)
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise ValueError("The rows of a list must all have the same length.") from None
 
 
 def not_filled(filled: NDArray[np.bool_], indices: NDArray[np.int64]) -> NDArray[np.int64]:

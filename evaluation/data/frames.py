@@ -6,7 +6,6 @@ as they are. All rows of a set begin with the same image.
 """
 
 import lzma
-import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from evaluation.common.errors import KitError, first_line
 from evaluation.common.files import sha256_of
 from evaluation.common.images import ImageFormat, shape_in_words
+from evaluation.common.npy import check_headers
 from evaluation.data.ground_truth import ImageGrid
 
 NAMES = "factor_names"
@@ -31,7 +31,6 @@ _DAMAGED = (
     EOFError,
     MemoryError,  # the head of an array may say any size
     RuntimeError,  # it has a password
-    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
@@ -103,6 +102,7 @@ def read_frames(path: Path) -> Frames:
             raise ValueError(
                 f"it has {size:,} bytes when unpacked, of which {_MOST_BYTES:,} may be"
             )
+        check_headers(path)
         with np.load(path, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
         others = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]

@@ -6,6 +6,7 @@ from msgspec import UnsetType
 from rich.markup import escape
 from rich.table import Table
 
+from evaluation.common.escaping import visible
 from evaluation.common.terminal import console
 from evaluation.metrics import METRICS
 from evaluation.scores import Report, Spread, Verification
@@ -15,7 +16,7 @@ def print_report(report: Report) -> None:
     """One representation: its scores beside those of the baselines, and what each took."""
     about, baselines = report.representation, report.baselines
     console.print(
-        f"[bold]{escape(about.path)}[/bold], {about.kind}, {about.dim} dims, on "
+        f"[bold]{escape(visible(about.path))}[/bold], {about.kind}, {about.dim} dims, on "
         f"{report.dataset} ({_size(report)})"
     )
     table = _table("Score", *map(str.capitalize, baselines), "Seconds")
@@ -95,7 +96,7 @@ def print_all(reports: Mapping[str, Report]) -> None:
         cells = [number(score) for score in report.scores.values()]
         if verified:
             cells.append(_yes_or_no(report.equal))
-        table.add_row(escape(title), *cells)
+        table.add_row(escape(visible(title)), *cells)
     table.add_section()
     for title, scores in baselines_of(reports).items():
         table.add_row(title, *(number(scores[name]) for name in names), style="dim")

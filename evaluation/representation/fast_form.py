@@ -31,7 +31,7 @@ def use_fastest_form(representation: RunningRepresentation, images: NDArray) -> 
         # Of the kinds only TorchScript has fast forms: that others have none is no news.
         if form == BF16 or form in representation.forms:
             console.print(
-                f"{representation.found.path} is graded without its {_NAMES[form]}: {fault}",
+                f"{representation.found.shown} is graded without its {_NAMES[form]}: {fault}",
                 markup=False,
             )
 
@@ -53,7 +53,7 @@ def _fault_of(
         again = representation.encode(images)
     except KitError as error:  # a failure of the optimiser is not the representation's
         representation.form = PLAIN
-        return f"there it {error.problem.removeprefix(str(representation.found.path)).strip()}"
+        return f"there it {error.problem.removeprefix(representation.found.shown).strip()}"
     difference = differ(codes, again, representation.used_precision)
     if difference is None:
         return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.common.errors import KitError
+from evaluation.common.escaping import visible
 from evaluation.representation.reading import unreadable
 
 CONTRACT_NAMES = {
@@ -33,6 +34,11 @@ class Found:
 
     path: Path
     kind: str
+
+    @property
+    def shown(self) -> str:
+        """Its path on one line, whatever its maker called it."""
+        return visible(str(self.path))
 
     @property
     def names(self) -> list[str]:

@@ -66,7 +66,7 @@ class RunningRepresentation:
                         path=copy,
                         kind=self.found.kind,
                         work=work,
-                        shown=str(self.found.path),
+                        shown=self.found.shown,
                         placement=self.placement,
                         batch=self.batch,
                         images=self.images,
@@ -127,7 +127,7 @@ class RunningRepresentation:
             shapes = (shape_in_words(shape) for shape in (codes.shape[1:], self.code_shape))
             raise KitError(
                 "REPRESENTATION-SHAPE",
-                f"{self.found.path} returns {' dims after '.join(shapes)} before",
+                f"{self.found.shown} returns {' dims after '.join(shapes)} before",
                 "Return the same number of dims for every batch",
             )
         codes = codes.reshape(len(codes), -1)
@@ -135,7 +135,7 @@ class RunningRepresentation:
         if row is not None:
             raise KitError(
                 "REPRESENTATION-NONFINITE",
-                f"{self.found.path} returns NaN, infinity or what float32 cannot hold, first for "
+                f"{self.found.shown} returns NaN, infinity or what float32 cannot hold, first for "
                 f"image {row} of a batch of {len(images)}",
                 "Look for divisions by zero, logarithms and overflows",
             )

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from evaluation import __main__ as command
 from evaluation import grading, metrics, origin, reference
+from evaluation.codes.store import kept_codes
 from evaluation.codes.subjects import open_subject
 from evaluation.codes.table import CodeTable, Draws
 from evaluation.common import environment
@@ -211,6 +212,35 @@ def test_scores_that_came_with_a_submission_are_not_believed(run: Run, experimen
     (experiment / "scores.json").write_text(json.dumps(forged))
     assert run(*flags) == 0
     assert scores_in(experiment)["scores"] == graded["scores"]
+
+
+def test_scores_and_codes_of_a_dill_are_not_those_of_torchscript(
+    run: Run, experiment: Path, mini: ImageGrid, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One file can be good as both, and do other things as each."""
+    flags = ("--output", experiment, "--metrics", "mig", "--representation")
+    assert run(*flags, experiment) == 0
+    sha256 = scores_in(experiment)["representation"]["sha256"]
+    (experiment / "representation" / "python_model.dill").rename(experiment / "same.pt")
+    assert run(*flags, experiment / "same.pt") == 2
+    assert capsys.readouterr().err.startswith("error[REPRESENTATION-LOAD]: ")
+    codes = experiment / "codes.npz"
+    assert kept_codes(codes, sha256, "dill", mini.fingerprint) is not None
+    assert kept_codes(codes, sha256, "torchscript", mini.fingerprint) is None
+
+
+def test_a_name_of_several_lines_forges_no_line(
+    run: Run, experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "x\nThe winner is \x1b[31mx"
+    experiment = experiment.rename(tmp_path / name)
+    flags = ("--output", tmp_path / "out", "--metrics", "mig", "--representation")
+    assert run(*flags, experiment) == 0
+    assert run(*flags, experiment, tmp_path / "nothing") == 2
+    printed = capsys.readouterr()
+    for line in (printed.out + printed.err).splitlines():
+        assert not line.startswith("The winner")
+    assert printed.out.count(r"x\nThe winner is \x1b[31mx") >= 3
 
 
 def test_many_at_once(

@@ -92,7 +92,7 @@ def walked_set(codes: NDArray, walks: NDArray[np.int64], factor_names: Sequence[
 
 
 def _walk(found: Found, frames: Frames, rules: Rules, folder: Path) -> FramesReport:
-    console.print(f"Running {found.path} on {len(frames):,} frames", markup=False)
+    console.print(f"Running {found.shown} on {len(frames):,} frames", markup=False)
     outputs.require_room(folder, NAME, CODES)
     subject = open_subject(found, rules)
     codes = encode(found, subject.sha256, rules, frames, EveryImage(), folder / CODES)

@@ -9,6 +9,7 @@ the processor. `evaluation.metrics.compile` fills these folders during installat
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable
@@ -119,11 +120,18 @@ def _folder_for(file: Path, sources: str) -> Path:
         with suppress(OSError):
             place.mkdir(mode=0o777 if place == beside else 0o700, parents=True, exist_ok=True)
             # The process runs the code in this folder, so no other user may own it.
-            if place != beside and place.stat().st_uid != os.getuid():
+            if place != beside and not _is_own(place):
                 continue
             _make_folder(place / name)
             return place / name
     return Path(tempfile.mkdtemp(prefix="numba-"))
+
+
+def _is_own(place: Path) -> bool:
+    """Whether nobody else can put code there: a link of another user's may lead to `/tmp`."""
+    status = place.lstat()
+    closed = stat.S_ISDIR(status.st_mode) and status.st_mode & 0o022 == 0
+    return closed and status.st_uid == os.getuid()
 
 
 @cache

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError, require
 from evaluation.common.files import readable_size
-from evaluation.common.npy import read_header
+from evaluation.common.npy import check_headers, read_header
 from evaluation.data.factor_columns import Kind
 from evaluation.data.own.dataset import OwnData, own_data
 from evaluation.data.own.factor_files import Columns, chosen, columns_of
@@ -66,6 +66,7 @@ def _read_npz(path: Path, keys: Sequence[str]) -> dict[str, NDArray]:
             with archive.open(f"{key}.npy") as stream:
                 shape, _, dtype = read_header(stream)
             _require_room(path, key, int(np.prod(shape, dtype=np.float64)) * dtype.itemsize)
+    check_headers(path, [name for name in (*keys, _NAMES) if name in there])
     with np.load(path, allow_pickle=False) as arrays:
         return {key: arrays[key] for key in (*keys, _NAMES) if key in there}
 

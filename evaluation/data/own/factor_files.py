@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError, require
+from evaluation.common.npy import check_headers
 from evaluation.common.terminal import console
 
 TABLES = (".csv", ".tsv", ".parquet")
@@ -39,6 +40,8 @@ def read_factor_file(path: Path) -> Columns:
             return _read_csv(path)
         if suffix == ".parquet":
             return _read_parquet(path)
+        if suffix in ARRAYS:
+            check_headers(path)
         if suffix == ".npy":
             return columns_of(np.load(path, allow_pickle=False))
         if suffix == ".npz":

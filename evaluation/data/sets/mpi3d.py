@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.files import locked
-from evaluation.common.npy import header_of
+from evaluation.common.npy import check_headers, header_of
 from evaluation.common.terminal import console, progress
 from evaluation.data.dataset import Citation, Dataset, Factor, FileByHand, HubFile
 from evaluation.data.ground_truth import ImageGrid
@@ -146,6 +146,7 @@ def _is_mpi3d(shape: tuple[int, ...], dtype: np.dtype) -> bool:
 def _inspect_npy(path: Path, origin: Origin) -> ArrayInFile:
     """The place of the images in an .npy file, after a check of its shape and type."""
     with origin.reading(path, ValueError, EOFError):
+        check_headers(path)
         images = np.load(path, mmap_mode="r")
     header = (images.shape, not images.flags.c_contiguous, images.dtype)
     check_array(path, _KEY, header, origin, _is_mpi3d)

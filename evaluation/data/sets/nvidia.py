@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.files import sha256_of
+from evaluation.common.npy import check_headers
 from evaluation.common.terminal import progress
 from evaluation.data.dataset import (
     Citation,
@@ -130,6 +131,7 @@ def _places(path: Path, sizes: list[int], origin: Origin) -> NDArray[np.int64]:
     """The number (N,) in the grid of each image, from its labels (N, factors)."""
     count = math.prod(sizes)
     with origin.reading(path, ValueError, EOFError):
+        check_headers(path)
         labels = np.load(path, mmap_mode="r")
     if labels.shape != (count, len(sizes)) or labels.dtype.kind not in "fiu":
         raise origin.other_array(

@@ -4,6 +4,7 @@ Each is an operation, how far to jump where a comparison holds and where it does
 """
 
 import struct
+from collections.abc import Sequence
 
 SIZE = 8
 """Bytes of an instruction."""
@@ -68,6 +69,21 @@ def deny_but_zero(number: int, argument: int, error: int) -> bytes:
         + _instruction(_EQUAL, 0, if_true=1)
         + _fail(error)
         + ALLOW
+    )
+
+
+def deny_values(number: int, argument: int, values: Sequence[int], error: int) -> bytes:
+    """The system call fails where its argument, counted from 0, is one of the `values`."""
+    compared = [
+        _instruction(_EQUAL, value, if_true=len(values) - place)
+        for place, value in enumerate(values)
+    ]
+    return (
+        _instruction(_EQUAL, number, if_false=len(values) + 3)
+        + _instruction(_LOAD, _ARGUMENTS + _ARGUMENT_BYTES * argument)
+        + b"".join(compared)
+        + ALLOW
+        + _fail(error)
     )
 
 

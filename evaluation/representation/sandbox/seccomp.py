@@ -36,6 +36,13 @@ _MEMORY_THAT_ESCAPES: _Calls = {
     "keyctl": (250, 219),
 }
 
+_MEMORY_OF_RULES: _Calls = {
+    "landlock_create_ruleset": (444, 444),
+    "landlock_add_rule": (445, 445),
+    "seccomp": (317, 277),
+}
+"""The kernel keeps rules in memory that no process has, and sets no limit to landlock's."""
+
 _MEMORY_OF_NO_FILE: _Calls = {"memfd_create": (319, 279)}
 
 _NEW_RIGHTS: _Calls = {
@@ -111,6 +118,8 @@ _CLONE = (56, 220)
 _CLONE3 = (435, 435)
 _MMAP = (9, 222)
 _PREADV2 = (327, 286)
+_PRCTL = (157, 167)
+_FCNTL = (72, 25)
 
 _NEW_NAMESPACES = (
     namespaces.CLONE_NEWNS
@@ -127,6 +136,10 @@ _FLAGS_OF_CLONE = 0  # which argument they are
 _FLAGS_OF_MMAP = 3
 _FLAGS_OF_PREADV2 = 5
 _RWF_NOWAIT = 0x08
+_OPTION_OF_PRCTL = 0
+_COMMAND_OF_FCNTL = 1
+_LOCKS_OF_RANGES = (6, 7, 37, 38)  # F_SETLK, F_SETLKW and those of open files
+"""Each locked range takes memory of the kernel's, and a file may have any number."""
 _PROCESS = 0
 
 
@@ -146,7 +159,7 @@ def install(device: str, *, rooted: bool, apart: bool) -> None:
         raise OSError(errno.ENOSYS, f"no filter for {machine}")
     column = _MACHINES.index(machine)
     denied = {**_TO_THE_OUTSIDE, **_MEMORY_THAT_ESCAPES, **_NEW_RIGHTS, **_OTHER_PROCESSES}
-    denied |= _WHAT_LIES_IN_MEMORY
+    denied |= _WHAT_LIES_IN_MEMORY | _MEMORY_OF_RULES
     if device == "cpu":
         denied |= _MEMORY_OF_NO_FILE
     if not rooted:
@@ -167,7 +180,10 @@ def install(device: str, *, rooted: bool, apart: bool) -> None:
     program += bpf.deny(_CLONE3[column], errno.ENOSYS)
     program += bpf.deny_any_flag(_CLONE[column], _FLAGS_OF_CLONE, _NEW_NAMESPACES, errno.EACCES)
     program += bpf.deny_any_flag(_PREADV2[column], _FLAGS_OF_PREADV2, _RWF_NOWAIT, errno.EACCES)
+    program += bpf.deny_values(_PRCTL[column], _OPTION_OF_PRCTL, [_PR_SET_SECCOMP], errno.EACCES)
     if device == "cpu":
+        # Not EACCES, by which a locked range is told: who gets that may wait and try again.
+        program += bpf.deny_values(_FCNTL[column], _COMMAND_OF_FCNTL, _LOCKS_OF_RANGES, errno.EPERM)
         shared = _MAP_SHARED | _MAP_ANONYMOUS
         program += bpf.deny_all_flags(_MMAP[column], _FLAGS_OF_MMAP, shared, errno.EACCES)
     program += bpf.ALLOW

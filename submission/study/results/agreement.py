@@ -47,7 +47,7 @@ def _codes(run: Run, record: Record) -> tuple[NDArray[np.int64], NDArray, NDArra
     """Numbers (n,) in order, codes (n, d) and divergences (d,) of a run, if all are known."""
     dataset, graded = next(iter(record.graded.items()))
     store = run.folder / "graded" / dataset / outputs.CODES
-    kept = kept_codes(store, record.representation, graded.data)
+    kept = kept_codes(store, record.representation, "torchscript", graded.data)
     last = (read_curves(run.folder) or [{}])[-1]
     divergences = [last[name] for name in _names_of_divergences(last)]
     if kept is None or len(divergences) != kept[1].shape[1]:

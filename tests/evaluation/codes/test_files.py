@@ -1,8 +1,12 @@
 """Tables of codes in files of every kind, and what is refused, each in one line."""
 
+import io
+import math
 import os
 import time
+import zipfile
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from numpy.typing import NDArray
 from evaluation.codes.files import open_table
 from evaluation.codes.store import digest_of_codes, read_codes
 from evaluation.common.errors import KitError
+from evaluation.common.npy import header_of, read_header
 from evaluation.data.ground_truth import ImageGrid
 
 CODES = np.random.RandomState(0).normal(size=(24, 3)).astype(np.float32)
@@ -136,6 +141,78 @@ def test_arrays_that_are_no_tables(tmp_path: Path, code: str, codes: NDArray) ->
     np.savez(tmp_path / "codes.npz", codes)
     assert refusal(tmp_path / "codes.npy").code == code
     assert refusal(tmp_path / "codes.npz").code == code
+
+
+def with_header(text: str, content: bytes = b"") -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + content
+
+
+def saying(kind: str = "'<f4'", shape: str = "(24, 3)") -> bytes:
+    header = f"{{'descr': {kind}, 'fortran_order': False, 'shape': {shape}}}\n"
+    return with_header(header, bytes(24 * 3 * 4))
+
+
+HOSTILE_HEADERS = {
+    "a bracket that never closes": with_header("{'descr': (((\n"),
+    "text that is indented wrongly": with_header("  {'a': 1}\n {'b'\n"),
+    "what the parser has no memory for": saying(shape="(" + "-" * 9000 + "1,)"),
+    "a type that is an empty tuple": saying("()"),
+    "a type that numpy parses": saying("'(1,,2)f4,i4'"),
+    "a unit of time that ends the process": saying("'<M8[s/0]'"),
+    "the same, in two pieces": saying("'<M8[s' '\\x2f0]'"),
+    "the same, in a field": saying("[('a', [('b', '<M8[s/0]')])]"),
+    "a negative side": saying(shape="(24, -3)"),
+    "a side that is true": saying(shape="(24, True)"),
+    "a side beyond all numbers": saying(shape=f"(24, 3, {10**30})"),
+    "a number of Python's that is too long": saying(shape=f"({'9' * 5000}, 3)"),
+    "bytes behind the table": saying() + bytes(9),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_HEADERS)
+def test_hostile_headers_are_one_line(tmp_path: Path, name: str) -> None:
+    """In a process of its own, which some of them would end."""
+    (tmp_path / "codes.npy").write_bytes(HOSTILE_HEADERS[name])
+    with zipfile.ZipFile(tmp_path / "codes.npz", "w") as archive:
+        archive.writestr("codes.npy", HOSTILE_HEADERS[name])
+    files = ["codes.npy"] if "behind" in name else ["codes.npy", "codes.npz"]
+    for file in files:
+        child = os.fork()
+        if child == 0:
+            refused = False
+            with suppress(BaseException):
+                refused = refusal(tmp_path / file).code == "CODES-UNREADABLE"
+            os._exit(0 if refused else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:Reading `.npy`")
+def test_headers_of_python_2_and_of_time_are_read() -> None:
+    long = io.BytesIO(saying(shape="(24L, 3L)"))
+    assert read_header(long)[0] == (24, 3)
+    assert read_header(io.BytesIO(saying("'<M8[25ns]'")))[2] == np.dtype("<M8[25ns]")
+
+
+def test_a_damaged_archive_is_one_line(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "codes.npz", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("codes.npy", saying())
+    content = bytearray((tmp_path / "codes.npz").read_bytes())
+    content[60:70] = bytes(byte ^ 0xFF for byte in content[60:70])
+    (tmp_path / "codes.npz").write_bytes(content)
+    assert refusal(tmp_path / "codes.npz").code == "CODES-UNREADABLE"
+
+
+@pytest.mark.parametrize("shape", [(24, 2, 10**9), (24, 2, 2049), (24, 2048, 9)])
+def test_tokens_have_the_limits_that_a_representation_has(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    path = tmp_path / "codes.npy"
+    path.write_bytes(header_of(shape, np.float32))
+    os.truncate(path, path.stat().st_size + 4 * math.prod(shape))
+    with pytest.raises(KitError, match=r"CODES-SHAPE.*tokens of .* numbers"):
+        digest_of_codes(path)
+    torch.save(torch.zeros(1).expand(*shape), tmp_path / "codes.pt")
+    assert refusal(tmp_path / "codes.pt").code == "CODES-SHAPE"
 
 
 @pytest.mark.parametrize("kind", [torch.complex64, torch.bool])

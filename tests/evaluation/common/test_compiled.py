@@ -125,6 +125,17 @@ def test_code_that_another_user_may_have_put_there_is_not_run(
     assert not answer(package, TMPDIR=str(tmp_path))[2].is_relative_to(theirs)
 
 
+def test_code_behind_a_link_that_others_may_write_to_is_not_run(
+    package: Path, tmp_path: Path
+) -> None:
+    (package / "__pycache__").write_text("")
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o1777)  # as /tmp is, and root's like it
+    (tmp_path / f"numba-{os.getuid()}").symlink_to(open_to_all)
+    assert not answer(package, TMPDIR=str(tmp_path))[2].resolve().is_relative_to(open_to_all)
+
+
 @pytest.mark.parametrize(
     ("changed", "matters"),
     [("deep/constants.py", True), ("deep/__init__.py", True), ("unrelated.py", False)],

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from evaluation.representation.finding import only
 from evaluation.representation.limits import WORK_MIB, Limits
 from evaluation.representation.resources import processes
 from evaluation.representation.running import RunningRepresentation
+from evaluation.representation.staging import private_folder
 from tests.evaluation.representation.bad_submissions import MEAN, dilled
 
 IMAGES = np.random.RandomState(0).randint(256, size=(16, 64, 64, 3), dtype=np.uint8)
@@ -143,6 +145,14 @@ def test_folders_do_not_show_what_others_have(attack: Attack, folder: Path) -> N
         "import os\nhandle = os.open('/dev/shm/held', os.O_CREAT | os.O_RDWR)\n"
         "for _ in range(96): os.write(handle, HELD)",
         "import socket\nends = [socket.socketpair() for _ in range(400)]",
+        # Rules and locks, each of which takes memory of the kernel's.
+        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+        "if libc.syscall(444, bytes(7) + b'\\x20' + bytes(8), 16, 0) < 0:\n"
+        "    raise OSError(ctypes.get_errno(), 'no rules')",
+        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+        "if libc.prctl(22, 2, 0, 0, 0) < 0: raise OSError(ctypes.get_errno(), 'no filter')",
+        "import fcntl\nheld = open('held', 'wb')\n"
+        "for place in range(1000): fcntl.lockf(held, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 2 * place)",
     ],
 )
 def test_memory_that_is_not_counted_is_not_to_be_had(attack: Attack, body: str) -> None:
@@ -401,6 +411,20 @@ def test_folders_of_killed_graders_are_swept_and_those_of_living_ones_are_not(
     finally:
         living.kill()
         living.wait()
+
+
+def test_a_link_is_not_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner may have put it there after the look at what lies there."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    (ours / ".lock").touch()
+    (ours / "key").touch()
+    monkeypatch.setattr(Path, "is_symlink", lambda _: False)
+    (tmp_path / "representation-x").symlink_to(ours)
+    with private_folder():
+        pass
+    assert (ours / "key").exists()
 
 
 @pytest.mark.usefixtures("machine")

@@ -177,6 +177,7 @@ def test_rows_that_too_few_share() -> None:
         (TABLE_CODES[:90], TABLE, r"The shape of codes is \(90, 2\), and factors have 200 rows"),
         (TABLE_CODES[:, 0], TABLE, r"The shape of codes is \(200,\); it must be \(n, d\)"),
         (TABLE_CODES * np.nan, TABLE, r"Row 0 of codes has NaN"),
+        ([[1, 2], [3]], TABLE, r"The rows of a list must all have the same length\.$"),
         (
             TABLE_CODES[:9],
             TABLE[:9],
