@@ -48,7 +48,7 @@ def open_arrays_file(
     except Exception as error:  # of many kinds, by what a damaged file holds
         raise KitError(
             "DATA-DAMAGED",
-            f"cannot read images and factors of {path} ({error or type(error).__name__})",
+            f"cannot read images and factors of {path} ({str(error) or type(error).__name__})",
             "Write it again, with numpy.savez, say",
         ) from error
     images = _checked(held["images"], path)

@@ -47,7 +47,7 @@ def open_arrow_folder(
     except Exception as error:  # of many kinds, by what a damaged file holds
         raise KitError(
             "DATA-DAMAGED",
-            f"cannot read {folder} as a saved dataset ({error or type(error).__name__})",
+            f"cannot read {folder} as a saved dataset ({str(error) or type(error).__name__})",
             "Write it again, with save_to_disk",
         ) from error
     of_images = [

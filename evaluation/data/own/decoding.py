@@ -85,7 +85,7 @@ def refusing(what: str, remedy: str) -> Iterator[None]:
     except Exception as error:  # of many kinds, by what a damaged file holds
         raise KitError(
             "DATA-DAMAGED",
-            f"{what} cannot be read as an image ({error or type(error).__name__})",
+            f"{what} cannot be read as an image ({str(error) or type(error).__name__})",
             remedy,
         ) from error
 

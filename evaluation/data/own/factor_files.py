@@ -106,7 +106,7 @@ def unreadable(path: Path, error: Exception) -> KitError:
     """The refusal of a file that cannot be read as factors."""
     return KitError(
         "FACTORS-UNREADABLE",
-        f"cannot read {path} as a table of factors: {error or type(error).__name__}",
+        f"cannot read {path} as a table of factors: {str(error) or type(error).__name__}",
         "Write one row a point and one column a factor, as CSV in UTF-8 with a line of names, say",
     )
 

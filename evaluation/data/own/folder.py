@@ -106,7 +106,9 @@ class FolderImages:
 
 
 def _only_table(folder: Path) -> Path:
-    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLES)
+    tables = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in TABLES and path.is_file()
+    )
     if len(tables) != 1:
         names = ", ".join(path.name for path in tables) or "none"
         raise KitError(
@@ -138,12 +140,12 @@ def _column_of_files(columns: Columns, folder: Path, table: Path) -> str:
 def _names_image(folder: Path, value: Any) -> bool:
     if not isinstance(value, str) or Path(value).suffix.lower() not in _SUFFIXES:
         return False
-    return _path_of(folder, value).is_file()
+    return _is_file(_path_of(folder, value))
 
 
 def _file(folder: Path, name: str, row: int, table: Path) -> Path:
     path = _path_of(folder, name)
-    if not path.is_file():
+    if not _is_file(path):
         raise KitError(
             "DATA-MISSING",
             f"row {row} of {table} names {name or 'no file'}, and {folder} has no such file",
@@ -155,4 +157,11 @@ def _file(folder: Path, name: str, row: int, table: Path) -> Path:
 def _path_of(folder: Path, name: str) -> Path:
     """The file that a table calls so, perhaps in the manner of Windows."""
     path = folder / name
-    return path if path.exists() else folder / name.replace("\\", "/")
+    return path if _is_file(path) else folder / name.replace("\\", "/")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # its name is longer than the system allows
+        return False

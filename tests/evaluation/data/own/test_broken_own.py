@@ -178,9 +178,28 @@ def pickled(path: Path) -> None:
     np.savez(path, images=IMAGES, factors=np.array([[None]] * ROWS, dtype=object))
 
 
+def ending_numpy(path: Path) -> None:
+    """In the names, which are read after the others."""
+    np.savez(path, images=IMAGES, factors=FACTORS)
+    header = b"{'descr': '<M8[s/0]', 'fortran_order': False, 'shape': (2,)}\n"
+    with zipfile.ZipFile(path, "a") as archive:
+        content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+        archive.writestr("factor_names.npy", content)
+
+
+def without_memory(path: Path) -> None:
+    np.savez(path, images=IMAGES, factors=FACTORS)
+    header = b"{'descr': '<U1000000', 'fortran_order': False, 'shape': (1000000000,)}\n"
+    with zipfile.ZipFile(path, "a") as archive:
+        content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+        archive.writestr("factor_names.npy", content)
+
+
 ARCHIVES: dict[str, tuple[Spoil, str, str]] = {
     "a bomb": (bomb, "DATA-MEMORY", "the images of .* take 3.0 TB"),
     "climbing names": (climbing, "DATA-KEY", r"holds \.\./images"),
+    "a type that ends NumPy": (ending_numpy, "DATA-DAMAGED", "no type is called '<M8.s/0.'"),
+    "names beyond memory": (without_memory, "DATA-DAMAGED", "Unable to allocate"),
     "objects": (pickled, "DATA-DAMAGED", "allow_pickle"),
     "no archive": (lambda path: path.write_bytes(b"PK"), "DATA-DAMAGED", "not a zip file"),
     "three axes of factors": (

@@ -1,6 +1,7 @@
 """Images of the user's own: folders, arrays, saved datasets, and what is refused of each."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,16 @@ def without_table(folder: Path) -> None:
     (folder / "factors.csv").unlink()
 
 
+def with_a_pipe_as_table(folder: Path) -> None:
+    without_table(folder)
+    os.mkfifo(folder / "factors.csv")
+
+
+def with_a_name_too_long(folder: Path) -> None:
+    table = folder / "factors.csv"
+    table.write_text(table.read_text().replace("photos/07", "photos/" + "7" * 300))
+
+
 def with_two_tables(folder: Path) -> None:
     (folder / "others.csv").write_text("a\n1\n")
 
@@ -158,6 +169,8 @@ def without_names(folder: Path) -> None:
         (truncated, "DATA-DAMAGED", r"07\.png cannot be read as an image"),
         (lacking, "DATA-MISSING", r"row 7 of .*factors\.csv names photos/07\.png"),
         (without_table, "FACTORS-FILE", "holds none"),
+        (with_a_pipe_as_table, "FACTORS-FILE", "holds none"),
+        (with_a_name_too_long, "DATA-MISSING", r"row 7 of .*factors\.csv names photos/7777"),
         (with_two_tables, "FACTORS-FILE", r"holds factors\.csv, others\.csv"),
         (without_files, "FACTORS-FILE", "no column of .* names image files"),
     ],
