@@ -21,6 +21,9 @@ _LYING = (5, 6, 7, 8)
 _GREY = ("1", "L", "LA", "La")
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
 _WIDE = ("I", "F")
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
+"""Those that hold pixels. Pillow tells formats by content, and for EPS it starts Ghostscript."""
+
 _AS_SIXTEEN_BITS = ("PNG", "PPM")
 """Formats whose images of 16 bits Pillow may hold in 32."""
 
@@ -96,7 +99,9 @@ def _opened(source: Path | IO[bytes]) -> Iterator[Any]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(source) as image:
+        Image.init()
+        known = [name for name in _FORMATS if name in Image.OPEN]
+        with Image.open(source, formats=known) as image:
             if image.mode in _WIDE and not _is_deep(image):
                 raise ValueError("its numbers have 32 bits; 8 or 16 bits a channel are read")
             yield image

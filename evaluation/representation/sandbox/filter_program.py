@@ -73,7 +73,10 @@ def deny_but_zero(number: int, argument: int, error: int) -> bytes:
 
 
 def deny_values(number: int, argument: int, values: Sequence[int], error: int) -> bytes:
-    """The system call fails where its argument, counted from 0, is one of the `values`."""
+    """The system call fails where its argument, counted from 0, is one of the `values`.
+
+    All else that it may ask for is allowed: a system call has one such rule.
+    """
     compared = [
         _instruction(_EQUAL, value, if_true=len(values) - place)
         for place, value in enumerate(values)

@@ -140,6 +140,7 @@ _OPTION_OF_PRCTL = 0
 _COMMAND_OF_FCNTL = 1
 _LOCKS_OF_RANGES = (6, 7, 37, 38)  # F_SETLK, F_SETLKW and those of open files
 """Each locked range takes memory of the kernel's, and a file may have any number."""
+_WORD_OF_FILES = (1024, 1026)  # F_SETLEASE, which makes writers wait, and F_NOTIFY
 _PROCESS = 0
 
 
@@ -181,9 +182,10 @@ def install(device: str, *, rooted: bool, apart: bool) -> None:
     program += bpf.deny_any_flag(_CLONE[column], _FLAGS_OF_CLONE, _NEW_NAMESPACES, errno.EACCES)
     program += bpf.deny_any_flag(_PREADV2[column], _FLAGS_OF_PREADV2, _RWF_NOWAIT, errno.EACCES)
     program += bpf.deny_values(_PRCTL[column], _OPTION_OF_PRCTL, [_PR_SET_SECCOMP], errno.EACCES)
+    commands = _WORD_OF_FILES + (_LOCKS_OF_RANGES if device == "cpu" else ())
+    # Not EACCES, by which a locked range is told: who gets that may wait and try again.
+    program += bpf.deny_values(_FCNTL[column], _COMMAND_OF_FCNTL, commands, errno.EPERM)
     if device == "cpu":
-        # Not EACCES, by which a locked range is told: who gets that may wait and try again.
-        program += bpf.deny_values(_FCNTL[column], _COMMAND_OF_FCNTL, _LOCKS_OF_RANGES, errno.EPERM)
         shared = _MAP_SHARED | _MAP_ANONYMOUS
         program += bpf.deny_all_flags(_MMAP[column], _FLAGS_OF_MMAP, shared, errno.EACCES)
     program += bpf.ALLOW

@@ -153,6 +153,8 @@ def test_folders_do_not_show_what_others_have(attack: Attack, folder: Path) -> N
         "if libc.prctl(22, 2, 0, 0, 0) < 0: raise OSError(ctypes.get_errno(), 'no filter')",
         "import fcntl\nheld = open('held', 'wb')\n"
         "for place in range(1000): fcntl.lockf(held, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 2 * place)",
+        # A lease on a library, for which those who write to it must wait.
+        "import fcntl, os\nheld = os.open(os.__file__, os.O_RDONLY)\nfcntl.fcntl(held, 1024, 0)",
     ],
 )
 def test_memory_that_is_not_counted_is_not_to_be_had(attack: Attack, body: str) -> None:

@@ -128,6 +128,12 @@ def without_table(folder: Path) -> None:
     (folder / "factors.csv").unlink()
 
 
+def of_a_program(folder: Path) -> None:
+    """For which Pillow would start the program `gs`."""
+    lines = ["%!PS-Adobe-3.0 EPSF-3.0", "%%BoundingBox: 0 0 16 12", "%%EndComments", "showpage"]
+    (folder / "photos/07.png").write_text("\n".join([*lines, "%%EOF", ""]))
+
+
 def with_a_pipe_as_table(folder: Path) -> None:
     without_table(folder)
     os.mkfifo(folder / "factors.csv")
@@ -165,6 +171,7 @@ def without_names(folder: Path) -> None:
     [
         (of_many_bits, "DATA-DAMAGED", r"07\.png .*its numbers have 32 bits"),
         (without_names, "FACTORS-FILE", r"the first line of .* names the image photos/00\.png"),
+        (of_a_program, "DATA-DAMAGED", r"07\.png .*cannot identify image file"),
         (damaged, "DATA-DAMAGED", r"07\.png cannot be read as an image"),
         (truncated, "DATA-DAMAGED", r"07\.png cannot be read as an image"),
         (lacking, "DATA-MISSING", r"row 7 of .*factors\.csv names photos/07\.png"),
