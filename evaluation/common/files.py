@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from evaluation.common.errors import KitError
 from evaluation.common.terminal import console
 
 
@@ -22,6 +23,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     If the block raises or the process is killed, `path` stays as it was. The temporary name begins
     with a dot. It ends with the suffix of `path`, because libraries choose the format by it.
     Temporary files left by killed processes are removed first.
+
+    Raises:
+        KitError: `OUTPUT-OCCUPIED`, a folder has the name `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
@@ -34,7 +38,14 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~umask)
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
-        temporary.replace(path)
+        try:
+            temporary.replace(path)
+        except IsADirectoryError:  # made meanwhile: who can looks before the work
+            raise KitError(
+                "OUTPUT-OCCUPIED",
+                f"{path} is a folder, and a file is to be written there",
+                "Move it away, and run the same command again",
+            ) from None
     finally:
         temporary.unlink(missing_ok=True)
         os.close(descriptor)

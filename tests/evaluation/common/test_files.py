@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evaluation.common.environment import REPOSITORY
+from evaluation.common.errors import KitError
 from evaluation.common.files import readable_size, whole_file
 
 
@@ -38,6 +39,17 @@ with whole_file(Path(sys.argv[1])) as temporary:
     print(temporary, flush=True)
     time.sleep(600)
 """
+
+
+def test_a_folder_that_took_the_place_meanwhile_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "scores.json"
+    with (
+        pytest.raises(KitError, match=r"OUTPUT-OCCUPIED.*scores\.json"),
+        whole_file(path) as temporary,
+    ):
+        temporary.write_text("{}")
+        path.mkdir()
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_holds_is_not(
