@@ -187,17 +187,24 @@ def _bound_by(statements: Iterable[tuple[str, Any]]) -> Iterator[_Binding]:
             yield _Binding(scope, selector, parameter, value, where)
 
 
-def _file_statements(path: Path) -> Iterator[tuple[str, Any]]:
+def _file_statements(path: Path, within: tuple[Path, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """The statements of a file, which those `within` include, one in the other."""
+    if path.resolve() in within:
+        raise KitError(
+            "CONFIG-FILE", f"the config {path} includes itself", "Remove one of its includes"
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise KitError(
             "CONFIG-FILE", f"cannot read the config {path}: {error}", "Give the path of a gin file"
         ) from None
-    return _statements(text, path)
+    return _statements(text, path, (*within, path.resolve()))
 
 
-def _statements(text: str, origin: Path | str) -> Iterator[tuple[str, Any]]:
+def _statements(
+    text: str, origin: Path | str, within: tuple[Path, ...] = ()
+) -> Iterator[tuple[str, Any]]:
     """Yields (place, statement) for each binding and import in gin text and in its includes.
 
     Paths of included files are relative to the folder of the file that includes them.
@@ -211,7 +218,7 @@ def _statements(text: str, origin: Path | str) -> Iterator[tuple[str, Any]]:
             if isinstance(statement, BindingStatement | ImportStatement):
                 yield where, statement
             else:
-                yield from _file_statements(Path(origin).parent / statement.filename)
+                yield from _file_statements(Path(origin).parent / statement.filename, within)
     except (SyntaxError, tokenize.TokenError) as error:
         place = error.lineno if isinstance(error, SyntaxError) else line + 1
         raise KitError(

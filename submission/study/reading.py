@@ -30,7 +30,7 @@ def read_study(path: Path) -> Study:
         study = msgspec.toml.decode(path.read_text(encoding="utf-8"), type=Study)
     except msgspec.ValidationError as error:
         raise _invalid(path, str(error)) from None
-    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, msgspec.DecodeError) as error:
         raise KitError(
             "STUDY-FILE",
             f"{path} cannot be read as TOML: {first_line(error)}",

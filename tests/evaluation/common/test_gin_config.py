@@ -175,6 +175,15 @@ def test_an_included_file_lies_beside_the_file_that_includes_it(written) -> None
     assert (draw()["sides"], draw()["scale"]) == (8, 9)
 
 
+def test_files_that_include_each_other_are_one_line(written) -> None:
+    written("include 'a.gin'", "b.gin")
+    with pytest.raises(KitError, match=r"CONFIG-FILE.*a\.gin includes itself"):
+        gin_config.load(written("include 'b.gin'", "a.gin"))
+    written("draw.sides = 8", "common.gin")  # twice, but not in itself
+    gin_config.load(written("include 'common.gin'\ninclude 'common.gin'", "c.gin"))
+    assert draw()["sides"] == 8
+
+
 def test_a_scope_changes_only_what_runs_under_it(written) -> None:
     gin_config.load(written("draw.sides = 3\nbig/draw.sides = 9"))
     with gin.config_scope("big"):

@@ -93,6 +93,11 @@ def test_values_as_gin_writes_them(value: object, text: str) -> None:
     ("before", "after", "line"),
     [
         ('config = "small.gin"', "config", r"STUDY-FILE\]: .*study.toml cannot be read as TOML"),
+        (
+            'config = "small.gin"',
+            "config = " + "[" * 3000 + "]" * 3000,
+            r"STUDY-FILE\]: .*study.toml cannot be read as TOML: maximum recursion",
+        ),
         ('config = "small.gin"', 'config = "none.gin"', r"CONFIG-FILE\]: .*none.gin"),
         ('config = "small.gin"', "config = 3", r"STUDY-VALUE\]: .*Expected `str`.*config"),
         ("[train]", 'colour = "red"\n[train]', r"STUDY-KEY\]|STUDY-VALUE\]"),
