@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,8 @@ def _read_hdf5(path: Path, keys: Sequence[str]) -> dict[str, NDArray]:
     with h5py.File(path) as file:
         arrays = [name for name in file if isinstance(file[name], h5py.Dataset)]
         _require_keys(path, arrays, keys)
+        for key in {*keys, _NAMES} & set(file):
+            _require_own(file, key)
         for key in keys:
             _require_room(path, key, file[key].size * file[key].dtype.itemsize)
         held = {key: np.asarray(file[key][()]) for key in (*keys, _NAMES) if key in file}
@@ -85,6 +88,21 @@ def _read_hdf5(path: Path, keys: Sequence[str]) -> dict[str, NDArray]:
         if _NAMES in attributes and _NAMES not in held:
             held[_NAMES] = np.asarray(attributes[_NAMES])
         return held
+
+
+def _require_own(file: Any, key: str) -> None:
+    """Refuses an array of HDF5 whose content lies in other files, which can be any on the disk.
+
+    Raises:
+        ValueError: it does.
+    """
+    import h5py
+
+    array, link = file[key], file.get(key, getlink=True)
+    if isinstance(link, h5py.ExternalLink) or array.file != file:
+        raise ValueError(f"its {key} lie in another file")
+    if isinstance(array, h5py.Dataset) and (array.external or array.is_virtual):
+        raise ValueError(f"its {key} are put together from other files")
 
 
 def _columns(held: Mapping[str, NDArray]) -> Columns:

@@ -13,6 +13,7 @@ from evaluation.common.errors import KitError
 from evaluation.data.own import open_own
 from tests.evaluation.data.own.test_own_images import FACTORS, IMAGES, ROWS, write_saved_dataset
 
+h5py = pytest.importorskip("h5py", reason="h5py is missing: pip install h5py")
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is missing: pip install pyarrow")
 
 Spoil = Callable[[Path], object]
@@ -193,6 +194,37 @@ def without_memory(path: Path) -> None:
     with zipfile.ZipFile(path, "a") as archive:
         content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
         archive.writestr("factor_names.npy", content)
+
+
+def stored_elsewhere(file: Any, secret: Path) -> None:
+    file.create_dataset("images", IMAGES.shape, "u1", external=[(str(secret), 0, IMAGES.size)])
+
+
+def linked(file: Any, secret: Path) -> None:
+    with h5py.File(secret, "w") as other:
+        other["images"] = IMAGES
+    file["images"] = h5py.ExternalLink(str(secret), "images")
+
+
+def linked_behind_a_link(file: Any, secret: Path) -> None:
+    linked(file, secret)
+    file.move("images", "behind")
+    file["images"] = h5py.SoftLink("/behind")
+
+
+def virtual(file: Any, secret: Path) -> None:
+    layout = h5py.VirtualLayout(IMAGES.shape, "u1")
+    layout[:] = h5py.VirtualSource(str(secret), "images", IMAGES.shape)
+    file.create_virtual_dataset("images", layout)
+
+
+@pytest.mark.parametrize("put", [stored_elsewhere, linked, linked_behind_a_link, virtual])
+def test_hdf5_shows_no_other_file(put: Callable[[Any, Path], None], tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(bytes(IMAGES.size))
+    with h5py.File(tmp_path / "mine.h5", "w") as file:
+        put(file, tmp_path / "secret")
+        file["factors"] = FACTORS
+    refused(tmp_path / "mine.h5", None, "DATA-DAMAGED", "other file")
 
 
 ARCHIVES: dict[str, tuple[Spoil, str, str]] = {
