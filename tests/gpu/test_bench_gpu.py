@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evaluation.common.environment import REPOSITORY
+from tests.benchmarks import bench_gpu
 from tests.gpu.conftest import gpus
 
 
@@ -31,6 +32,7 @@ def test_every_work_has_figures_and_a_trace(tmp_path: Path, data_root: Path) -> 
     for name in ("extraction", "fine-tuning", "VAE, stage 1", "VAE, stage 2", "grading"):
         assert name in names
         assert name in result.stdout
+    assert content["failed"] == []
     for work in content["work"]:
         assert work["rate"] > 0
         assert work["plain"] > 0
@@ -47,6 +49,25 @@ def test_without_a_gpu_it_is_one_line_and_status_2() -> None:
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
     assert line.startswith("error[DEVICE-CUDA]: 'cuda' is not available")
+
+
+def test_a_work_that_fails_does_not_stop_the_others(
+    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    for name in ("extraction", "fine_tuning", "vae"):
+        monkeypatch.setattr(bench_gpu.gpu_work, name, fail)
+    output = tmp_path / "figures.json"
+    flags = ["--device=cpu", "--tiny", f"--output={output}", f"--data-root={data_root}"]
+    assert bench_gpu.main(flags) == 1
+    content = json.loads(output.read_text())
+    assert [work["name"] for work in content["work"]] == ["grading, float32"]
+    assert [each["name"] for each in content["failed"]] == [
+        f"{name}, float32" for name in ("extraction", "fine-tuning", "VAE, stage 1", "VAE, stage 2")
+    ]
+    assert all("illegal memory access" in each["trace"] for each in content["failed"])
 
 
 def test_the_whole_of_stage_2_stops_at_its_limit_and_goes_on(tmp_path: Path) -> None:
