@@ -70,12 +70,17 @@ def test_a_work_that_fails_does_not_stop_the_others(
     assert all("illegal memory access" in each["trace"] for each in content["failed"])
 
 
-def test_the_whole_of_stage_2_stops_at_its_limit_and_goes_on(tmp_path: Path) -> None:
-    flags = ["--small", "--device=cpu", f"--folder={tmp_path}", "--limit=1"]
+@pytest.mark.parametrize(
+    ("more", "record"), [([], "seconds.json"), (["--quick"], "quick_seconds.json")]
+)
+def test_the_whole_of_stage_2_stops_at_its_limit_and_goes_on(
+    more: list[str], record: str, tmp_path: Path
+) -> None:
+    flags = ["--small", "--device=cpu", f"--folder={tmp_path}", "--limit=1", *more]
     for pieces in (1, 2):
         result = bench(*flags, name="bench_stage2")
         assert result.returncode == 75, result.stderr
         assert "The same command goes on from here" in result.stdout
-        (entry,) = json.loads((tmp_path / "seconds.json").read_text()).values()
+        (entry,) = json.loads((tmp_path / record).read_text()).values()
         assert len(entry["pieces"]) == pieces
         assert all(0 < seconds < 60 for seconds in entry["pieces"])
