@@ -4,6 +4,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from evaluation.common.environment import data_root, torch_home
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import console
@@ -98,7 +100,7 @@ def open_course(file: Path, folder: Path, device: str, features_dir: Path) -> Co
     _require_names(study)
     plan = plan_of(study, file, folder.absolute())
     grading_from = {
-        "grade": [study.grade.datasets, study.grade.metrics, study.grade.seed, study.grade.seeds],
+        "grade": msgspec.to_builtins(study.grade),
         "grader": grader_digest(),
         "versions": versions(),
     }

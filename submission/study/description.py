@@ -62,12 +62,16 @@ class Grade(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         metrics: Names of metrics; if empty, the challenge's five.
         seed: First sampling seed.
         seeds: Number of sampling seeds; with two or more, scores have intervals.
+        codes_from: Where codes come from. Of "images" the grader runs the exported representation,
+            in its sandbox. Of "features" the training makes them from cached features, which runs
+            share, and the grader gets a table.
     """
 
     datasets: list[str] = []
     metrics: list[str] = []
     seed: Seed = 0
     seeds: Positive = 1
+    codes_from: Literal["images", "features"] = "images"
 
 
 class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

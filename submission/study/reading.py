@@ -61,6 +61,13 @@ def _require_values(path: Path, study: Study) -> None:
     }.items():
         if not listed:
             raise KitError("STUDY-EMPTY", f"{path}: {name} is empty", "List at least one value")
+    if study.grade.codes_from == "features" and study.train.precision != "float32":
+        raise KitError(
+            "STUDY-VALUE",
+            f"{path}: grade.codes_from is 'features', but train.precision {study.train.precision} "
+            "gives other features than the representation has",
+            "Set grade.codes_from to 'images', or train.precision to 'float32'",
+        )
     if study.grade.seed + study.grade.seeds > 2**32:
         raise KitError(
             "STUDY-VALUE",

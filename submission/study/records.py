@@ -37,6 +37,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         made_from: The run's key, and all that its scores depend on beside it.
         state: What became of it.
         problem: Why it was refused; empty if it was not.
+        codes_from: As in the study's file.
         setting: The bindings that vary.
         seed: Seed of the training.
         dataset: What it was trained on.
@@ -52,6 +53,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     made_from: dict[str, Any]
     state: Literal["done", "refused"]
     problem: str = ""
+    codes_from: Literal["images", "features"] = "images"
     setting: dict[str, Any]
     seed: int
     dataset: str

@@ -78,6 +78,7 @@ def write_page(plan: Plan, doing: Doing, rows: Sequence[Mapping[str, Any]], name
         settings=len({repr(run.setting) for run in runs}),
         seeds=len({run.seed for run in runs}),
         datasets=list(dict.fromkeys(run.dataset for run in runs)),
+        codes_from=plan.study.grade.codes_from,
         scores=scores,
         drawings=_drawings(runs, scores, numbers),
         effects=_effects(runs, scores, numbers),

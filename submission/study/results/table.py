@@ -58,7 +58,8 @@ def _row(run: Run, record: Record | None) -> dict[str, Any]:
     for dataset, graded in record.graded.items():
         row[f"seconds_grade {dataset}"] = graded.seconds
         row[f"data {dataset}"] = graded.data
-    row |= {"representation": record.representation, "grader": record.made_from.get("grader")}
+    row |= {"codes_from": record.codes_from, "representation": record.representation}
+    row |= {"grader": record.made_from.get("grader")}
     return {**row, "problem": record.problem}
 
 
