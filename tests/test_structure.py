@@ -18,6 +18,7 @@ MODULES = {
 GRADING_FOR_SUBMISSION = {
     "evaluation.codes.store",
     "evaluation.many.cluster",
+    "evaluation.many.connecting",
     "evaluation.many.jobs",
     "evaluation.many.processes",
     "evaluation.metrics",

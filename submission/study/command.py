@@ -13,10 +13,11 @@ from evaluation.data import open_dataset
 from evaluation.many.jobs import Scheduler, Work
 from evaluation.origin import source_digest
 from submission.study.course import Course, datasets_of
-from submission.study.estimate import counted, expectation, require_disk
+from submission.study.estimate import expectation, require_disk
 from submission.study.plan import Plan, Run, Step, steps_for
 from submission.study.records import Record, known, leave, of_these_datasets, refused
 from submission.study.running import SOURCES, Needs, do_run, do_step
+from submission.study.settings import counted
 
 
 def do_all(course: Course, scheduler_of: "SchedulerOf") -> list[KitError]:

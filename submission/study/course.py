@@ -1,6 +1,7 @@
 """A study and how far it is: what its file asks for, and the runs that are done."""
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from evaluation.report.page import can_be_made
 from submission.study.description import Study
 from submission.study.plan import Plan, Run, plan_of
 from submission.study.reading import read_study
-from submission.study.records import Record, known
+from submission.study.records import Record, known, outdated
 from submission.study.results import table
 from submission.study.results.agreement import udr_of
 from submission.study.running import Doing
+from submission.study.settings import counted
 
 
 @dataclass
@@ -30,12 +32,14 @@ class Course:
         plan: The study.
         doing: How its runs are done.
         records: What is known of its runs, by key.
+        outdated: Why runs that were graded before must be graded again, by key.
         written: When the table was last written, and how long that took, in seconds.
     """
 
     plan: Plan
     doing: Doing
     records: dict[str, Record]
+    outdated: dict[str, str] = field(default_factory=dict)
     written: tuple[float, float] = field(default=(0.0, 0.0))
 
     @property
@@ -57,7 +61,8 @@ class Course:
     def write_table(self) -> None:
         """Writes `runs.csv` as the study stands; what needs several runs is added at the end."""
         start = time.monotonic()
-        table.write_csv(self.plan.folder, table.rows_of(self.plan, self.records, {}))
+        rows = table.rows_of(self.plan, self.records, self.outdated, {})
+        table.write_csv(self.plan.folder, rows)
         self.written = time.monotonic(), time.monotonic() - start
 
     def leave_results(self, name: str) -> None:
@@ -67,7 +72,8 @@ class Course:
             name: The name of the study.
         """
         folder = self.plan.folder
-        rows = table.rows_of(self.plan, self.records, udr_of(self.plan, self.records))
+        udr = udr_of(self.plan, self.records)
+        rows = table.rows_of(self.plan, self.records, self.outdated, udr)
         table.write_csv(folder, rows)
         written = [table.CSV]
         if table.write_parquet(folder, rows):
@@ -81,6 +87,9 @@ class Course:
         else:
             console.print("The page is left out: it needs the kit's extra 'page'")
         console.print(f"Wrote {', '.join(written)} to {folder}", markup=False)
+        waiting = [self.outdated[run.key] for run in self.pending if run.key in self.outdated]
+        for reason, number in Counter(waiting).items():
+            console.print(f"{counted(number, 'run')} to grade again, since {reason}", markup=False)
 
 
 def open_course(file: Path, folder: Path, device: str, features_dir: Path) -> Course:
@@ -114,7 +123,7 @@ def open_course(file: Path, folder: Path, device: str, features_dir: Path) -> Co
         torch_home=torch_home().absolute(),
         grading_from=grading_from,
     )
-    return Course(plan, doing, known(plan, grading_from))
+    return Course(plan, doing, known(plan, grading_from), outdated(plan, grading_from))
 
 
 def _require_names(study: Study) -> None:

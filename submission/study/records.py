@@ -106,6 +106,29 @@ def known(plan: Plan, made_from: dict[str, Any]) -> dict[str, Record]:
     }
 
 
+def outdated(plan: Plan, made_from: Mapping[str, Any]) -> dict[str, str]:
+    """Why runs that were graded must be graded again, by the key of the run.
+
+    Args:
+        plan: The study.
+        made_from: As for `known`.
+    """
+    reasons = {
+        "grader": "the grader's code is not what it was when this run was graded",
+        "versions": "versions of packages are not what they were when this run was graded",
+        "grade": "the study's file asks for another grading than this run had",
+    }
+    found = {}
+    for run in plan.runs:
+        record = record_of(run)
+        if record is None or record.state == "refused":
+            continue
+        changed = [name for name in reasons if record.made_from.get(name) != made_from.get(name)]
+        if changed:
+            found[run.key] = reasons[changed[0]]
+    return found
+
+
 def of_these_datasets(
     records: Mapping[str, Record], fingerprints: Mapping[str, str]
 ) -> dict[str, Record]:

@@ -54,15 +54,19 @@ def _study(arguments: argparse.Namespace) -> int:
     from submission.study.command import SchedulerOf, do_all
     from submission.study.course import open_course
     from submission.study.estimate import show
+    from submission.study.owner import note_owner, require_own
     from submission.study.results import page, table
 
     folder = arguments.output or environment.output_path() / arguments.study.stem
     require_room(folder, table.CSV, table.PARQUET, page.NAME)
     require_room(arguments.features_dir, flag="--features-dir")
+    if arguments.output is None:
+        require_own(folder, arguments.study)
     course = open_course(arguments.study, folder, arguments.device, arguments.features_dir)
     if arguments.dry_run:
-        show(course, arguments.workers)
+        show(course, _workers(arguments))
         return 0
+    note_owner(folder, arguments.study)
     refusals = []
     if not arguments.report:
         refusals = do_all(course, SchedulerOf(arguments.workers, arguments.cluster))
@@ -70,3 +74,12 @@ def _study(arguments: argparse.Namespace) -> int:
     for refusal in refusals:
         tell(refusal)
     return BAD_INPUT if refusals else 0
+
+
+def _workers(arguments: argparse.Namespace) -> int:
+    """The number of runs that are done at once."""
+    if arguments.cluster is None:
+        return int(arguments.workers)
+    from evaluation.many.connecting import cpus_of
+
+    return cpus_of(arguments.cluster)

@@ -1,6 +1,7 @@
 """`study.html`: what a study found, as one file to look at."""
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,6 +93,7 @@ def write_page(plan: Plan, doing: Doing, rows: Sequence[Mapping[str, Any]], name
             for place, row in enumerate(rows)
             if row["state"] == "refused"
         ],
+        waiting=Counter(row["problem"] for row in rows if row["state"] == "waiting"),
         rows=[(subjects[run.key], row) for run, row in zip(runs, found, strict=True)],
     )
     path = plan.folder / NAME

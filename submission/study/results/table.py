@@ -16,25 +16,31 @@ CSV, PARQUET = "runs.csv", "runs.parquet"
 
 
 def rows_of(
-    plan: Plan, records: Mapping[str, Record], udr: Mapping[str, float]
+    plan: Plan,
+    records: Mapping[str, Record],
+    outdated: Mapping[str, str],
+    udr: Mapping[str, float],
 ) -> list[dict[str, Any]]:
     """A row for each run of the plan; its state is "waiting" where nothing is known of it.
 
     Columns are the run's key, its state, dataset and seed, a column for each binding that varies,
     `DATASET/METRIC` with `_low` and `_high` of its interval, what is known without labels, seconds,
-    digests, and the problem of a run that was refused.
+    digests, and the problem of a run that was refused, or why it waits to be graded again.
 
     Args:
         plan: The study.
         records: What is known of its runs, by key.
+        outdated: Why runs that were graded before must be graded again, by key.
         udr: The UDR of runs, by key.
     """
-    rows = [{**_row(run, records.get(run.key)), "udr": udr.get(run.key)} for run in plan.runs]
+    rows = [
+        {**_row(run, records.get(run.key), outdated), "udr": udr.get(run.key)} for run in plan.runs
+    ]
     columns = dict.fromkeys(name for row in rows for name in row)
     return [{name: row.get(name) for name in columns} for row in rows]
 
 
-def _row(run: Run, record: Record | None) -> dict[str, Any]:
+def _row(run: Run, record: Record | None, outdated: Mapping[str, str]) -> dict[str, Any]:
     row: dict[str, Any] = {
         "run": run.key,
         "state": "waiting" if record is None else record.state,
@@ -47,7 +53,7 @@ def _row(run: Run, record: Record | None) -> dict[str, Any]:
         for name, value in run.setting.items()
     }
     if record is None:
-        return row
+        return {**row, "problem": outdated.get(run.key, "")}
     for dataset, graded in record.graded.items():
         for metric, score in graded.scores.items():
             row[f"{dataset}/{metric}"] = score
