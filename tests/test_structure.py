@@ -20,6 +20,7 @@ GRADING_FOR_SUBMISSION = {
     "evaluation.many.cluster",
     "evaluation.many.connecting",
     "evaluation.many.jobs",
+    "evaluation.many.nodes",
     "evaluation.many.processes",
     "evaluation.metrics",
     "evaluation.origin",

@@ -13,6 +13,7 @@ EXTRA_OF = {
     "jinja2": "page",
     "matplotlib": "page",
     "lightning": "lightning",
+    "optuna": "search",
     "pyarrow": "tables",
     "ray": "cluster",
     "redis": "aicrowd",

@@ -16,11 +16,12 @@ LOCAL = "local"
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Any]:
+def connected(address: str, cpus: int | None = None) -> Iterator[Any]:
     """Ray's module, connected to a cluster within the block.
 
     Args:
         address: As `ray.init` takes it, or `LOCAL`.
+        cpus: How many jobs at once a cluster of this machine does; None takes one a CPU.
 
     Raises:
         KitError: `CLUSTER-UNREACHABLE`, no cluster answers; `CLUSTER-VERSIONS`, it has another
@@ -31,7 +32,7 @@ def connected(address: str) -> Iterator[Any]:
     _require_answer(address)
     own: dict[str, Any] = {}
     if address == LOCAL:
-        own = {"num_cpus": _own_cpus(), "include_dashboard": False}
+        own = {"num_cpus": cpus or _own_cpus(), "include_dashboard": False}
     try:
         ray.init(
             address=address,

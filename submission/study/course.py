@@ -21,7 +21,10 @@ from submission.study.records import Record, known, outdated
 from submission.study.results import table
 from submission.study.results.agreement import udr_of
 from submission.study.running import Doing
+from submission.study.search.tried import read_tried
 from submission.study.settings import counted
+
+STOPPED = "the search stopped this setting early"
 
 
 @dataclass
@@ -32,14 +35,14 @@ class Course:
         plan: The study.
         doing: How its runs are done.
         records: What is known of its runs, by key.
-        outdated: Why runs that were graded before must be graded again, by key.
+        waiting: Why runs are not done that were begun, by key.
         written: When the table was last written, and how long that took, in seconds.
     """
 
     plan: Plan
     doing: Doing
     records: dict[str, Record]
-    outdated: dict[str, str] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
     written: tuple[float, float] = field(default=(0.0, 0.0))
 
     @property
@@ -61,7 +64,7 @@ class Course:
     def write_table(self) -> None:
         """Writes `runs.csv` as the study stands; what needs several runs is added at the end."""
         start = time.monotonic()
-        rows = table.rows_of(self.plan, self.records, self.outdated, {})
+        rows = table.rows_of(self.plan, self.records, self.waiting, {})
         table.write_csv(self.plan.folder, rows)
         self.written = time.monotonic(), time.monotonic() - start
 
@@ -72,8 +75,11 @@ class Course:
             name: The name of the study.
         """
         folder = self.plan.folder
+        if not self.plan.runs:
+            console.print("No setting was tried yet: search with --search")
+            return
         udr = udr_of(self.plan, self.records)
-        rows = table.rows_of(self.plan, self.records, self.outdated, udr)
+        rows = table.rows_of(self.plan, self.records, self.waiting, udr)
         table.write_csv(folder, rows)
         written = [table.CSV]
         if table.write_parquet(folder, rows):
@@ -87,9 +93,9 @@ class Course:
         else:
             console.print("The page is left out: it needs the kit's extra 'page'")
         console.print(f"Wrote {', '.join(written)} to {folder}", markup=False)
-        waiting = [self.outdated[run.key] for run in self.pending if run.key in self.outdated]
+        waiting = [self.waiting[run.key] for run in self.pending if run.key in self.waiting]
         for reason, number in Counter(waiting).items():
-            console.print(f"{counted(number, 'run')} to grade again, since {reason}", markup=False)
+            console.print(f"{counted(number, 'run')} left as they are: {reason}", markup=False)
 
 
 def open_course(file: Path, folder: Path, device: str, features_dir: Path) -> Course:
@@ -107,7 +113,9 @@ def open_course(file: Path, folder: Path, device: str, features_dir: Path) -> Co
     """
     study = read_study(file)
     _require_names(study)
-    plan = plan_of(study, file, folder.absolute())
+    tried = [] if study.search is None else read_tried(folder)
+    settings = None if study.search is None else [one.setting for one in tried]
+    plan = plan_of(study, file, folder.absolute(), settings)
     grading_from = {
         "grade": msgspec.to_builtins(study.grade),
         "grader": grader_digest(),
@@ -123,7 +131,10 @@ def open_course(file: Path, folder: Path, device: str, features_dir: Path) -> Co
         torch_home=torch_home().absolute(),
         grading_from=grading_from,
     )
-    return Course(plan, doing, known(plan, grading_from), outdated(plan, grading_from))
+    waiting = outdated(plan, grading_from)
+    stopped = [one.setting for one in tried if one.stopped is not None]
+    waiting |= {run.key: STOPPED for run in plan.runs if run.setting in stopped}
+    return Course(plan, doing, known(plan, grading_from), waiting)
 
 
 def _require_names(study: Study) -> None:

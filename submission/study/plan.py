@@ -115,18 +115,21 @@ class Plan:
         return self.folder / "configs" / f"{key_of(self.config)}.gin"
 
 
-def plan_of(study: Study, file: Path, folder: Path) -> Plan:
+def plan_of(
+    study: Study, file: Path, folder: Path, settings: Sequence[Setting] | None = None
+) -> Plan:
     """The runs and steps of a study.
 
     Args:
         file: The file of the study.
         folder: The folder that gets its results.
+        settings: The settings; None takes those that the file names.
 
     Raises:
         KitError: the config is wrong, or a binding does not fit it; `STUDY-VALUE`, gin or a command
             cannot hold a value.
     """
-    settings = settings_of(study)
+    settings = settings_of(study) if settings is None else settings
     config = read_config(file.parent / study.config, _all_bindings(study, settings), file)
     planner = _Planner(study, config, folder)
     runs = [

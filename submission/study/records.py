@@ -114,9 +114,9 @@ def outdated(plan: Plan, made_from: Mapping[str, Any]) -> dict[str, str]:
         made_from: As for `known`.
     """
     reasons = {
-        "grader": "the grader's code is not what it was when this run was graded",
-        "versions": "versions of packages are not what they were when this run was graded",
-        "grade": "the study's file asks for another grading than this run had",
+        "grader": "the grader's code has changed since; run the study to grade again",
+        "versions": "versions of packages have changed since; run the study to grade again",
+        "grade": "the study's file asks for another grading; run the study to grade again",
     }
     found = {}
     for run in plan.runs:

@@ -24,6 +24,7 @@ from submission.study.results.analysis import (
     selection,
 )
 from submission.study.running import Doing
+from submission.study.search.objective import uses_labels
 from submission.study.settings import labels
 
 NAME = "study.html"
@@ -80,6 +81,8 @@ def write_page(plan: Plan, doing: Doing, rows: Sequence[Mapping[str, Any]], name
         seeds=len({run.seed for run in runs}),
         datasets=list(dict.fromkeys(run.dataset for run in runs)),
         codes_from=plan.study.grade.codes_from,
+        search=plan.study.search,
+        search_uses_labels=plan.study.search and uses_labels(plan.study.search.objective),
         scores=scores,
         drawings=_drawings(runs, scores, numbers),
         effects=_effects(runs, scores, numbers),

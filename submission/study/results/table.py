@@ -10,6 +10,7 @@ from evaluation.report.runs.tables import Cell, Table, as_text
 from submission.study.plan import Plan, Run
 from submission.study.records import Record
 from submission.study.running import UNLABELLED
+from submission.study.search.objective import uses_labels
 from submission.study.settings import gin_text
 
 CSV, PARQUET = "runs.csv", "runs.parquet"
@@ -18,29 +19,30 @@ CSV, PARQUET = "runs.csv", "runs.parquet"
 def rows_of(
     plan: Plan,
     records: Mapping[str, Record],
-    outdated: Mapping[str, str],
+    waiting: Mapping[str, str],
     udr: Mapping[str, float],
 ) -> list[dict[str, Any]]:
     """A row for each run of the plan; its state is "waiting" where nothing is known of it.
 
     Columns are the run's key, its state, dataset and seed, a column for each binding that varies,
     `DATASET/METRIC` with `_low` and `_high` of its interval, what is known without labels, seconds,
-    digests, and the problem of a run that was refused, or why it waits to be graded again.
+    digests, and the problem of a run that was refused, or why it waits.
 
     Args:
         plan: The study.
         records: What is known of its runs, by key.
-        outdated: Why runs that were graded before must be graded again, by key.
+        waiting: Why runs are not done that were begun, by key.
         udr: The UDR of runs, by key.
     """
     rows = [
-        {**_row(run, records.get(run.key), outdated), "udr": udr.get(run.key)} for run in plan.runs
+        {**_row(plan, run, records.get(run.key), waiting), "udr": udr.get(run.key)}
+        for run in plan.runs
     ]
     columns = dict.fromkeys(name for row in rows for name in row)
     return [{name: row.get(name) for name in columns} for row in rows]
 
 
-def _row(run: Run, record: Record | None, outdated: Mapping[str, str]) -> dict[str, Any]:
+def _row(plan: Plan, run: Run, record: Record | None, waiting: Mapping[str, str]) -> dict[str, Any]:
     row: dict[str, Any] = {
         "run": run.key,
         "state": "waiting" if record is None else record.state,
@@ -52,8 +54,11 @@ def _row(run: Run, record: Record | None, outdated: Mapping[str, str]) -> dict[s
         name if "." in name else f"%{name}": _plain(name, value)
         for name, value in run.setting.items()
     }
+    if plan.study.search is not None:
+        objective = plan.study.search.objective
+        row["searched_by"] = f"{objective} (uses labels)" if uses_labels(objective) else objective
     if record is None:
-        return {**row, "problem": outdated.get(run.key, "")}
+        return {**row, "problem": waiting.get(run.key, "")}
     for dataset, graded in record.graded.items():
         for metric, score in graded.scores.items():
             row[f"{dataset}/{metric}"] = score
