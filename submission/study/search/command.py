@@ -1,13 +1,14 @@
 """`study --search`: Ray Tune does trials until there are as many as the file asks for."""
 
 import logging
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evaluation.common.errors import KitError, first_line
+from evaluation.common.errors import KitError
 from evaluation.common.files import locked
 from evaluation.common.terminal import console
 from evaluation.data import open_dataset
@@ -103,7 +104,9 @@ def _try(
     if left <= 0:
         return []
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    # Trials that fail are told at the end, a line each.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # whose tables `verbose` does not turn off
     searcher = OptunaSearch(
         distributions(search),
         metric=VALUE,
@@ -132,16 +135,28 @@ def _try(
                 search_alg=searcher, scheduler=scheduler, num_samples=left, reuse_actors=False
             ),
             run_config=tune.RunConfig(
-                name="trials", storage_path=str(storage), verbose=0, callbacks=[_telling(history)]
+                name="trials",
+                storage_path=str(storage),
+                verbose=0,
+                callbacks=[_telling(history)],
+                # The folder of a run has what is needed to go on.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
         try:
             results = tuner.fit()
         finally:
             shutil.rmtree(storage, ignore_errors=True)
-    failed = [first_line(error) for error in results.errors]
+    failed = [_said(error) for error in results.errors]
     refused = [one.problem for one in course.records.values() if one.state == "refused"]
     return [_refusal(problem) for problem in refused or failed]
+
+
+def _said(error: Exception) -> str:
+    """What an error of a trial says below Ray's traceback: our line if there is one, or the last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    ours = [line[line.index("error[") :] for line in lines if "error[" in line]
+    return (ours or lines or [type(error).__name__])[-1]
 
 
 def _refusal(problem: str) -> KitError:
