@@ -153,7 +153,7 @@ def _try(
 
 
 def _said(error: Exception) -> str:
-    """What an error of a trial says below Ray's traceback: our line if there is one, or the last."""
+    """What an error of a trial says below Ray's traceback: our own line, or the last one."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     ours = [line[line.index("error[") :] for line in lines if "error[" in line]
     return (ours or lines or [type(error).__name__])[-1]
