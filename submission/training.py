@@ -17,6 +17,7 @@ from evaluation.common.errors import KitError
 from evaluation.common.files import whole_file
 from evaluation.common.images import shape_in_words
 from evaluation.data import open_dataset
+from evaluation.data.ground_truth import ImageGrid
 from submission.config import save_config
 from submission.export import export
 from submission.features.aggregation import IdentityTransform
@@ -148,15 +149,7 @@ def _features(method: Method) -> Table:
     as_they_are = isinstance(transform, IdentityTransform) and not transform.l2_normalize
     if isinstance(method.extractor, Pixels) and as_they_are:
         return PixelTable(method.dataset, method.indices, method.extractor)
-    features = extract(
-        method.dataset,
-        method.indices,
-        method.extractor,
-        method.transform,
-        features_dir=method.features_dir,
-        placement=method.extracting,
-    )
-    return features.reshape(len(features), *method.feature_shape)
+    return _extracted(method, method.dataset, method.indices)
 
 
 def _features_of_all(method: Method, name: str) -> Table:
@@ -174,9 +167,13 @@ def _features_of_all(method: Method, name: str) -> Table:
             f"the training {shape_in_words(method.dataset.image_format.shape)}",
             "Choose a dataset with images of the same shape",
         )
+    return _extracted(method, dataset, np.arange(len(dataset)))
+
+
+def _extracted(method: Method, dataset: ImageGrid, indices: NDArray[np.int64]) -> Table:
     features = extract(
         dataset,
-        np.arange(len(dataset)),
+        indices,
         method.extractor,
         method.transform,
         features_dir=method.features_dir,

@@ -97,8 +97,8 @@ def _refusal(address: str, version: str, error: Exception) -> KitError:
     if address == LOCAL:
         return KitError(
             "CLUSTER-START",
-            f"Ray does not start on this machine: {first_line(error)}",
-            "Try again when it is less busy and has memory free, or use --workers",
+            f"Ray does not start on this machine: {first_line(error).rstrip('.')}",
+            "Try again when it is less busy and has memory free",
         )
     return _unreachable(address, error)
 

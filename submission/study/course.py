@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from submission.study.records import Record, known, outdated
 from submission.study.results import table
 from submission.study.results.agreement import udr_of
 from submission.study.running import Doing
-from submission.study.search.tried import read_tried
+from submission.study.search.tried import Tried, read_tried
 from submission.study.settings import counted
 
 STOPPED = "the search stopped this setting early"
@@ -131,10 +132,14 @@ def open_course(file: Path, folder: Path, device: str, features_dir: Path) -> Co
         torch_home=torch_home().absolute(),
         grading_from=grading_from,
     )
-    waiting = outdated(plan, grading_from)
-    stopped = [one.setting for one in tried if one.stopped is not None]
-    waiting |= {run.key: STOPPED for run in plan.runs if run.setting in stopped}
+    waiting = outdated(plan, grading_from) | stopped_runs(plan, tried)
     return Course(plan, doing, known(plan, grading_from), waiting)
+
+
+def stopped_runs(plan: Plan, tried: Sequence[Tried]) -> dict[str, str]:
+    """Why runs are not done whose setting a search has stopped, by the key of the run."""
+    stopped = [one.setting for one in tried if one.stopped is not None]
+    return {run.key: STOPPED for run in plan.runs if run.setting in stopped}
 
 
 def _require_names(study: Study) -> None:

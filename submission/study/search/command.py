@@ -16,7 +16,7 @@ from evaluation.many.connecting import LOCAL, connected, cpus_in
 from evaluation.many.nodes import Checkout
 from evaluation.origin import grader_digest, versions
 from submission.study.command import SchedulerOf, do_steps, shared_needs, write_config
-from submission.study.course import Course, datasets_of
+from submission.study.course import Course, datasets_of, stopped_runs
 from submission.study.description import Search
 from submission.study.plan import Plan, plan_of
 from submission.study.records import known, of_these_datasets
@@ -122,10 +122,11 @@ def _try(
         scheduler = ASHAScheduler(
             time_attr=EPOCHS, metric=VALUE, mode=mode, grace_period=search.grace_epochs, max_t=10**6
         )
-    own = min(scheduler_of.workers, left) if scheduler_of.cluster is None else None
+    threads = context.study.train.threads
+    own = min(scheduler_of.workers, left) * threads if scheduler_of.cluster is None else None
     storage = context.folder / _TUNE
     with connected(scheduler_of.cluster or LOCAL, own) as ray:
-        resources: dict[str, float] = {"cpu": context.study.train.threads}
+        resources: dict[str, float] = {"cpu": threads}
         there = ray.cluster_resources()
         if there.get("GPU"):
             resources["gpu"] = min(1.0, there["GPU"] * resources["cpu"] / cpus_in(there))
@@ -160,8 +161,10 @@ def _said(error: Exception) -> str:
 
 
 def _refusal(problem: str) -> KitError:
-    said = problem.removeprefix("error[").rstrip(".")
-    return KitError("STUDY-TRIAL", f"a trial was refused: {said}", "See runs.csv, and search again")
+    said = problem.partition("]: ")[2] or problem
+    return KitError(
+        "STUDY-TRIAL", f"a trial was refused: {said.rstrip('.')}", "See runs.csv, and search again"
+    )
 
 
 class _History:
@@ -226,8 +229,10 @@ class _History:
     def update(self) -> None:
         """Brings the course up to date, and writes its table."""
         folder = self._course.plan.folder
-        self._course.plan = self.plan_of([tried.setting for tried in read_tried(folder)])
+        all_tried = read_tried(folder)
+        self._course.plan = self.plan_of([tried.setting for tried in all_tried])
         self._course.records = known(self._course.plan, self._course.doing.grading_from)
+        self._course.waiting = stopped_runs(self._course.plan, all_tried)
         self._course.write_table()
 
 
