@@ -59,6 +59,8 @@ class Trial(tune.Trainable):
         assert context.study.search is not None
         context.here.require_on(platform.node())
         data = context.needs.check()
+        # The key of a run has the digest of weights in there, and a node may have another folder.
+        os.environ["TORCH_HOME"] = str(context.doing.torch_home)
         setting = setting_of(context.study.search, config)
         self._objective = context.study.search.objective
         self._plan = plan_of(context.study, context.file, context.folder, [setting])
