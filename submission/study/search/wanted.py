@@ -56,5 +56,5 @@ def require_search(study: Study, file: Path, wanted: bool) -> None:
             f"search.grace_epochs lets trials be stopped, but {objective} is known at their end",
             f"Omit it, or choose {' or '.join(BY_EPOCH)}",
         )
-    require("optuna")
-    require("ray")
+    for package in ("optuna", "pydantic", "tensorboardX", "ray"):  # Tune needs those between
+        require(package)
