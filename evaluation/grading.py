@@ -4,14 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from evaluation import outputs
+from evaluation.codes.beside import Beside
 from evaluation.codes.encoding import Codes
 from evaluation.codes.subjects import Content, Subject, behaviour_of, open_subject
-from evaluation.codes.table import Draws
+from evaluation.codes.table import CodeTable, Draws, nothing
 from evaluation.common.errors import KitError, tell
 from evaluation.common.terminal import console
 from evaluation.data.factor_table import NUM_BINS, Gradable, Numbered
@@ -181,8 +182,13 @@ def grade(
     reasons = left_out(data.numbered, rules.metrics)
     rules = allowed(rules, reasons)
     draws = Draws(data.numbered, rules.metrics, rules.all_seeds)
-    codes = subject.codes_of(data, draws, folder / outputs.CODES)
-    made = _report(subject, codes, data, rules, untrained, made_from, reasons)
+    scored = Beside("Metrics", partial(_scored, rules, data.numbered))
+    # The reference's metrics take minutes, in which what was refused would keep a processor busy.
+    filled = scored.start if rules.implementation == FAST else nothing
+    codes = subject.codes_of(data, draws, folder / outputs.CODES, filled=filled)
+    made = _report(
+        subject, codes, scored.result(codes.table), data, rules, untrained, made_from, reasons
+    )
     write(path, made)
     if pages is not None:
         _leave_page(made, data, codes.table.content, folder, pages)
@@ -244,9 +250,24 @@ def _grade_noise(rules: Rules, data: Numbered, dim: int) -> list[Evaluation]:
     return evaluate_seeds(rules, FAST, data, Noise(len(data), dim, rules.seed))
 
 
+class _Scored(NamedTuple):
+    """What codes score with each seed of the rules, and what noise of as many dims does."""
+
+    evaluations: list[Evaluation]
+    noise: list[Evaluation]
+
+
+def _scored(rules: Rules, data: Numbered, table: CodeTable) -> _Scored:
+    return _Scored(
+        evaluate_seeds(rules, rules.implementation, data, table),
+        _grade_noise(rules, data, table.dim),
+    )
+
+
 def _report(
     subject: Subject,
     codes: Codes,
+    scored: _Scored,
     data: Gradable,
     rules: Rules,
     untrained: Untrained | None,
@@ -254,8 +275,8 @@ def _report(
     reasons: Mapping[str, str],
 ) -> Report:
     numbered, table = data.numbered, codes.table
-    evaluations = evaluate_seeds(rules, rules.implementation, numbered, table)
-    baselines = {"noise": _grade_noise(rules, numbered, table.dim)}
+    evaluations = scored.evaluations
+    baselines = {"noise": scored.noise}
     if untrained is not None:
         baselines["untrained"] = untrained.evaluations
     graded = evaluations[0]

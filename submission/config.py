@@ -37,3 +37,18 @@ def save_config(folder: Path) -> None:
     """Writes the current configuration to `folder`/config.gin."""
     with whole_file(folder / "config.gin") as temporary:
         temporary.write_text(gin_config.effective(), encoding="utf-8")
+
+
+def used() -> str:
+    """All parameters that the code has used until now, as gin text, with defaults.
+
+    Settings of metrics and of fine-tuning are not part of it: a change of them needs no new
+    training.
+    """
+    import gin
+
+    from submission.settings import FOR_FINE_TUNING
+
+    others = tuple(f"main.{name} = " for name in FOR_FINE_TUNING)
+    lines = gin.operative_config_str(max_line_length=10_000).splitlines()
+    return "\n".join(line for line in lines if not line.startswith(others))

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import gin
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,13 +16,14 @@ from evaluation.common.devices import Placement
 from evaluation.common.environment import dataset_name
 from evaluation.data import open_dataset
 from evaluation.data.ground_truth import ImageGrid
+from submission.config import used
 from submission.features.aggregation import Extractor, FeatureTransform, IdentityTransform
 from submission.features.backbones import output_shape
 from submission.features.extraction import origin, require_colour, select_images
 from submission.features.extractors import get_feature_extractor
 from submission.features.inference import extraction_placement
 from submission.features.whitening import fit_whitening
-from submission.settings import FOR_FINE_TUNING, Main
+from submission.settings import Main
 from submission.vae.fitting import fitting_placement
 from submission.vae.model import VAE, get_representation_extractor
 from submission.vae.settings import VAETraining
@@ -110,7 +110,7 @@ def prepare(features_dir: Path, placement: Placement, tuned: bool = True) -> Met
     made_from = {
         **origin(dataset, indices, extractor, transform, extracting.precision),
         "fitted_in": fitting.precision,
-        "config": _config_used(),
+        "config": used(),
     }
     return Method(
         main,
@@ -125,17 +125,6 @@ def prepare(features_dir: Path, placement: Placement, tuned: bool = True) -> Met
         fitting,
         made_from,
     )
-
-
-def _config_used() -> str:
-    """All parameters that the code has used until now, as gin text, with defaults.
-
-    Settings of metrics and of fine-tuning are not part of it: a change of them needs no new
-    training.
-    """
-    others = tuple(f"main.{name} = " for name in FOR_FINE_TUNING)
-    lines = gin.operative_config_str(max_line_length=10_000).splitlines()
-    return "\n".join(line for line in lines if not line.startswith(others))
 
 
 def feature_shape(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from evaluation.codes.secret_order import generator_for
 from evaluation.codes.store import CodeStore
-from evaluation.codes.table import CodeTable, Wanted
+from evaluation.codes.table import CodeTable, Filled, Wanted, nothing
 from evaluation.codes.token_codes import TokenCodes
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import console, progress
@@ -107,6 +107,7 @@ def encode(
     wanted: Wanted,
     path: Path,
     recheck: bool = True,
+    filled: Filled = nothing,
 ) -> Codes:
     """Encodes the images that are `wanted`, except those whose codes are in the file `path`.
 
@@ -118,6 +119,7 @@ def encode(
         wanted: The images that are needed.
         path: The file of codes, read first and written at the end.
         recheck: Whether a new worker encodes a sample again.
+        filled: Called with the whole table before that, when the first worker has ended.
 
     Raises:
         KitError: the representation changed, breaks its contract or a limit, or runs with less
@@ -127,8 +129,7 @@ def encode(
         missing, batch = representation.missing_isolation, representation.batch
         _tell_isolation(missing, rules.strict)
         order = generator_for("order", sha256, data.fingerprint).permutation(len(data))
-        shuffled = generator_for("probe", sha256, data.fingerprint).permutation(len(data))
-        probe = data.images_at(shuffled[: contract.PROBE_IMAGES])
+        probe = _probe(data, sha256)
         violations = _tolerated(contract.violations(representation, probe), rules)
         use_fastest_form(representation, probe)
         form = representation.form
@@ -162,6 +163,7 @@ def encode(
     rechecked = None
     unchecked = table.unchecked(checked)
     if recheck and len(unchecked):
+        filled(table)
         sample = _first_of(again, unchecked, rows_to_recheck(len(unchecked)))
         codes = table(sample) if tokens is None else tokens.unreduced(sample)
         with _running(found, sha256, rules, data, spent=used) as representation:
@@ -180,6 +182,12 @@ def encode(
         store.keep(*table.content, checked, tokens)
     components = None if tokens is None else tokens.components
     return Codes(table, seconds, Run(missing, used, rechecked, violations), components)
+
+
+def _probe(data: NumberedImages, sha256: str) -> NDArray:
+    """The images that show whether a representation keeps its contract."""
+    shuffled = generator_for("probe", sha256, data.fingerprint).permutation(len(data))
+    return data.images_at(shuffled[: contract.PROBE_IMAGES])
 
 
 @contextmanager

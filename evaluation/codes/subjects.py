@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from evaluation.codes.encoding import Codes, Run, encode
 from evaluation.codes.store import digest_of_codes, kept_codes, read_codes
-from evaluation.codes.table import CodeTable, Draws
+from evaluation.codes.table import CodeTable, Draws, Filled, nothing
 from evaluation.common.errors import KitError
 from evaluation.data.factor_table import Gradable
 from evaluation.metrics.tables.tokens import one_number_a_token
@@ -30,12 +30,20 @@ class Subject(Protocol):
     @property
     def sha256(self) -> str: ...
 
-    def codes_of(self, data: Gradable, draws: Draws, store: Path, recheck: bool = True) -> Codes:
+    def codes_of(
+        self,
+        data: Gradable,
+        draws: Draws,
+        store: Path,
+        recheck: bool = True,
+        filled: Filled = nothing,
+    ) -> Codes:
         """The codes of all images that `draws` will ask for.
 
         Args:
             store: The file that keeps codes which took time, for a later run.
             recheck: Whether a sample is encoded again; see `codes.encoding`.
+            filled: Called with the table before that.
 
         Raises:
             KitError: there are none that can be graded.
@@ -59,6 +67,7 @@ class Given:
         draws: Draws,  # noqa: ARG002
         store: Path,  # noqa: ARG002
         recheck: bool = True,  # noqa: ARG002
+        filled: Filled = nothing,  # noqa: ARG002
     ) -> Codes:
         return self._codes(data)
 
@@ -79,8 +88,15 @@ class Encoder:
     sha256: str
     rules: Rules
 
-    def codes_of(self, data: Gradable, draws: Draws, store: Path, recheck: bool = True) -> Codes:
-        return encode(self.found, self.sha256, self.rules, data, draws, store, recheck)
+    def codes_of(
+        self,
+        data: Gradable,
+        draws: Draws,
+        store: Path,
+        recheck: bool = True,
+        filled: Filled = nothing,
+    ) -> Codes:
+        return encode(self.found, self.sha256, self.rules, data, draws, store, recheck, filled)
 
     def known_codes(self, data: Gradable, store: Path) -> Content | None:
         return kept_codes(store, self.sha256, data.fingerprint)

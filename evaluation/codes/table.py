@@ -86,6 +86,14 @@ class CodeTable:
         self._filled[indices] = True
 
 
+Filled = Callable[[CodeTable], None]
+"""Called with a table that has all codes that are needed, before these are checked."""
+
+
+def nothing(table: CodeTable) -> None:
+    """A `Filled` for those who have nothing to do meanwhile."""
+
+
 class Wanted(Protocol):
     """Which images' codes are needed."""
 

@@ -45,7 +45,8 @@ class Parts:
             undo: Called after a try that ran out of memory, before the next one.
 
         Raises:
-            RuntimeError: not even the smallest part fits.
+            RuntimeError: not even the smallest part fits, or a CUDA graph is recorded, in which
+                nothing can be tried.
         """
         before = self.at_once
         while True:
@@ -53,7 +54,7 @@ class Parts:
                 result = compute(self.of(count))
             except Exception as error:
                 tried = min(self.at_once or count, count)
-                if not is_full_gpu(error) or tried // 2 < self._smallest:
+                if not is_full_gpu(error) or tried // 2 < self._smallest or _recording():
                     raise
                 self.at_once = tried // 2
             else:
@@ -70,3 +71,9 @@ def _release() -> None:
 
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+
+
+def _recording() -> bool:
+    import torch
+
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()

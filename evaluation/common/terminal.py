@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 from typing import Protocol
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
@@ -84,12 +85,17 @@ def progress(
 ) -> Iterator[Advance]:
     """Yields `advance(steps, note)`: a bar on a terminal, a line every 15 seconds in a log.
 
+    What another thread does beside the main one shows neither.
+
     Args:
         description: What is being done.
         total: Number of steps.
         done: Steps that an earlier run did. They do not count for the speed of this run.
         alike: Whether all steps take about the same time, so that the time left can be estimated.
     """
+    if current_thread() is not main_thread():
+        yield lambda steps, note="": None  # noqa: ARG005 - as `Advance` says
+        return
     if console.is_terminal:
         columns = (
             TextColumn("{task.description}"),

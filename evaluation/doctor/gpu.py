@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from evaluation.common import devices, environment
 from evaluation.common.errors import KitError
@@ -100,28 +101,57 @@ def usable_gpu(
     return None
 
 
+class _Cause(NamedTuple):
+    """What may be wrong, and words of PyTorch's message that tell it."""
+
+    code: str
+    problem: str
+    remedy: str
+    words: tuple[str, ...]
+
+
+_CAUSES = (
+    _Cause("GPU-DRIVER", "the driver is too old", _NEW_DRIVER, ("is too old",)),
+    _Cause(
+        "GPU-LIBRARY",
+        "PyTorch does not find the driver's library, libcuda",
+        "In a container, set NVIDIA_DRIVER_CAPABILITIES=compute,utility; on the host, install "
+        "NVIDIA's driver",
+        ("no NVIDIA driver",),
+    ),
+    _Cause(
+        "GPU-COMPAT",
+        "libcuda of another CUDA, such as an image brings along, does not fit the host's driver",
+        "Take CUDA's folder compat out of LD_LIBRARY_PATH, or install NVIDIA's newest driver on "
+        "the host and start again",
+        ("forward compatibility", "driver combination"),
+    ),
+    _Cause(
+        "GPU-FABRIC",
+        "the links between this machine's GPUs are not set up",
+        "Start nvidia-fabricmanager on the host, in the version of its driver",
+        ("system not yet initialized",),
+    ),
+    _Cause(
+        "GPU-KERNEL",
+        "PyTorch has no code for this GPU's architecture",
+        "Install a build of PyTorch that names this GPU's compute capability, or use the CPU",
+        ("no kernel image",),
+    ),
+    _Cause(
+        "GPU-FULL",
+        "another program has taken the GPU's memory",
+        "End it, see nvidia-smi",
+        ("out of memory",),
+    ),
+)
+
+
 def _cause(message: str, built_for: str) -> KitError:
-    if "driver" in message and "too old" in message:
-        return KitError(
-            "GPU-DRIVER", f"the driver is too old for PyTorch's {built_for}", _NEW_DRIVER
-        )
-    if "no NVIDIA driver" in message:
-        return KitError(
-            "GPU-LIBRARY",
-            "PyTorch does not find the driver's library, libcuda",
-            "In a container, set NVIDIA_DRIVER_CAPABILITIES=compute,utility; on the host, install "
-            "NVIDIA's driver",
-        )
-    if "no kernel image" in message:
-        return KitError(
-            "GPU-KERNEL",
-            f"PyTorch for {built_for} has no code for this GPU's architecture",
-            "Install a build of PyTorch that names this GPU's compute capability, or use the CPU",
-        )
-    if "out of memory" in message:
-        return KitError(
-            "GPU-FULL", "another program has taken the GPU's memory", "End it, see nvidia-smi"
-        )
+    for cause in _CAUSES:
+        if any(words in message for words in cause.words):
+            problem = f"{cause.problem} (PyTorch is built for {built_for})"
+            return KitError(cause.code, problem, cause.remedy)
     return KitError("GPU-CUDA", f"CUDA does not start: {message[:200]}", _NEW_DRIVER)
 
 

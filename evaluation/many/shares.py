@@ -22,10 +22,12 @@ def _cuda_devices() -> list[str]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [name for name in named.split(",") if name]
-    with suppress(OSError):
-        return [
-            entry.name.removeprefix("nvidia")
-            for entry in sorted(os.scandir("/dev"), key=lambda entry: entry.name)
-            if entry.name.removeprefix("nvidia").isdecimal()
-        ]
+    # CUDA counts those that it finds: a container with nothing but /dev/nvidia3 has number 0.
+    nodes = [entry.name.removeprefix("nvidia") for entry in _nodes()]
+    return [str(number) for number in range(sum(map(str.isdecimal, nodes)))]
+
+
+def _nodes() -> list[os.DirEntry[str]]:
+    with suppress(OSError), os.scandir("/dev") as entries:
+        return list(entries)
     return []

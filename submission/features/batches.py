@@ -33,16 +33,25 @@ def image_batches(
     on_gpu = placement.kind == "cuda"
     # Pinned memory belongs to the current device, which a new thread has to choose again.
     choose = partial(torch.cuda.set_device, placement.device) if on_gpu else None
-    to_device = _Copies(placement.device) if on_gpu else partial(torch.Tensor.to, device="cpu")
+    copied = _Copies(placement.device) if on_gpu else partial(torch.Tensor.to, device="cpu")
     readers = _READERS[placement.kind]
     pending: deque[Future[Tensor]] = deque()
     with ThreadPoolExecutor(readers, "images", initializer=choose) as pool:
         for numbers in batches:
             pending.append(pool.submit(_host_batch, read, numbers, on_gpu))
             if len(pending) > readers:
-                yield _as_images(to_device(pending.popleft().result()))
+                yield _as_images(copied(pending.popleft().result()))
         while pending:
-            yield _as_images(to_device(pending.popleft().result()))
+            yield _as_images(copied(pending.popleft().result()))
+
+
+def to_device(array: NDArray, placement: Placement) -> Tensor:
+    """The array on the device. A GPU is not waited for."""
+    tensor = torch.from_numpy(array)
+    if placement.kind != "cuda":
+        return tensor
+    # From memory that is not pinned, the copy would begin when all earlier work has ended.
+    return tensor.pin_memory().to(placement.device, non_blocking=True)
 
 
 def arrays(batches: Iterable[Tensor]) -> Iterator[NDArray[np.float32]]:

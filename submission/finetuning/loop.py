@@ -19,7 +19,7 @@ from torch import Tensor
 from evaluation.common.devices import Placement
 from evaluation.common.gin_types import Range
 from evaluation.common.terminal import console, progress
-from submission.features.batches import image_batches
+from submission.features.batches import image_batches, to_device
 from submission.finetuning.augmentation import Augmenter
 from submission.finetuning.classifier import FactorClassifier
 from submission.finetuning.labelled import LabelledImages
@@ -192,7 +192,7 @@ def with_labels(
     """Yields, for each batch, this process's share of the images, and all labels (n, factors)."""
     own = distributed.own_rows(batches)
     for batch, pictures in zip(batches, image_batches(images.images, own, placement), strict=True):
-        yield pictures, torch.from_numpy(images.factors(batch)).to(placement.device)
+        yield pictures, to_device(images.factors(batch), placement)
 
 
 @torch.no_grad()
@@ -212,11 +212,11 @@ def _measure(
     sums = torch.zeros(1 + len(domains), len(names), device=placement.device, dtype=torch.float64)
     own = _in_batches(numbers[distributed.share(len(numbers))], batch_size)
     for batch, pictures in zip(own, image_batches(images.images, own, placement), strict=True):
-        factors = torch.from_numpy(images.factors(batch)).to(placement.device)
+        factors = to_device(images.factors(batch), placement)
         with torch.autocast(placement.kind, torch.bfloat16, enabled=placement.in_bf16):
             logits = classifier(pictures)
         sums[0] += classifier.losses(logits.float(), factors) * len(batch)
-        domain_of = torch.from_numpy(images.domains(batch)).to(placement.device)
+        domain_of = to_device(images.domains(batch), placement)
         for place in range(len(domains)):
             rows = domain_of == place
             sums[1 + place] += classifier.hits(logits[rows], factors[rows])

@@ -5,6 +5,7 @@ one file is damaged, the other one is used.
 """
 
 import hashlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,12 @@ from evaluation.common.files import whole_file
 from evaluation.common.terminal import console
 
 _DIGEST = "sha256"
+
+_LARGE = 100 * 2**20
+_SECONDS_BETWEEN_LARGE = 30.0
+
+_saved_at: dict[Path, float] = {}
+"""When this process has written which file, in seconds of the monotonic clock."""
 
 _undamaged_here: set[Path] = set()
 """Files that this process has written, or has read without finding damage."""
@@ -38,6 +45,18 @@ def save(path: Path, made_from: dict[str, Any], **state: Any) -> None:
         if path in _undamaged_here and path.exists():
             path.replace(previous(path))
     _undamaged_here.add(path)
+    _saved_at[path] = time.monotonic()
+
+
+def is_due(path: Path) -> bool:
+    """Whether the state after an epoch is worth a checkpoint: always, unless it is large.
+
+    To hash and write a gigabyte takes seconds. On a GPU an epoch takes no longer, so a file of
+    more than 100 MiB is written once in 30 seconds.
+    """
+    if path not in _saved_at or not path.exists() or path.stat().st_size < _LARGE:
+        return True
+    return time.monotonic() - _saved_at[path] >= _SECONDS_BETWEEN_LARGE
 
 
 def write(path: Path, content: Any) -> None:

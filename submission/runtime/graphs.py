@@ -5,7 +5,8 @@ some thousand. Started one by one from Python, small ones take longer to start t
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from contextlib import suppress
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,13 +30,15 @@ _STEPS_BEFORE = 3
 def captured_on_gpu(step: Step, weights: Iterable[nn.Parameter], placement: Placement) -> Step:
     """`step`, replayed as a CUDA graph if one process trains on a GPU.
 
+    After a recording that failed, steps run as they are for the rest of the process.
+
     Args:
         step: Must set the gradients anew in each call, not add to them, and not read results on
             the CPU.
         weights: All weights that get gradients.
         placement: Where training runs.
     """
-    if placement.kind != "cuda" or distributed.world_size() > 1:
+    if placement.kind != "cuda" or distributed.world_size() > 1 or Captured.gave_up:
         return step
     return Captured(step, weights, _aside(step), capture)
 
@@ -50,7 +53,12 @@ class Captured:
         weights: All weights that get gradients.
         warm_up: The step as it runs before it is recorded.
         capture: Records a step.
+
+    Attributes:
+        gave_up: Whether a recording has failed in this process.
     """
+
+    gave_up: ClassVar[bool] = False
 
     def __init__(
         self, step: Step, weights: Iterable[nn.Parameter], warm_up: Step, capture: Capture
@@ -85,6 +93,7 @@ class Captured:
         try:
             self._replay, self._result = self._capture(lambda: self._step(*self._inputs))
         except RuntimeError as error:  # a participant's own network may do what no graph can
+            Captured.gave_up = True
             console.print(
                 f"Training steps are not replayed as CUDA graphs, which is slower: "
                 f"{first_line(error)}",
@@ -97,12 +106,38 @@ class Captured:
 def capture(
     run: Callable[[], dict[str, Tensor]],
 ) -> tuple[Callable[[], Any], dict[str, Tensor]]:
-    """Records what `run` starts on the GPU. It is not computed before the first replay."""
-    graph = torch.cuda.CUDAGraph()
-    # Other threads may allocate memory meanwhile.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        result = run()
+    """Records what `run` starts on the GPU. It is not computed before the first replay.
+
+    Raises:
+        RuntimeError: it cannot be recorded. Training can go on without.
+    """
+    graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
+    try:
+        # The outer block: a recording that fails leaves its own stream as the current one. Other
+        # threads may allocate memory meanwhile.
+        with (
+            torch.cuda.stream(torch.cuda.current_stream()),
+            torch.cuda.graph(graph, pool, capture_error_mode="thread_local"),
+        ):
+            result = run()
+    except RuntimeError:
+        _abandon(pool)
+        raise
     return graph.replay, result
+
+
+def _abandon(pool: Any) -> None:
+    """Ends for PyTorch, too, a recording that CUDA has ended with an error.
+
+    Otherwise no memory that was used on two streams would ever be free again, and the next random
+    number would be an error. PyTorch does both only at the end of a recording that succeeded.
+    """
+    device = torch.cuda.current_device()
+    with suppress(RuntimeError):  # the recording itself was sound, and has been ended
+        torch._C._cuda_endAllocateToPool(device, pool)
+        torch._C._cuda_releasePool(device, pool)
+    generator = torch.cuda.default_generators[device]
+    generator.graphsafe_set_state(generator.clone_state())
 
 
 def _aside(step: Step) -> Step:

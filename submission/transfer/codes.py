@@ -41,11 +41,14 @@ class FactorCodes(nn.Module):
         self.register_buffer("values", torch.cat([standard_values(size) for size in self.sizes]))
 
     def forward(self, images: Tensor) -> Tensor:
-        logits = self.head(self.extractor(images))
-        codes: list[Tensor] = []
-        start = 0
-        for size in self.sizes:
-            likely = logits[:, start : start + size].softmax(1)
-            codes.append(likely @ self.values[start : start + size])
-            start += size
-        return torch.stack(codes, 1)
+        return self.of_probabilities(self.probabilities(self.extractor(images)))
+
+    def probabilities(self, features: Tensor) -> Tensor:
+        """Features (N, D) to the probability of each value of each factor (N, sum of sizes)."""
+        by_factor = self.head(features).split(self.sizes, 1)
+        return torch.cat([logits.softmax(1) for logits in by_factor], 1)
+
+    def of_probabilities(self, probabilities: Tensor) -> Tensor:
+        """The codes (N, factors) of the values' probabilities (N, sum of sizes)."""
+        weighted = (probabilities * self.values).split(self.sizes, 1)
+        return torch.stack([of_factor.sum(1) for of_factor in weighted], 1)

@@ -49,7 +49,7 @@ class TransferMethod:
     classifier: FactorClassifier
     placement: Placement
     made_from: dict[str, Any]
-    """All that the adapted classifier depends on."""
+    """All that the adapted classifier depends on, and nothing of further codes."""
 
 
 def prepare(placement: Placement, tuned: bool = True) -> TransferMethod:
@@ -88,7 +88,9 @@ def prepare(placement: Placement, tuned: bool = True) -> TransferMethod:
         "labelled": labelled.fingerprints,
         "labelled_images": _digest(learned),
         "classifier": digest_of(classifier),
-        "adapt": asdict(adaptation),
+        "adapt": {
+            name: value for name, value in asdict(adaptation).items() if name != "further_codes"
+        },
         "batch_size": main.batch_size,
         "seed": main.seed,
         "precision": placement.precision,

@@ -1,66 +1,53 @@
-"""Labels that a network gives to images without labels, and how far they are trusted.
+"""The labels that a network gives to the target's images, before it learns them.
 
 The likeliest value is taken for the label (Lee, "Pseudo-Label", 2013), as seen on the unchanged
-image, and learned on a changed one (FixMatch, Sohn et al., arXiv 2001.07685). FixMatch drops labels
-below a threshold of confidence. Here each has a weight, so that a domain on which the network is
-seldom sure is learned, too.
+image, and learned on a changed one (FixMatch, Sohn et al., arXiv 2001.07685). Which value is the
+likeliest is decided for all images together, see `combinations`.
 """
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-_MEMORY = 0.95
-_RAREST = 1e-3
-
-
-class Marginals:
-    """The mean probability of each value of each factor, over the images of the last batches.
-
-    In a set that holds every combination of the factors' values, each value is equally frequent.
-    Probabilities divided by their mean have this property, too (distribution alignment, Berthelot
-    et al., arXiv 1911.09785).
-
-    Args:
-        factor_sizes: Number of values of each factor.
-        device: Device of the probabilities.
-    """
-
-    def __init__(self, factor_sizes: Sequence[int], device: str) -> None:
-        self.means = [torch.full((size,), 1 / size, device=device) for size in factor_sizes]
-
-    def aligned(self, probabilities: Sequence[Tensor]) -> list[Tensor]:
-        """The probabilities (n, size) of each factor, divided by their mean and scaled to sum 1."""
-        result = []
-        for position, of_factor in enumerate(probabilities):
-            self.means[position].lerp_(of_factor.mean(0), 1 - _MEMORY)
-            even = of_factor / self.means[position].clamp_min(_RAREST)
-            result.append(even / even.sum(1, keepdim=True))
-        return result
+from evaluation.common.devices import Placement
+from submission.features.batches import Read, image_batches
+from submission.finetuning.classifier import FactorClassifier
+from submission.transfer.combinations import distinct
+from submission.transfer.statistics import measure_statistics
+from submission.transfer.step import batch_logits
 
 
-def trust(probabilities: Tensor) -> Tensor:
-    """The weight (n,) of each image's label: 0 if all values are equally likely, 1 if one is sure.
+@torch.no_grad()
+def pseudo_labels(
+    classifier: FactorClassifier,
+    read: Read,
+    own: Sequence[NDArray[np.int64]],
+    positions: Sequence[NDArray[np.int64]],
+    placement: Placement,
+) -> Tensor:
+    """The label of each factor (n, factors) for all images of the target, on the host.
+
+    All processes get those of all images. Afterwards the batch norms have the target's statistics,
+    and the network is in evaluation mode.
 
     Args:
-        probabilities: Of the values of one factor (n, size).
+        classifier: The network.
+        read: Reads images by their numbers.
+        own: The numbers of this process's share of each batch of images.
+        positions: The rows of the result that belong to each whole batch. Rows of no batch are of
+            an image that no step uses.
+        placement: Where and in which precision to compute.
     """
-    chance = 1 / probabilities.shape[1]
-    largest = probabilities.max(1).values
-    return ((largest - chance) / (1 - chance)).clamp(0, 1).square()
-
-
-def self_training_loss(logits: Sequence[Tensor], taught: Sequence[Tensor]) -> Tensor:
-    """The sum over factors of the mean over images of trust times cross entropy.
-
-    Args:
-        logits: For each factor (n, size), from the changed images.
-        taught: For each factor, the teacher's probabilities (n, size).
-    """
-    losses = [
-        (trust(right) * functional.cross_entropy(guess, right.argmax(1), reduction="none")).mean()
-        for guess, right in zip(logits, taught, strict=True)
-    ]
-    return torch.stack(losses).sum()
+    measure_statistics(classifier, image_batches(read, own, placement))
+    sizes = classifier.factor_sizes
+    count = max(int(rows.max()) for rows in positions) + 1
+    probabilities = [torch.full((count, size), 1 / size) for size in sizes]
+    for rows, images in zip(positions, image_batches(read, own, placement), strict=True):
+        logits = batch_logits(classifier, images, len(rows), placement)
+        for of_factor, part in zip(probabilities, logits.split(sizes, 1), strict=True):
+            of_factor[torch.from_numpy(rows)] = part.softmax(1).cpu()
+    likely = distinct([of_factor.numpy() for of_factor in probabilities])
+    return torch.from_numpy(np.stack([of_factor.argmax(1) for of_factor in likely], 1))

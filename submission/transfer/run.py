@@ -3,6 +3,8 @@
 import copy
 from pathlib import Path
 
+from torch import nn
+
 from evaluation.common.devices import Placement
 from evaluation.common.environment import output_path
 from evaluation.common.terminal import console
@@ -11,6 +13,7 @@ from submission.export import export
 from submission.finetuning.classifier import FactorClassifier
 from submission.runtime import checkpoints, distributed
 from submission.transfer.codes import FactorCodes
+from submission.transfer.further_codes import fit_further_codes, with_further_codes
 from submission.transfer.loop import CHECKPOINT, adapt
 from submission.transfer.method import TransferMethod, prepare
 
@@ -54,6 +57,8 @@ def train(experiment: str, placement: Placement) -> None:
             made_from=method.made_from,
         )
         distributed.report_progress(0.9)
+        if method.adaptation.further_codes:
+            fit_further_codes(method, method.classifier, folder)
         if distributed.is_main():
             _export_checkpoint(method, exported, folder)
     distributed.report_progress(1.0)
@@ -76,7 +81,7 @@ def export_untrained(experiment: str, placement: Placement) -> None:
     """
     method = prepare(placement, tuned=False)
     folder = output_path() / experiment / "representation-untrained"
-    _export(method, method.classifier, folder)
+    _export(method, method.classifier, folder, trained_in=None)
 
 
 def _export_checkpoint(method: TransferMethod, classifier: FactorClassifier, folder: Path) -> None:
@@ -85,9 +90,14 @@ def _export_checkpoint(method: TransferMethod, classifier: FactorClassifier, fol
         folder / CHECKPOINT, method.made_from, lambda state: bool(state["finished"])
     )
     classifier.load_state_dict(state["classifier"])
-    _export(method, classifier, folder / "representation")
+    _export(method, classifier, folder / "representation", trained_in=folder)
 
 
-def _export(method: TransferMethod, classifier: FactorClassifier, folder: Path) -> None:
-    path = folder / "pytorch_model.pt"
-    export(FactorCodes(classifier), path, method.target.image_format.channels_first)
+def _export(
+    method: TransferMethod, classifier: FactorClassifier, folder: Path, trained_in: Path | None
+) -> None:
+    codes = FactorCodes(classifier)
+    network: nn.Module = codes
+    if method.adaptation.further_codes:
+        network = with_further_codes(method, codes, trained_in)
+    export(network, folder / "pytorch_model.pt", method.target.image_format.channels_first)

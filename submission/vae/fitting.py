@@ -49,7 +49,8 @@ def fit(
         batch_size: Rows of a batch, of all processes together.
         seed: Seed of all random numbers.
         placement: Where and in which precision to train. Latents are always float32.
-        folder: After every epoch, checkpoint.pt, stats.csv and tensorboard/ are written here.
+        folder: After every epoch, stats.csv, tensorboard/ and, if it is due, checkpoint.pt are
+            written here.
         made_from: All that the result depends on. Only a checkpoint with the same is continued.
     """
     path = folder / CHECKPOINT
@@ -102,7 +103,8 @@ def fit(
                 }
             )
             record()
-            if distributed.is_main():
+            is_last = len(rows) == len(steps)
+            if distributed.is_main() and (is_last or checkpoints.is_due(path)):
                 checkpoints.save(
                     path,
                     made_from,

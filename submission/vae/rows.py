@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from evaluation.common.devices import Placement
+from submission.features.batches import to_device
 
 _PART_OF_FREE_MEMORY = 0.5
 """The part of a GPU's free memory that the features may take; the rest is for the network."""
@@ -41,7 +42,7 @@ class Rows:
     def __init__(self, features: Table, placement: Placement) -> None:
         self._features = features
         self.device = placement.device
-        self._on_gpu = placement.kind == "cuda"
+        self._placement = placement
         self._read = 0
         self._resident = self._on_device() if self._fits() else None
 
@@ -52,14 +53,12 @@ class Rows:
         """Rows (n, ...) of the numbers (n,)."""
         if self._resident is not None:
             return self._resident[numbers]
-        batch = torch.from_numpy(self._features[numbers.cpu().numpy()])
+        batch = self._features[numbers.cpu().numpy()]
         self._release(len(batch))
-        if self._on_gpu:
-            batch = batch.pin_memory()
-        return batch.to(self.device, non_blocking=True)
+        return to_device(batch, self._placement)
 
     def _fits(self) -> bool:
-        if not self._on_gpu:
+        if self._placement.kind != "cuda":
             return False
         free, _ = torch.cuda.mem_get_info(self.device)
         return self._features.nbytes < _PART_OF_FREE_MEMORY * free

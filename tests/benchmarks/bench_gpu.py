@@ -2,7 +2,10 @@
 
     python -m tests.benchmarks.bench_gpu [--device cuda:1] [--trace DIR] [--output FILE.json]
 
-It renders its own data, and takes less than ten minutes. The share in the table is that of the rate
+It renders its own data, and takes less than ten minutes. bf16 comes first, and the file is written
+after each work, so that a run that is stopped leaves what it has found. A work that fails leaves
+its traceback there, and the status is 1. `--short` takes a quarter of the images and rows. The
+share in the table is that of the rate
 of large matrix products in the same precision, or of the rate of large copies in memory, whichever
 is larger; both are measured first. `--device cpu --tiny` runs all of its code on a CPU.
 """
@@ -10,10 +13,12 @@ is larger; both are measured first. `--device cpu --tiny` runs all of its code o
 import argparse
 import tempfile
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from rich.table import Table
@@ -31,7 +36,15 @@ from tests.benchmarks.bench_vae import STAGES
 from tests.benchmarks.gpu_work import Measured, Size, seconds
 from tests.benchmarks.processor import describe
 
+PRECISIONS: tuple[Precision, ...] = ("bf16", "float32")
 _DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
+
+
+class Failed(NamedTuple):
+    """A work that ended with an error."""
+
+    name: str
+    trace: str
 
 
 def matrix_rate(device: str, precision: Precision, side: int) -> float:
@@ -61,35 +74,46 @@ def memory_rate(device: str, values: int) -> float:
     return runs * 8.0 * values / min(seconds(run) for _ in range(3))
 
 
+def rates_of(device: str, tiny: bool) -> dict[str, float]:
+    """What the device can do: bytes a second, and operations a second in each precision it has."""
+    rates = {}
+    if has_bf16(Placement(device).kind):
+        rates["bf16"] = matrix_rate(device, "bf16", 256 if tiny else 8192)
+    rates["float32"] = matrix_rate(device, "float32", 256 if tiny else 8192)
+    return rates | {"memory": memory_rate(device, 1 << 18 if tiny else 1 << 28)}
+
+
 def measure(
-    device: str, size: Size, data_root: Path, trace: gpu_work.Trace
-) -> tuple[dict[str, float], list[Measured]]:
-    """The rates of the device, and every work in every precision that it has."""
-    tiny = size == gpu_work.TINY
-    kind = Placement(device).kind
-    precisions: tuple[Precision, ...] = ("float32", "bf16") if has_bf16(kind) else ("float32",)
-    rates = {"memory": memory_rate(device, 1 << 18 if tiny else 1 << 28)}
-    for name in precisions:
-        rates[name] = matrix_rate(device, name, 256 if tiny else 8192)
+    device: str,
+    precisions: Sequence[Precision],
+    size: Size,
+    data_root: Path,
+    trace: gpu_work.Trace,
+) -> Iterator[Measured | Failed]:
+    """Every work in one precision after the other."""
+    on_gpu = Placement(device).kind == "cuda"
     grid = open_dataset("mpi3d_sim_real_mini", data_root)
-    works = [
-        partial(gpu_work.extraction, grid),
-        partial(gpu_work.fine_tuning, grid),
-        *(partial(gpu_work.vae, stage) for stage in STAGES),
-        partial(gpu_work.grading, grid),
-    ]
-    found = []
-    for work in works:
-        for precision in precisions:
-            if kind == "cuda":
+    works = {
+        "extraction": partial(gpu_work.extraction, grid),
+        "fine-tuning": partial(gpu_work.fine_tuning, grid),
+        **{f"VAE, {stage}": partial(gpu_work.vae, stage) for stage in STAGES},
+        "grading": partial(gpu_work.grading, grid),
+    }
+    for precision in precisions:
+        for name, work in works.items():
+            if on_gpu:
                 torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats(device)
-            measured = work(size, Placement(device, precision), trace)
-            if kind == "cuda":
+            try:
+                measured = work(size, Placement(device, precision), trace)
+            except Exception:
+                traceback.print_exc()
+                yield Failed(f"{name}, {precision}", traceback.format_exc())
+                continue
+            if on_gpu:
                 measured.peak = torch.cuda.max_memory_allocated(device)
-            found.append(measured)
             console.print(f"{measured.name}: {measured.rate:,.0f} {measured.unit}/s", markup=False)
-    return rates, found
+            yield measured
 
 
 def share(measured: Measured, rates: dict[str, float]) -> str:
@@ -106,7 +130,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu")
-    parser.add_argument("--tiny", action="store_true", help="so little that it takes seconds")
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--tiny", action="store_true", help="so little that it takes seconds")
+    sizes.add_argument("--short", action="store_true", help="a quarter of the images and rows")
     parser.add_argument("--trace", type=Path, metavar="DIR", help="write a trace of each work here")
     parser.add_argument(
         "--output",
@@ -120,29 +146,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     device = pick_device(arguments.device)
-    size = gpu_work.TINY if arguments.tiny else Size()
+    size = gpu_work.TINY if arguments.tiny else gpu_work.SHORT if arguments.short else Size()
     start = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, process_group(Placement(device)):
-        rates, found = measure(
-            device,
-            size,
-            arguments.data_root or Path(folder),
-            gpu_work.Trace(arguments.trace),
-        )
     on = torch.cuda.get_device_name(device) if device != "cpu" else describe()
-    write_json(
-        arguments.output,
-        {
-            "device": on,
-            "torch": str(torch.__version__),
-            "tiny": arguments.tiny,
-            "rates": rates,
-            "work": [{**asdict(each), "share": share(each, rates)} for each in found],
-        },
-    )
+    found: list[Measured] = []
+    failed: list[Failed] = []
+    with tempfile.TemporaryDirectory() as folder, process_group(Placement(device)):
+        rates = rates_of(device, arguments.tiny)
+        precisions: list[Precision] = [name for name in PRECISIONS if name in rates]
+        root, trace = arguments.data_root or Path(folder), gpu_work.Trace(arguments.trace)
+        for one in measure(device, precisions, size, root, trace):
+            if isinstance(one, Failed):
+                failed.append(one)
+            else:
+                found.append(one)
+            write_json(
+                arguments.output,
+                {
+                    "device": on,
+                    "torch": str(torch.__version__),
+                    "size": asdict(size),
+                    "rates": rates,
+                    "work": [{**asdict(each), "share": share(each, rates)} for each in found],
+                    "failed": [each._asdict() for each in failed],
+                },
+            )
     _print(on, size.network, rates, found)
     console.print(f"Took {time.monotonic() - start:.0f} s. Wrote {arguments.output}", markup=False)
-    return 0
+    for each in failed:
+        console.print(f"FAILED: {each.name}", markup=False)
+    return 1 if failed else 0
 
 
 def _print(on: str, network: str, rates: dict[str, float], found: Sequence[Measured]) -> None:

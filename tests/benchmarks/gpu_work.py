@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from evaluation.codes.encoding import _in_batches
 from evaluation.common.devices import Placement
 from evaluation.data.ground_truth import ImageGrid
 from evaluation.representation.finding import Found
@@ -68,6 +69,9 @@ class Size:
     def plain_images(self) -> int:
         return max(PLAIN_BATCH, self.images // 20)
 
+
+SHORT = Size(images=25_600, tuned=25_600, rows=64_000)
+"""For a GPU that is lent for minutes."""
 
 TINY = Size("VGG11", 16, 2, images=64, tuned=16, batch=8, rows=1_280, width=32)
 """So little that a CPU runs all of it in seconds; the figures mean nothing."""
@@ -353,10 +357,8 @@ def grading(grid: ImageGrid, size: Size, placement: Placement, trace: "Trace") -
             running.form = BF16 if placement.in_bf16 else OPTIMISED
 
             def run(total: int) -> None:
-                for start in range(0, total, running.batch):
-                    running.encode(
-                        grid.images_at(chosen[start : min(start + running.batch, total)])
-                    )
+                for _ in _in_batches(running, grid, chosen[:total], [running.batch], "Encoding"):
+                    pass
 
             run(2 * running.batch if 2 * running.batch < count else count)
             took = seconds(partial(run, count))

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import jsonschema
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 
 from evaluation import __main__ as command
 from evaluation import grading, metrics, origin, reference
+from evaluation.codes import encoding
+from evaluation.codes.beside import Beside
 from evaluation.codes.subjects import open_subject
 from evaluation.codes.table import CodeTable, Draws
 from evaluation.common import environment
@@ -462,6 +465,58 @@ def test_what_was_graded_all_the_same_is_in_the_scores(
     assert run(*flags, "--allow-unstable") == 0
     codes = [violation["code"] for violation in scores_in(tmp_path)["violations"]]
     assert codes == ["REPRESENTATION-RANDOM", "REPRESENTATION-STATE"]
+
+
+def test_the_metrics_run_while_a_sample_is_encoded_again(
+    run: Run, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ("--representation", experiment, "--metrics", "mig,factor_vae_metric")
+    with monkeypatch.context() as one_after_another:
+        one_after_another.setattr(Beside, "start", lambda *_: None)
+        assert run(*flags, "--output", tmp_path / "after") == 0
+    began, again = Event(), Event()
+    evaluate_seeds, changed = grading.evaluate_seeds, encoding._changed
+
+    def metrics_with_the_other(*args: Any) -> Any:
+        began.set()
+        assert again.wait(60)
+        return evaluate_seeds(*args)
+
+    def again_with_the_other(*args: Any) -> Any:
+        again.set()
+        assert began.wait(60)
+        return changed(*args)
+
+    monkeypatch.setattr(grading, "evaluate_seeds", metrics_with_the_other)
+    monkeypatch.setattr(encoding, "_changed", again_with_the_other)
+    assert run(*flags, "--output", tmp_path / "beside") == 0
+    found, expected = (scores_in(tmp_path / name) for name in ("beside", "after"))
+    for written in (found, expected):
+        assert written.pop("seconds").keys() == {"encode", "mig", "factor_vae_metric"}
+        assert written.pop("used") and written["recheck"].pop("used")
+        assert written["recheck"].pop("seconds") > 0
+    assert found == expected
+
+
+@pytest.mark.parametrize("metrics_fail", [False, True])
+def test_codes_that_are_refused_have_no_scores(
+    run: Run,
+    experiment: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    metrics_fail: bool,
+) -> None:
+    """The metrics have run by then, or are running; neither they nor their errors count."""
+    if metrics_fail:
+        monkeypatch.setattr(grading, "evaluate_seeds", lambda *_: 1 / 0)
+    body = f"  count[0] += len(images)\n  return {PICKED} + (count[0] > 3000)"
+    dilled(f"count = [0]\ndef represent(images):\n{body}")(experiment / "representation")
+    flags = ("--representation", experiment, "--output", tmp_path / "out", "--metrics", "mig")
+    assert run(*flags) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error[REPRESENTATION-STATE]: ")
+    assert not (tmp_path / "out" / "scores.json").exists()
 
 
 def test_code_in_a_folder_below_changes_the_digest(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Devices, shapes and dtypes of a GPU's steps, without a GPU: with fake tensors, and on `meta`.
 
+The last tests look at the operations of a step for those that no CUDA graph can have.
+
 A fake tensor has a device, a shape and a dtype, but no numbers. An operation on tensors of two
 devices is an error, as on a real GPU. Backward passes need a real GPU's context, so gradients are
 looked at on `meta`, which knows shapes and dtypes only. Neither knows autocast.
@@ -7,12 +9,14 @@ looked at on `meta`, which knows shapes and dtypes only. Neither knows autocast.
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import gin
 import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from evaluation.common.devices import Placement
 from submission.features.aggregation import (
@@ -22,6 +26,7 @@ from submission.features.aggregation import (
 )
 from submission.features.backbones import Backbone
 from submission.finetuning.classifier import FactorClassifier
+from submission.finetuning.step import add_gradients, parts_of_batches
 from submission.vae import fitting
 from submission.vae.likelihoods import GaussianLikelihood2d
 from submission.vae.model import VAE, Decoder, Encoder
@@ -98,3 +103,72 @@ def test_features_stay_on_the_gpu(transform: nn.Module | None) -> None:
     features = nn.Sequential(network, transform or nn.Identity())(torch.rand(7, 3, 64, 64))
     assert (features.device.type, features.dtype) == ("cuda", torch.float32)
     assert features.shape == ((7, 16) if transform is not None else (7, 32))
+
+
+WAITS_FOR_THE_GPU = {
+    "_local_scalar_dense",  # a number is read
+    "is_nonzero",
+    "nonzero",
+    "masked_select",
+    "unique_dim",
+    "_unique2",
+    "lift_fresh",  # a tensor of Python's numbers is copied to the GPU
+}
+MORE_OPTIONS: dict[str, dict[str, Any]] = {
+    "discriminator": {
+        "RegularizationLoss.use_tc_loss": True,
+        "RegularizationLoss.tc_estimator": "discriminator",
+        "Discriminator.features_per_layer": [8],
+    },
+    "capacity": {"RegularizationLoss.capacity": 5.0},
+    "dropout": {"Encoder.dropout": 0.1, "Encoder.batch_norm": True},
+}
+
+
+class Operations(TorchDispatchMode):
+    """Notes the names of all operations, those of a backward pass among them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        self.names.add(name)
+        if name.startswith("index") and any(
+            isinstance(rows, torch.Tensor) and rows.dtype == torch.bool for rows in args[1]
+        ):
+            self.names.add("nonzero")  # how a GPU finds the rows of a mask
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("option", [*OPTIONS, *MORE_OPTIONS, "maps"])
+def test_a_step_of_the_vae_never_waits_for_the_gpu(option: str) -> None:
+    if option in MORE_OPTIONS:
+        bind(MORE_OPTIONS[option])
+        vae = VAE(Encoder((24,), 5), Decoder((24,), 5), 5).train()
+        features, noise = torch.rand(40, 24), torch.randn(40, 5)
+    else:
+        vae, features, noise = new_vae(option)
+    losses_of_batch = partial(fitting.batch_losses, vae, vae)
+    with Operations() as seen:
+        fitting._set_gradients(vae, losses_of_batch, {"KLD": 0.5}, Placement(), features, noise)
+    assert not seen.names & WAITS_FOR_THE_GPU
+    assert any(name.endswith("backward") for name in seen.names)
+
+
+def test_a_step_of_fine_tuning_never_waits_for_the_gpu() -> None:
+    classifier = FactorClassifier(small_extractor(), (4, 3)).train()
+    images, factors = torch.rand(12, 3, 64, 64), torch.zeros(12, 2, dtype=torch.long)
+    with Operations() as seen:
+        add_gradients(classifier, classifier, images, factors, Placement(), parts_of_batches(12))
+    assert not seen.names & WAITS_FOR_THE_GPU
+    assert {"convolution_backward", "native_batch_norm_backward"} <= seen.names
+
+
+def test_what_waits_for_the_gpu_is_seen() -> None:
+    rows = torch.rand(3)
+    for wait in (lambda: float(rows[0]), lambda: rows[rows > 0.5], lambda: torch.tensor([1.0])):
+        with Operations() as seen:
+            wait()
+        assert seen.names & WAITS_FOR_THE_GPU

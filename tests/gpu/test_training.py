@@ -210,6 +210,43 @@ def test_recorded_steps_of_fine_tuning_are_plain_ones(
     assert recorded == pytest.approx(plain, rel=FLOAT32)
 
 
+@pytest.mark.parametrize("device", GPU)
+def test_after_a_recording_that_failed_all_goes_on(
+    device: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step that reads a number, which no graph can, and random numbers before and after it."""
+    monkeypatch.setattr(graphs.Captured, "gave_up", False)
+    weight = torch.nn.Parameter(torch.ones(1000, device=device))
+
+    def step(rows: Tensor) -> dict[str, Tensor]:
+        weight.grad = None
+        loss = (torch.nn.functional.dropout(rows, 0.5) * weight).square().mean()
+        loss.backward()
+        return {"loss": loss.detach() * (1.0 if float(loss) > 0 else 0.0)}
+
+    current = torch.cuda.current_stream()
+    captured = graphs.captured_on_gpu(step, [weight], Placement(device))
+    rows = torch.rand(8, 1000, device=device)
+    losses = [float(captured(rows)["loss"]) for _ in range(7)]
+    assert len(set(losses)) == 7  # dropout draws other numbers each time
+    assert capsys.readouterr().out.count("not replayed") == 1
+    assert torch.cuda.current_stream() == current
+    # Memory that two streams have used comes back.
+    aside = torch.cuda.Stream()
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_reserved()
+    block = torch.empty(256 * 2**20, dtype=torch.uint8, device=device)
+    block.record_stream(aside)
+    del block
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+    assert torch.cuda.memory_reserved() <= before
+    # A step that can be recorded still can.
+    monkeypatch.setattr(graphs.Captured, "gave_up", False)
+    result, _ = graphs.capture(lambda: {"sum": weight.sum()})
+    result()
+
+
 def run_tuning(
     grid: ImageGrid,
     folder: Path,

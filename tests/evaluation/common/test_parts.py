@@ -55,6 +55,14 @@ def test_whole_batches_stay_whole() -> None:
     assert parts.at_once is None
 
 
+def test_nothing_is_tried_again_while_a_graph_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaluation.common.parts._recording", lambda: True)
+    parts = Parts(lambda _: pytest.fail("nothing was cut"))
+    with pytest.raises(torch.OutOfMemoryError):
+        run_with(13, parts, torch.arange(50))
+    assert parts.at_once is None
+
+
 @pytest.mark.parametrize("smallest", [1, 4])
 def test_the_smallest_part_ends_it_with_the_error(smallest: int) -> None:
     parts = Parts(lambda _: None, smallest)

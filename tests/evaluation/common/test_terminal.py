@@ -2,6 +2,7 @@
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -28,3 +29,19 @@ def test_no_time_is_promised_where_steps_are_unlike(
     with terminal.progress("Metrics", 5, alike=False) as advance:
         advance(1, note="dci")
     assert capsys.readouterr().out == "Metrics: 1 of 5, dci\n"
+
+
+def test_a_thread_beside_the_main_one_shows_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "_SECONDS_BETWEEN_LOG_LINES", 0.0)
+
+    def work() -> str:
+        with terminal.progress("Metrics", 5) as advance:
+            advance(1, note="dci")
+        return "done"
+
+    with ThreadPoolExecutor(1) as pool, terminal.progress("Encoding", 5) as advance:
+        assert pool.submit(work).result() == "done"
+        advance(5)
+    assert capsys.readouterr().out.startswith("Encoding: 5 of 5")

@@ -83,7 +83,13 @@ def test_a_gpu_that_cannot_be_used_is_one_line_and_the_status(
         ("Found no NVIDIA driver on your system.", "GPU-LIBRARY"),
         ("CUDA error: no kernel image is available for execution on the device", "GPU-KERNEL"),
         ("CUDA error: out of memory", "GPU-FULL"),
-        ("CUDA error: system not yet initialized", "GPU-CUDA"),
+        ("Error 802: system not yet initialized", "GPU-FABRIC"),
+        (
+            "Error 803: system has unsupported display driver / cuda driver combination",
+            "GPU-COMPAT",
+        ),
+        ("Error 804: forward compatibility was attempted on non supported HW", "GPU-COMPAT"),
+        ("CUDA error: something else", "GPU-CUDA"),
     ],
 )
 def test_what_cuda_says_becomes_a_cause_and_a_remedy(message: str, code: str) -> None:

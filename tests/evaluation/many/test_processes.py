@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from evaluation.common.environment import REPOSITORY
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
+from evaluation.many import shares
 from evaluation.many.jobs import one_after_another
 from evaluation.many.processes import in_processes
 from evaluation.many.shares import take_share
@@ -77,6 +79,21 @@ def test_cpus_are_shared(workers: int, shares: list[int], monkeypatch: pytest.Mo
     assert list(map(len, taken)) == shares
     assert set().union(*taken) == {2, 3, 5, 7}
     assert devices == [["4", "GPU-5"][number % 2] for number in range(workers)]
+
+
+def test_gpus_are_shared_by_the_numbers_that_cuda_gives_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A container was given two of a host's GPUs, whose nodes keep the host's numbers."""
+    nodes = [SimpleNamespace(name=f"nvidia{end}") for end in ("3", "ctl", "5", "-uvm", "-caps")]
+    monkeypatch.setattr(shares, "_nodes", lambda: [*nodes, SimpleNamespace(name="null")])
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None)
+    devices = []
+    for number in range(3):
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        take_share(number, 3)
+        devices.append(os.environ["CUDA_VISIBLE_DEVICES"])
+    assert devices == ["0", "1", "0"]
 
 
 def grading(*flags: object) -> list[str]:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from evaluation.common.devices import Placement
 from submission.runtime import checkpoints
+from tests.gpu.test_training import run_fit
 
 ORIGIN = {"name": "test"}
 
@@ -83,3 +85,29 @@ def test_two_damaged_ones_begin_anew(
 def test_a_kill_between_the_two_renames_leaves_the_epoch_before(path: Path) -> None:
     path.replace(checkpoints.previous(path))
     assert epochs(path) == 3
+
+
+def test_a_small_checkpoint_is_always_due_and_a_large_one_now_and_then(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert checkpoints.is_due(path)
+    monkeypatch.setattr(checkpoints, "_LARGE", path.stat().st_size)
+    assert not checkpoints.is_due(path)
+    monkeypatch.setitem(checkpoints._saved_at, path, -1e9)
+    assert checkpoints.is_due(path)
+    save(path, 4)
+    assert not checkpoints.is_due(path)
+    path.unlink()
+    assert checkpoints.is_due(path)
+
+
+def test_large_checkpoints_lose_nothing_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "_LARGE", 0)
+    written, write = [], checkpoints.save
+    monkeypatch.setattr(
+        checkpoints, "save", lambda *args, **state: (written.append(1), write(*args, **state))
+    )
+    assert len(run_fit(tmp_path, Placement(), 4)) == 4
+    assert len(written) == 2  # after the first epoch and after the last

@@ -17,7 +17,6 @@ from submission import config
 from submission.finetuning.classifier import FactorClassifier
 from submission.transfer import method, run
 from submission.transfer.codes import FactorCodes, standard_values
-from submission.transfer.pseudo_labels import Marginals, self_training_loss, trust
 from submission.transfer.statistics import measure_statistics
 from submission.transfer.telling_apart import images_told_apart
 
@@ -200,23 +199,6 @@ def test_batch_norms_get_the_mean_and_variance_of_the_new_images() -> None:
     torch.testing.assert_close(norm.running_mean, images.mean((0, 2, 3)))
     halves = torch.stack([half.var((0, 2, 3)) for half in images.split(20)]).mean(0)
     torch.testing.assert_close(norm.running_var, halves)
-
-
-def test_labels_are_trusted_as_far_as_they_are_sure() -> None:
-    probabilities = torch.tensor([[0.25] * 4, [1.0, 0, 0, 0], [0.625, 0.125, 0.125, 0.125]])
-    assert trust(probabilities).tolist() == pytest.approx([0, 1, 0.25])
-    logits = torch.zeros(3, 4)
-    expected = (0 + 1 + 0.25) * np.log(4) / 3
-    assert float(self_training_loss([logits], [probabilities])) == pytest.approx(expected)
-
-
-def test_a_value_that_is_guessed_too_often_is_guessed_less() -> None:
-    marginals = Marginals([2], "cpu")
-    guesses = torch.tensor([[0.9, 0.1], [0.6, 0.4]])
-    for _ in range(200):
-        (aligned,) = marginals.aligned([guesses])
-    torch.testing.assert_close(aligned.sum(1), torch.ones(2))
-    assert aligned[0, 0] > 0.5 > aligned[1, 0]
 
 
 def test_self_training_that_does_harm_is_dropped(

@@ -1,0 +1,75 @@
+"""Further codes: what a VAE learns of the features that the heads leave unexplained."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.random import RandomState
+
+from submission.transfer.further_codes import Unexplained
+from tests.submission.transfer.test_adapting import CONFIG, finish
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+VAE = """
+adapt.epochs = 1
+adapt.further_codes = True
+main.vae_batch_size = 32
+train_vae.latent_dims = 3
+train_vae.epochs = 2
+Encoder.features_per_layer = [8]
+Decoder.features_per_layer = [8]
+BetaSchedule.beta_start = 0
+BetaSchedule.beta_end = 1
+"""
+
+
+def test_what_is_left_does_not_follow_the_probabilities() -> None:
+    random_state = RandomState(0)
+    probabilities = np.concatenate(
+        [random_state.dirichlet([0.3] * size, 500) for size in (3, 4)], 1
+    ).astype(np.float32)
+    explained = probabilities @ random_state.normal(size=(7, 5)) + 2
+    other = random_state.normal(size=(500, 5))
+    features = (explained + 0.1 * other).astype(np.float32)
+    unexplained = Unexplained(features, probabilities)
+    left = unexplained(torch.from_numpy(features), torch.from_numpy(probabilities)).numpy()
+    assert np.square(left).mean() == pytest.approx(1, rel=1e-3)
+    centred = probabilities - probabilities.mean(0)
+    np.testing.assert_allclose(centred.T @ left / 500, 0, atol=1e-4)
+    assert np.corrcoef(left.ravel(), other.ravel())[0, 1] > 0.98
+
+
+def test_features_that_are_explained_wholly_leave_finite_numbers() -> None:
+    probabilities = np.eye(2, dtype=np.float32)[RandomState(0).randint(0, 2, 60)]
+    constant = np.ones((60, 4), np.float32)
+    unexplained = Unexplained(constant, probabilities)
+    left = unexplained(torch.from_numpy(constant), torch.from_numpy(probabilities))
+    assert left.isfinite().all()
+
+
+def test_they_follow_the_codes_of_the_factors(
+    submission: Callable[..., subprocess.Popen], tmp_path: Path
+) -> None:
+    config = tmp_path / "transfer.gin"
+    config.write_text(CONFIG + VAE)
+    finish(submission("finetune", config, "x"))
+    finish(submission("train", config, "x"))
+    exported = tmp_path / "shared/x/representation/pytorch_model.pt"
+    images = torch.rand(5, 3, 64, 64)
+    codes = torch.jit.load(exported)(images)
+    assert codes.shape == (5, 7 + 3) and codes.isfinite().all()
+
+    stored = exported.read_bytes()
+    exported.unlink()
+    finish(submission("export", config, "x"))
+    assert exported.read_bytes() == stored
+
+    finish(submission("train", config, "x", "--binding", "adapt.further_codes = False"))
+    torch.testing.assert_close(torch.jit.load(exported)(images), codes[:, :7])
+    finish(submission("export", config, "x", "--untrained"))
+    untrained = tmp_path / "shared/x/representation-untrained/pytorch_model.pt"
+    assert torch.jit.load(untrained)(images).shape == (5, 10)
