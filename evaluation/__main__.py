@@ -28,6 +28,7 @@ from evaluation.rules import FAST, REFERENCE, RUNS_ANYTHING, Rules
 if TYPE_CHECKING:  # which takes a command's whole start to import
     from evaluation.data.factor_table import Gradable
     from evaluation.many.jobs import Scheduler
+    from evaluation.representation.finding import Found
 
 FRAMES = "frames"
 VERBS = ("compare", "leaderboard", "serve")
@@ -115,6 +116,11 @@ def parser() -> argparse.ArgumentParser:
     add("--seeds", type=positive, default=1, metavar="N", help="number of sampling seeds")
     add("--baseline", type=Path, metavar="PATH", help="an untrained encoder to score beside")
     add_scheduling(made, "gradings", "grade")
+    add(
+        "--sync",
+        action="store_true",
+        help="copy data and representations to the cluster's nodes, and the results back",
+    )
     add("--device", default="auto", help="where to encode: auto, cpu, cuda or cuda:N")
     add("--precision", choices=("float32", "bf16"), default="float32", help="how to encode")
     add("--allow-unstable", action="store_true", help="grade codes that vary for the same image")
@@ -166,6 +172,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.implementation == REFERENCE or arguments.verify:
         _require_references(metrics, every=arguments.implementation == REFERENCE)
     _require_seeds(arguments.seed, arguments.seeds)
+    if arguments.sync and arguments.cluster is None:
+        raise KitError(
+            "SYNC-CLUSTER", "--sync copies to a cluster, and none is named", "Add --cluster"
+        )
     if arguments.workers > 1 or arguments.cluster is not None:
         _require_any_gpu(arguments.device)
 
@@ -214,7 +224,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.output,
             baseline,
             pages,
-            _grader(arguments),
+            _grader(arguments, founds),
             opening,
         )
     if arguments.json:
@@ -237,11 +247,15 @@ def _device(arguments: argparse.Namespace) -> str:
     return devices.pick_device(arguments.device)
 
 
-def _grader(arguments: argparse.Namespace) -> "Scheduler":
+def _grader(arguments: argparse.Namespace, founds: Sequence["Found"]) -> "Scheduler":
     if arguments.cluster is not None:
+        from evaluation.codes import ledger
         from evaluation.many.cluster import on_cluster
+        from evaluation.many.copying import Copying
 
-        return on_cluster(arguments.cluster)
+        reads = [found.path for found in founds] + _data_files(arguments)
+        copying = Copying(reads, ledger.has, ledger.enter)
+        return on_cluster(arguments.cluster, copying if arguments.sync else None)
     if arguments.workers > 1:
         from evaluation.many.processes import in_processes
 
@@ -249,6 +263,18 @@ def _grader(arguments: argparse.Namespace) -> "Scheduler":
     from evaluation.many.jobs import one_after_another
 
     return one_after_another
+
+
+def _data_files(arguments: argparse.Namespace) -> list[Path]:
+    """The files and folders of the data."""
+    from evaluation.data import DATASETS
+
+    read = [] if arguments.factors is None else [arguments.factors]
+    dataset = DATASETS.get(arguments.dataset)
+    if dataset is None:
+        return [*read, Path(arguments.dataset)]
+    folders = {dataset.name, *(Path(file.path).parts[0] for file in dataset.files)}
+    return [*read, *(arguments.data_root / folder for folder in sorted(folders))]
 
 
 def _require_grid(data: "Gradable", rules: Rules) -> None:

@@ -5,8 +5,10 @@ the JSON schema, for which dataclasses would need a converter of our own.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal
 
 import msgspec
@@ -166,15 +168,18 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def plain(value: Any) -> Any:
     """`value` as JSON knows it: arrays as lists, what is not finite as null."""
+    kind = type(value)
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if kind in (str, int, bool, NoneType):
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | list | tuple):
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    return value
+    return plain(value.item()) if isinstance(value, np.generic) else value
 
 
 def write(path: Path, content: Report | Summary) -> None:

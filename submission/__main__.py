@@ -10,8 +10,8 @@ from pathlib import Path
 
 from evaluation.common import environment
 from evaluation.common.devices import Placement, pick_device
-from evaluation.common.errors import require, run_command
-from evaluation.common.flags import positive
+from evaluation.common.errors import KitError, require, run_command
+from evaluation.common.flags import listed, positive
 from submission.delivery import verbs as delivery
 from submission.study import verb as study
 
@@ -46,6 +46,7 @@ def _add_extract(verbs: argparse._SubParsersAction) -> None:
         verbs, "extract", "make the features that train uses, which it would make itself"
     )
     _add_devices(parser)
+    _add_codes_of(parser, "make the features of all images of these datasets instead")
     parser.set_defaults(run=_extract)
 
 
@@ -54,6 +55,10 @@ def _add_train(verbs: argparse._SubParsersAction) -> None:
         verbs, "train", "train on the images of the target dataset without labels, and export"
     )
     _add_devices(parser)
+    _add_codes_of(
+        parser,
+        "also write the codes of these datasets to codes/, made from features of all their images",
+    )
     parser.set_defaults(run=_train)
 
 
@@ -125,6 +130,10 @@ def _add_devices(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_codes_of(parser: argparse.ArgumentParser, summary: str) -> None:
+    parser.add_argument("--codes-of", type=listed, default=[], metavar="A,B", help=summary)
+
+
 def _finetune(arguments: argparse.Namespace) -> int:
     def finetune(placement: Placement) -> None:
         from submission.finetuning.run import finetune
@@ -138,7 +147,7 @@ def _extract(arguments: argparse.Namespace) -> int:
     def extract(placement: Placement) -> None:
         from submission.training import leave_features
 
-        leave_features(placement, features_dir=arguments.features_dir)
+        leave_features(placement, features_dir=arguments.features_dir, codes_of=arguments.codes_of)
 
     return _run_on_devices(arguments, extract)
 
@@ -150,11 +159,23 @@ def _train(arguments: argparse.Namespace) -> int:
         if transfer.is_configured():
             from submission.transfer.run import train as adapt
 
+            if arguments.codes_of:
+                raise KitError(
+                    "FEATURES-NONE",
+                    f"--codes-of names {', '.join(arguments.codes_of)}, but {arguments.config} "
+                    "adapts a network and has no features",
+                    "Omit the flag, and grade the representation",
+                )
             adapt(arguments.experiment, placement)
             return
         from submission.training import train
 
-        train(arguments.experiment, placement, features_dir=arguments.features_dir)
+        train(
+            arguments.experiment,
+            placement,
+            features_dir=arguments.features_dir,
+            codes_of=arguments.codes_of,
+        )
 
     return _run_on_devices(arguments, train)
 

@@ -1,8 +1,9 @@
 """The main path: images -> features -> VAE on the features -> exported representation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +13,11 @@ from torch import nn
 from evaluation.common import gin_config
 from evaluation.common.devices import Placement
 from evaluation.common.environment import output_path
+from evaluation.common.errors import KitError
+from evaluation.common.files import whole_file
+from evaluation.common.images import shape_in_words
+from evaluation.data import open_dataset
+from evaluation.data.ground_truth import ImageGrid
 from submission.config import save_config
 from submission.export import export
 from submission.features.aggregation import IdentityTransform
@@ -29,7 +35,21 @@ _ROWS = 1024
 """Rows of features that are encoded at once."""
 
 
-def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
+class _Trained(NamedTuple):
+    """A finished training: its VAE, the network from features to codes, and the exported file."""
+
+    vae: VAE
+    codes: nn.Module
+    path: Path
+
+
+def train(
+    experiment: str,
+    placement: Placement,
+    *,
+    features_dir: Path,
+    codes_of: Sequence[str] = (),
+) -> None:
     """Trains the method that the config describes, and exports the representation.
 
     All files are written to `$AICROWD_OUTPUT_PATH/<experiment>/`. Results of an earlier run of the
@@ -40,6 +60,8 @@ def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
         placement: Where to extract and train. If this machine computes bf16 wrongly, float32 is
             used, and a line says so.
         features_dir: Folder of cached feature tables.
+        codes_of: Names of datasets. `codes/NAME.npy` gets the codes (N, D) of all images of each,
+            made from features, which are cached as well.
 
     Raises:
         KitError: the config, the data or the weights are missing or do not fit together.
@@ -65,25 +87,40 @@ def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
         )
         distributed.report_progress(0.9)
         if distributed.is_main():
-            vae, path = _export_checkpoint(method, folder, lambda: features)
+            trained = _export_checkpoint(method, folder, lambda: features)
             leave_reconstructions(
                 folder,
-                vae,
+                trained.vae,
                 features,
                 method.indices,
-                representation=path,
+                representation=trained.path,
                 fingerprint=method.dataset.fingerprint,
             )
+        for name in codes_of:
+            table = _features_of_all(method, name)
+            if distributed.is_main():
+                with whole_file(folder / "codes" / f"{name}.npy") as temporary:
+                    np.save(temporary, _codes(table, trained.codes))
     distributed.report_progress(1.0)
 
 
-def leave_features(placement: Placement, *, features_dir: Path) -> None:
-    """Makes the features of the training images, or finds those that `train` would find.
+def leave_features(
+    placement: Placement, *, features_dir: Path, codes_of: Sequence[str] = ()
+) -> None:
+    """Makes the features that `train` would make, or finds those that it would find.
+
+    Args:
+        codes_of: Names of datasets, as for `train`. The features of all their images are made, in
+            place of those of the training images.
 
     Raises:
         KitError: as `train`.
     """
-    _features(prepare(features_dir, placement))
+    method = prepare(features_dir, placement)
+    for name in codes_of:
+        _features_of_all(method, name)
+    if not codes_of:
+        _features(method)
 
 
 def export_trained(experiment: str, placement: Placement, *, features_dir: Path) -> None:
@@ -112,9 +149,31 @@ def _features(method: Method) -> Table:
     as_they_are = isinstance(transform, IdentityTransform) and not transform.l2_normalize
     if isinstance(method.extractor, Pixels) and as_they_are:
         return PixelTable(method.dataset, method.indices, method.extractor)
+    return _extracted(method, method.dataset, method.indices)
+
+
+def _features_of_all(method: Method, name: str) -> Table:
+    """The features (n, *feature_shape) of all images of a dataset, in its order.
+
+    Raises:
+        KitError: `DATA-…`, it cannot be opened; `FEATURES-FORMAT`, its images have another shape
+            than those of the training.
+    """
+    dataset = open_dataset(name)
+    if dataset.image_format.channels_first != method.image_shape:
+        raise KitError(
+            "FEATURES-FORMAT",
+            f"the images of {name} are {shape_in_words(dataset.image_format.shape)}, and those of "
+            f"the training {shape_in_words(method.dataset.image_format.shape)}",
+            "Choose a dataset with images of the same shape",
+        )
+    return _extracted(method, dataset, np.arange(len(dataset)))
+
+
+def _extracted(method: Method, dataset: ImageGrid, indices: NDArray[np.int64]) -> Table:
     features = extract(
-        method.dataset,
-        method.indices,
+        dataset,
+        indices,
         method.extractor,
         method.transform,
         features_dir=method.features_dir,
@@ -123,10 +182,8 @@ def _features(method: Method) -> Table:
     return features.reshape(len(features), *method.feature_shape)
 
 
-def _export_checkpoint(
-    method: Method, folder: Path, features: Callable[[], Table]
-) -> tuple[VAE, Path]:
-    """Exports the representation. Returns the trained VAE, and the exported file.
+def _export_checkpoint(method: Method, folder: Path, features: Callable[[], Table]) -> _Trained:
+    """Exports the representation of a finished training.
 
     Args:
         features: Gives those of the training images; called only for a step that is fitted to them.
@@ -142,17 +199,18 @@ def _export_checkpoint(
     vae = method.training.build(method.feature_shape)
     vae.load_state_dict(state["vae"])
     network = representation(method.extractor, method.transform, vae)
+    codes = get_representation_extractor(vae)
     if gin_config.sets("postprocess"):
-        step = fit_postprocessing(_codes(features(), vae), method.main.seed)
-        network = nn.Sequential(network, step)
+        step = fit_postprocessing(_codes(features(), codes), method.main.seed)
+        network, codes = nn.Sequential(network, step), nn.Sequential(codes, step)
     path = folder / "representation" / "pytorch_model.pt"
     export(network, path, method.image_shape)
-    return vae, path
+    return _Trained(vae, codes, path)
 
 
 @torch.inference_mode()
-def _codes(features: Table, vae: VAE) -> NDArray[np.float32]:
-    """The codes (n, D) of features (n, *feature_shape)."""
-    encoder = get_representation_extractor(vae).eval()
+def _codes(features: Table, network: nn.Module) -> NDArray[np.float32]:
+    """The codes (n, D) of features (n, *feature_shape), by a network on the CPU."""
+    network.eval()
     parts = [features[start : start + _ROWS] for start in range(0, len(features), _ROWS)]
-    return np.concatenate([encoder(torch.tensor(part)).numpy() for part in parts])
+    return np.concatenate([network(torch.tensor(part)).numpy() for part in parts])

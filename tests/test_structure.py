@@ -18,7 +18,9 @@ MODULES = {
 GRADING_FOR_SUBMISSION = {
     "evaluation.codes.store",
     "evaluation.many.cluster",
+    "evaluation.many.connecting",
     "evaluation.many.jobs",
+    "evaluation.many.nodes",
     "evaluation.many.processes",
     "evaluation.metrics",
     "evaluation.origin",

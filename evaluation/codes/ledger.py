@@ -17,15 +17,16 @@ _LEDGER = environment.SCRATCH / "ledger"
 def enter(path: Path) -> None:
     """Enters the content of a file; where nothing can be written, nothing is reused later."""
     with suppress(OSError):
-        _LEDGER.mkdir(parents=True, exist_ok=True)
-        (_LEDGER / f"{path.stat().st_size}-{sha256_of(path)}").touch()
+        entry = _LEDGER / str(path.stat().st_size) / sha256_of(path)
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        entry.touch()
 
 
 def has(path: Path) -> bool:
     """Whether `path`, which may be absent or anything, is a file whose content was entered."""
     try:
         # A size that none has spares reading it, however large it is.
-        size = path.stat().st_size if path.is_file() else 0
-        return any(_LEDGER.glob(f"{size}-*")) and (_LEDGER / f"{size}-{sha256_of(path)}").exists()
+        of_size = _LEDGER / str(path.stat().st_size)
+        return path.is_file() and of_size.is_dir() and (of_size / sha256_of(path)).exists()
     except OSError:
         return False

@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import console
 
@@ -82,9 +84,14 @@ def write_json(path: Path, content: Any) -> None:
     Raises:
         ValueError: `content` holds NaN or an infinity, which standard JSON does not allow.
     """
+    text = json.dumps(content, allow_nan=False)
+    try:
+        # The same text in a tenth of the time: json itself indents in Python.
+        indented = msgspec.json.format(text, indent=2)
+    except msgspec.DecodeError:  # of the name of a file that is no UTF-8
+        indented = json.dumps(content, indent=2)
     with whole_file(path) as temporary:
-        text = json.dumps(content, indent=2, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(indented + "\n", encoding="utf-8")
 
 
 def sha256_of(path: Path) -> str:

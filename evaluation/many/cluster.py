@@ -1,23 +1,22 @@
 """Jobs on a Ray cluster: https://docs.ray.io/en/latest/cluster/getting-started.html."""
 
-import logging
 import os
-import platform
-import socket
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evaluation.common.environment import REPOSITORY
 from evaluation.common.errors import KitError, first_line, require
+from evaluation.common.files import readable_size
 from evaluation.common.terminal import console, progress
-from evaluation.many.jobs import AnyJob, Job, Result, Scheduler, Shared, Work, attempt, ended
-from evaluation.many.shares import take_share
+from evaluation.many.connecting import connected, cpus_in
+from evaluation.many.copying import Copying, copy_to_nodes
+from evaluation.many.jobs import AnyJob, Job, Result, Scheduler, Shared, Work, ended
+from evaluation.many.nodes import Checkout, Worker
 from evaluation.origin import grader_digest, versions
 
 _SECONDS_TO_START = 300
@@ -26,7 +25,7 @@ _TRIES = 3
 """How often a job may be lost with its process or its node before it is refused."""
 
 
-def on_cluster(address: str) -> Scheduler:
+def on_cluster(address: str, copying: Copying | None = None) -> Scheduler:
     """Does jobs on a Ray cluster, one at a time on each of its CPUs.
 
     All nodes must see this checkout, the data, what is graded, and the output folder, each at the
@@ -34,72 +33,29 @@ def on_cluster(address: str) -> Scheduler:
 
     Args:
         address: Where the cluster is, as `ray.init` takes it; "local" starts one for this command.
+        copying: Files that jobs read. Nodes that lack one get it before they begin, and what jobs
+            leave in their folders comes back. None copies nothing.
 
     Raises:
         KitError: `EXTRA-MISSING`, there is no Ray here.
     """
     require("ray")
-    return partial(_run, address)
+    return partial(_run, address, copying)
 
 
 def _run(
-    address: str, jobs: Sequence[AnyJob], work: Work[AnyJob, Shared, Result]
+    address: str,
+    copying: Copying | None,
+    jobs: Sequence[AnyJob],
+    work: Work[AnyJob, Shared, Result],
 ) -> Iterator[tuple[str, Result | KitError]]:
     if not jobs:
         return
-    with _connected(address) as ray, _mark_in(_common_folder(jobs)) as mark:
-        here = _Checkout(versions(), grader_digest(), mark)
-        yield from _on_workers(ray, jobs, work.title, partial(_start_worker, ray, work, here))
-
-
-@contextmanager
-def _connected(address: str) -> Iterator[Any]:
-    import ray
-
-    _require_answer(address)
-    try:
-        ray.init(
-            address=address,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            runtime_env={"env_vars": {"PYTHONPATH": str(REPOSITORY)}},
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        if "ersion mismatch" in str(error):
-            raise KitError(
-                "CLUSTER-VERSIONS",
-                f"the cluster at {address!r} has another version of Ray or Python than this "
-                f"process (Ray {ray.__version__}, Python {platform.python_version()})",
-                "Install the same versions everywhere",
-            ) from None
-        raise _unreachable(address, error) from None
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-def _require_answer(address: str) -> None:
-    """Checks that an address HOST:PORT answers at all; Ray itself tries for minutes.
-
-    Raises:
-        KitError: it does not.
-    """
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not (colon and port.isdecimal()):
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-    except (OSError, OverflowError) as error:
-        raise _unreachable(address, error) from None
-
-
-def _unreachable(address: str, error: Exception) -> KitError:
-    return KitError(
-        "CLUSTER-UNREACHABLE",
-        f"no Ray cluster answers at {address!r}: {first_line(error)}",
-        "Start one with `ray start --head` and give its address, or choose local",
-    )
+    with connected(address) as ray, _mark_in(_common_folder(jobs)) as mark:
+        here = Checkout(versions(), grader_digest(), None if copying is not None else mark)
+        start = partial(_start_worker, ray, work, here, copying)
+        cluster = _Cluster(ray, copying, start)
+        yield from _on_workers(cluster, jobs, work.title)
 
 
 def _common_folder(jobs: Sequence[Job]) -> Path:
@@ -122,90 +78,72 @@ def _mark_in(folder: Path) -> Iterator[Path]:
 
 
 @dataclass(frozen=True)
-class _Checkout:
-    """What this machine has, and a node must have too: versions, code, and a file to see."""
+class _Cluster:
+    """A cluster that has been connected to.
 
-    versions: dict[str, str]
-    source: str
-    mark: Path
+    Args:
+        ray: Ray's module.
+        copying: As of `on_cluster`.
+        start: Starts a worker.
+    """
 
-    def require_on(self, node: str) -> None:
-        """Checks this node.
+    ray: Any
+    copying: Copying | None
+    start: Callable[[], Any]
+
+    @property
+    def cpus(self) -> int:
+        return cpus_in(self.ray.cluster_resources())
+
+    @property
+    def idle_cpus(self) -> int:
+        return cpus_in(self.ray.available_resources())
+
+    def workers(self, number: int) -> list[Any]:
+        """New workers that are ready for a job.
 
         Raises:
-            KitError: it has something else.
+            KitError: a node cannot work, or none has a CPU for a worker.
         """
-        differing = [
-            f"{name} {versions().get(name, 'missing')} instead of {version}"
-            for name, version in self.versions.items()
-            if versions().get(name) != version
-        ]
-        if differing:
-            raise KitError(
-                "CLUSTER-VERSIONS",
-                f"node {node} has {', '.join(differing)}",
-                "Install the same versions on every node",
-            )
-        if grader_digest() != self.source:
-            raise KitError(
-                "CLUSTER-VERSIONS",
-                f"node {node} has another version of this kit in {REPOSITORY}",
-                "Give every node the same checkout",
-            )
-        if not self.mark.exists():
-            raise KitError(
-                "CLUSTER-FOLDER",
-                f"node {node} does not see the output folder {self.mark.parent}",
-                "Mount one shared folder at the same path on every node, and name it by --output",
-            )
+        if self.copying is not None:
+            sent = copy_to_nodes(self.ray, self.copying.reads)
+            if sent:
+                console.print(f"Copied {readable_size(sent)} to nodes that lacked it")
+        started = [self.start() for _ in range(number)]
+        _prepare(self.ray, started)
+        return started
+
+    def give(self, worker: Any, job: Job) -> Any:
+        """What stands for the answer of a worker to a job."""
+        files = {} if self.copying is None else self.copying.files_left(job.folder)
+        return worker.do.remote(job, files)
+
+    def result(self, answer: Any, job: Job) -> Any:
+        """What came of a job.
+
+        Raises:
+            RayActorError: its process ended.
+        """
+        result, files = self.ray.get(answer)
+        if self.copying is not None:
+            self.copying.leave_files(job.folder, files)
+        return result
 
 
-class _Worker:
-    """An actor of Ray: it does one job after another on its node."""
-
-    def __init__(self, work: Work[Any, Any, Any], here: _Checkout) -> None:
-        console.quiet = True  # the driver shows the state of all
-        self._work = work
-        self._here = here
-        self._shared: Any = None
-
-    def start(self, number: int, workers: int) -> KitError | None:
-        """Opens the data, as number `number` of the workers on its node."""
-        take_share(number, workers)
-        node = platform.node()
-        try:
-            self._here.require_on(node)
-            self._shared = self._work.open()
-        except KitError as error:
-            if error.code.startswith("DATA-"):
-                problem = f"node {node} cannot open the data: {error.problem}"
-                return KitError(error.code, problem, error.remedy)
-            return error
-        return None
-
-    def node(self) -> str:
-        import ray
-
-        return ray.get_runtime_context().get_node_id()
-
-    def do(self, job: Job) -> Any:
-        return attempt(job, self._work, self._shared)
+def _start_worker(
+    ray: Any, work: Work[Any, Any, Any], here: Checkout, copying: Copying | None
+) -> Any:
+    return ray.remote(num_cpus=1)(Worker).remote(work, here, copying)
 
 
-def _start_worker(ray: Any, work: Work[Any, Any, Any], here: _Checkout) -> Any:
-    return ray.remote(num_cpus=1)(_Worker).remote(work, here)
-
-
-def _on_workers(
-    ray: Any, jobs: Sequence[Job], title: str, start: Callable[[], Any]
-) -> Iterator[tuple[str, Any]]:
+def _on_workers(cluster: _Cluster, jobs: Sequence[Job], title: str) -> Iterator[tuple[str, Any]]:
     """Does the jobs on as many workers as the cluster has CPUs.
 
     Raises:
         KitError: a node cannot work, or none is left.
     """
-    idle = [start() for _ in range(min(_cpus(ray.cluster_resources()) or 1, len(jobs)))]
-    _prepare(ray, idle)
+    ray = cluster.ray
+    idle = cluster.workers(min(cluster.cpus or 1, len(jobs)))
     waiting = deque(jobs)
     losses: Counter[str] = Counter()
     running: dict[Any, tuple[Any, Job]] = {}
@@ -214,13 +152,13 @@ def _on_workers(
         while waiting or running:
             while waiting and idle:
                 worker, job = idle.pop(), waiting.popleft()
-                running[worker.do.remote(job)] = (worker, job)
+                running[cluster.give(worker, job)] = (worker, job)
             advance(0, note=f"{len(running)} running, {refused} refused")
             answer = ray.wait(list(running), num_returns=1)[0][0]
             worker, job = running.pop(answer)
             result: Any = None
             try:
-                result = ray.get(answer)
+                result = cluster.result(answer, job)
                 idle.append(worker)
             except ray.exceptions.RayActorError as error:
                 losses[job.name] += 1
@@ -229,18 +167,12 @@ def _on_workers(
                 else:
                     waiting.append(job)
                 # Of a process that the system ended, the CPU is free; with a node it is gone.
-                if _cpus(ray.available_resources()) or not (idle or running):
-                    replacement = start()
-                    _prepare(ray, [replacement])
-                    idle.append(replacement)
+                if cluster.idle_cpus or not (idle or running):
+                    idle += cluster.workers(1)
             if result is not None:
                 refused += isinstance(result, KitError)
                 advance(1)
                 yield job.name, result
-
-
-def _cpus(resources: Mapping[str, float]) -> int:
-    return int(resources.get("CPU", 0))
 
 
 def _prepare(ray: Any, workers: Sequence[Any]) -> None:

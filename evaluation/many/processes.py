@@ -109,14 +109,23 @@ def _start(number: int, workers: int, work: Work[Any, Any, Any]) -> _Worker:
     return _Worker(process, ours)
 
 
+def ends_with(parent: int) -> bool:
+    """Lets this process end with the one that started it, and tells whether that one still lives.
+
+    Args:
+        parent: The number of that process.
+    """
+    # As in `run_command`: temporary files are removed, and what it started is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    set_process_option(PR_SET_PDEATHSIG, signal.SIGTERM)
+    return os.getppid() == parent  # it may have died before its death could be heard
+
+
 def _serve(
     connection: Connection, parent: int, number: int, workers: int, work: Work[Any, Any, Any]
 ) -> None:
     """What a worker does: one job after another, until the connection ends."""
-    # As in `run_command`: temporary files are removed, and what it started is ended.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    set_process_option(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before its death could be heard
+    if not ends_with(parent):
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the parent, which ends us
     take_share(number, workers)

@@ -1,6 +1,7 @@
 """Scores as a person reads them."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from msgspec import UnsetType
 from rich.markup import escape
@@ -9,7 +10,11 @@ from rich.table import Table
 from evaluation.common.escaping import visible
 from evaluation.common.terminal import console
 from evaluation.metrics import METRICS
+from evaluation.outputs import ALL_SCORES
 from evaluation.scores import Report, Spread, Verification
+
+MOST_ROWS = 100
+"""Rows of a table in the terminal."""
 
 
 def print_report(report: Report) -> None:
@@ -86,13 +91,18 @@ def baselines_of(reports: Mapping[str, Report]) -> dict[str, dict[str, float | N
 
 
 def print_all(reports: Mapping[str, Report]) -> None:
-    """Many representations, one row each, and below them their baselines."""
+    """Many representations, one row each, and below them their baselines.
+
+    Of very many the first are shown: to draw a row takes as long as to write a file.
+    """
+    if console.quiet:
+        return
     first = next(iter(reports.values()), None)
     names = [] if first is None else list(first.scores)
     verified = first is not None and not isinstance(first.verification, UnsetType)
     headings = [name.replace("_", "\n") for name in names]  # a number's width
     table = _table(*headings, *["Engines\nequal"] * verified, of="Representation")
-    for title, report in reports.items():
+    for title, report in islice(reports.items(), MOST_ROWS):
         cells = [number(score) for score in report.scores.values()]
         if verified:
             cells.append(_yes_or_no(report.equal))
@@ -101,6 +111,8 @@ def print_all(reports: Mapping[str, Report]) -> None:
     for title, scores in baselines_of(reports).items():
         table.add_row(title, *(number(scores[name]) for name in names), style="dim")
     console.print(table)
+    if len(reports) > MOST_ROWS:
+        console.print(f"Of {len(reports):,}, the first {MOST_ROWS}; {ALL_SCORES} has all scores.")
     if first is not None and not isinstance(first.seeds, UnsetType):
         console.print("These are the first seed's scores; each scores.json has those of all.")
 

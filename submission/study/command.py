@@ -13,10 +13,11 @@ from evaluation.data import open_dataset
 from evaluation.many.jobs import Scheduler, Work
 from evaluation.origin import source_digest
 from submission.study.course import Course, datasets_of
-from submission.study.estimate import counted, expectation, require_disk
+from submission.study.estimate import expectation, require_disk
 from submission.study.plan import Plan, Run, Step, steps_for
 from submission.study.records import Record, known, leave, of_these_datasets, refused
 from submission.study.running import SOURCES, Needs, do_run, do_step
+from submission.study.settings import counted
 
 
 def do_all(course: Course, scheduler_of: "SchedulerOf") -> list[KitError]:
@@ -31,11 +32,11 @@ def do_all(course: Course, scheduler_of: "SchedulerOf") -> list[KitError]:
     root = course.doing.data_root
     data = {name: open_dataset(name, root).fingerprint for name in datasets_of(plan.study)}
     plan.folder.mkdir(parents=True, exist_ok=True)
-    with locked(plan.folder, plan.folder.name), _needs(course) as needs:
+    with locked(plan.folder, plan.folder.name), shared_needs(course) as needs:
         # Another process may have done some of it while this one waited.
         course.records = of_these_datasets(known(plan, course.doing.grading_from), data)
-        _write_config(plan)
-        failed = _do_steps(course, needs, scheduler_of)
+        write_config(plan)
+        failed = do_steps(course, needs, scheduler_of)
         refusals = _do_runs(course, needs, scheduler_of, failed)
     return [*failed.values(), *refusals]
 
@@ -50,21 +51,21 @@ class SchedulerOf:
 
     def __init__(self, workers: int, cluster: str | None) -> None:
         self.workers = workers
-        self._cluster = cluster
+        self.cluster = cluster
 
     def __call__(self, jobs: int) -> Scheduler:
         """The scheduler for so many jobs: fewer processes have larger shares of the machine."""
-        if self._cluster is not None:
+        if self.cluster is not None:
             from evaluation.many.cluster import on_cluster
 
-            return on_cluster(self._cluster)
+            return on_cluster(self.cluster)
         from evaluation.many.processes import in_processes
 
         return in_processes(min(self.workers, jobs))
 
 
 @contextmanager
-def _needs(course: Course) -> Iterator[Needs]:
+def shared_needs(course: Course) -> Iterator[Needs]:
     """What all processes need; within the block, a mark lies in each folder that they share."""
     marks = []
     for folder in (course.doing.torch_home, course.doing.features_dir):
@@ -82,7 +83,8 @@ def _needs(course: Course) -> Iterator[Needs]:
                 mark.unlink()
 
 
-def _write_config(plan: Plan) -> None:
+def write_config(plan: Plan) -> None:
+    """Writes the config of all runs and steps into the study's folder."""
     content = plan.config.encode()
     # Somebody may have edited it.
     if not plan.config_file.is_file() or plan.config_file.read_bytes() != content:
@@ -90,7 +92,7 @@ def _write_config(plan: Plan) -> None:
             temporary.write_bytes(content)
 
 
-def _do_steps(course: Course, needs: Needs, scheduler_of: SchedulerOf) -> dict[str, KitError]:
+def do_steps(course: Course, needs: Needs, scheduler_of: SchedulerOf) -> dict[str, KitError]:
     """Does what pending runs share, one kind after the other. Returns refusals by step."""
     failed: dict[str, KitError] = {}
     steps = steps_for(course.plan.steps, course.pending)

@@ -1,8 +1,12 @@
 """A study and how far it is: what its file asks for, and the runs that are done."""
 
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from evaluation.common.environment import data_root, torch_home
 from evaluation.common.errors import KitError
@@ -14,10 +18,14 @@ from evaluation.report.page import can_be_made
 from submission.study.description import Study
 from submission.study.plan import Plan, Run, plan_of
 from submission.study.reading import read_study
-from submission.study.records import Record, known
+from submission.study.records import Record, known, outdated
 from submission.study.results import table
 from submission.study.results.agreement import udr_of
 from submission.study.running import Doing
+from submission.study.search.tried import Tried, read_tried
+from submission.study.settings import counted
+
+STOPPED = "the search stopped this setting early"
 
 
 @dataclass
@@ -28,12 +36,14 @@ class Course:
         plan: The study.
         doing: How its runs are done.
         records: What is known of its runs, by key.
+        waiting: Why runs are not done that were begun, by key.
         written: When the table was last written, and how long that took, in seconds.
     """
 
     plan: Plan
     doing: Doing
     records: dict[str, Record]
+    waiting: dict[str, str] = field(default_factory=dict)
     written: tuple[float, float] = field(default=(0.0, 0.0))
 
     @property
@@ -55,7 +65,8 @@ class Course:
     def write_table(self) -> None:
         """Writes `runs.csv` as the study stands; what needs several runs is added at the end."""
         start = time.monotonic()
-        table.write_csv(self.plan.folder, table.rows_of(self.plan, self.records, {}))
+        rows = table.rows_of(self.plan, self.records, self.waiting, {})
+        table.write_csv(self.plan.folder, rows)
         self.written = time.monotonic(), time.monotonic() - start
 
     def leave_results(self, name: str) -> None:
@@ -65,7 +76,11 @@ class Course:
             name: The name of the study.
         """
         folder = self.plan.folder
-        rows = table.rows_of(self.plan, self.records, udr_of(self.plan, self.records))
+        if not self.plan.runs:
+            console.print("No setting was tried yet: search with --search")
+            return
+        udr = udr_of(self.plan, self.records)
+        rows = table.rows_of(self.plan, self.records, self.waiting, udr)
         table.write_csv(folder, rows)
         written = [table.CSV]
         if table.write_parquet(folder, rows):
@@ -79,6 +94,9 @@ class Course:
         else:
             console.print("The page is left out: it needs the kit's extra 'page'")
         console.print(f"Wrote {', '.join(written)} to {folder}", markup=False)
+        waiting = [self.waiting[run.key] for run in self.pending if run.key in self.waiting]
+        for reason, number in Counter(waiting).items():
+            console.print(f"{counted(number, 'run')} left as they are: {reason}", markup=False)
 
 
 def open_course(file: Path, folder: Path, device: str, features_dir: Path) -> Course:
@@ -96,9 +114,11 @@ def open_course(file: Path, folder: Path, device: str, features_dir: Path) -> Co
     """
     study = read_study(file)
     _require_names(study)
-    plan = plan_of(study, file, folder.absolute())
+    tried = [] if study.search is None else read_tried(folder)
+    settings = None if study.search is None else [one.setting for one in tried]
+    plan = plan_of(study, file, folder.absolute(), settings)
     grading_from = {
-        "grade": [study.grade.datasets, study.grade.metrics, study.grade.seed, study.grade.seeds],
+        "grade": msgspec.to_builtins(study.grade),
         "grader": grader_digest(),
         "versions": versions(),
     }
@@ -112,7 +132,14 @@ def open_course(file: Path, folder: Path, device: str, features_dir: Path) -> Co
         torch_home=torch_home().absolute(),
         grading_from=grading_from,
     )
-    return Course(plan, doing, known(plan, grading_from))
+    waiting = outdated(plan, grading_from) | stopped_runs(plan, tried)
+    return Course(plan, doing, known(plan, grading_from), waiting)
+
+
+def stopped_runs(plan: Plan, tried: Sequence[Tried]) -> dict[str, str]:
+    """Why runs are not done whose setting a search has stopped, by the key of the run."""
+    stopped = [one.setting for one in tried if one.stopped is not None]
+    return {run.key: STOPPED for run in plan.runs if run.setting in stopped}
 
 
 def _require_names(study: Study) -> None:

@@ -62,6 +62,23 @@ def of_features(bound: Bindings) -> Bindings:
     return left
 
 
+def is_whitened(bound: Bindings) -> bool:
+    """Whether features depend on images that a whitening is fitted to, too."""
+    return bool(_value(bound, MAIN, "use_pca", False))
+
+
+def takes_all_in_order(bound: Bindings) -> bool:
+    """Whether a training takes all images of its dataset, in their order."""
+    size, ordered = (MAIN, "dataset_size", 0), (MAIN, "sequential_dataset", False)
+    return _value(bound, *size) == 0 and bool(_value(bound, *ordered))
+
+
+def of_all_features(bound: Bindings) -> Bindings:
+    """The bindings that the features of all images of a dataset depend on."""
+    in_order = {("", MAIN, "dataset_size"): "0", ("", MAIN, "sequential_dataset"): "True"}
+    return of_features({**bound, **in_order})
+
+
 def weights_in(bound: Bindings) -> str:
     """The hash of the user's own weights that an extractor gets; empty where it gets none.
 
@@ -92,13 +109,12 @@ def _digest(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - they 
 def _draws(bound: Bindings) -> bool:
     """Whether features depend on the seed of training."""
     ordered = _value(bound, MAIN, "sequential_dataset", False)
-    whitened = _value(bound, MAIN, "use_pca", False)
     has_weights = (
         _value(bound, _EXTRACTOR, "pretrained", True)
         or _value(bound, _EXTRACTOR, "custom_model_id", None) is not None
         or str(_value(bound, _EXTRACTOR, "model_name", "VGG19")).startswith("Agg")
     )
-    return bool(not ordered or whitened or not has_weights)
+    return bool(not ordered or is_whitened(bound) or not has_weights)
 
 
 def _value(bound: Bindings, configurable: str, parameter: str, default: Any) -> Any:

@@ -62,12 +62,36 @@ class Grade(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         metrics: Names of metrics; if empty, the challenge's five.
         seed: First sampling seed.
         seeds: Number of sampling seeds; with two or more, scores have intervals.
+        codes_from: Where codes come from. Of "images" the grader runs the exported representation,
+            in its sandbox. Of "features" the training makes them from cached features, which runs
+            share, and the grader gets a table.
     """
 
     datasets: list[str] = []
     metrics: list[str] = []
     seed: Seed = 0
     seeds: Positive = 1
+    codes_from: Literal["images", "features"] = "images"
+
+
+class Search(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A search for settings, in place of the combinations of all that is named.
+
+    Args:
+        objective: What settings are chosen by: "reconstruction", "kld", "udr", or a metric, which
+            uses labels.
+        trials: Number of settings that are tried.
+        bindings: How the values of each binding may be drawn.
+        seed: Seed of the search.
+        grace_epochs: How many epochs each trial has before the scheduler (ASHA) may stop it, where
+            others do better; if None, all trials are done to their end.
+    """
+
+    objective: str
+    trials: Positive
+    bindings: dict[str, Drawn]
+    seed: Seed = 0
+    grace_epochs: Positive | None = None
 
 
 class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,6 +103,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         grid: Bindings, and for each the values of which all combinations are taken.
         sets: Sets of bindings that belong together, one after another; `[[list]]` in the file.
         random: Settings that are drawn.
+        search: A search, where the other parts are empty.
         train: What is trained on.
         grade: How it is graded.
     """
@@ -89,4 +114,5 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     grid: dict[str, list[Value]] = {}
     sets: list[dict[str, Value]] = msgspec.field(name="list", default_factory=list)
     random: Random | None = None
+    search: Search | None = None
     grade: Grade = Grade()

@@ -11,7 +11,7 @@ from submission.study.course import Course
 from submission.study.plan import Plan, Run, Step, steps_for
 from submission.study.records import Record
 from submission.study.running import seconds_of
-from submission.study.settings import labels
+from submission.study.settings import counted, labels
 
 SECONDS_A_RUN = 90.0
 SECONDS_A_STEP = 180.0
@@ -138,8 +138,3 @@ def show(course: Course, workers: int) -> None:
         f"{readable_size(free_bytes(plan.folder))} free ({source})",
         markup=False,
     )
-
-
-def counted(number: int, noun: str) -> str:
-    """Such as "1 run" or "2 runs"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

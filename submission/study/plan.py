@@ -10,7 +10,7 @@ from typing import Any, Literal
 from evaluation.common.errors import KitError
 from submission.study import dependencies
 from submission.study.dependencies import MAIN, weights_in
-from submission.study.description import Study
+from submission.study.description import Grade, Study
 from submission.study.effective import Bindings, Config, Place, read_config
 from submission.study.settings import Setting, gin_text, label, settings_of
 
@@ -71,6 +71,7 @@ class Step:
         dataset: What its runs are trained on.
         bindings: All gin bindings that the config gets.
         needs: The keys of the steps before it.
+        codes_of: The dataset of which all images get features; empty for the training images.
     """
 
     key: str
@@ -79,6 +80,7 @@ class Step:
     dataset: str
     bindings: tuple[str, ...]
     needs: tuple[str, ...] = ()
+    codes_of: str = ""
 
     @property
     def name(self) -> str:
@@ -113,18 +115,21 @@ class Plan:
         return self.folder / "configs" / f"{key_of(self.config)}.gin"
 
 
-def plan_of(study: Study, file: Path, folder: Path) -> Plan:
+def plan_of(
+    study: Study, file: Path, folder: Path, settings: Sequence[Setting] | None = None
+) -> Plan:
     """The runs and steps of a study.
 
     Args:
         file: The file of the study.
         folder: The folder that gets its results.
+        settings: The settings; None takes those that the file names.
 
     Raises:
         KitError: the config is wrong, or a binding does not fit it; `STUDY-VALUE`, gin or a command
             cannot hold a value.
     """
-    settings = settings_of(study)
+    settings = settings_of(study) if settings is None else settings
     config = read_config(file.parent / study.config, _all_bindings(study, settings), file)
     planner = _Planner(study, config, folder)
     runs = [
@@ -190,12 +195,21 @@ class _Planner:
             needs = self._note(key, TUNING, own, dataset)
         weights = weights_in(bound)
         if dependencies.has_features(bound):
-            made_from = dependencies.of_features(bound)
-            key = key_of(EXTRACTION, dataset, train.precision, weights, *modules, _items(made_from))
-            needs += self._note(key, EXTRACTION, own, dataset, needs)
+            for codes_of in ("", *self._graded_by_features(dataset)):
+                origin = _origin_of_features(bound, dataset, codes_of)
+                key = key_of(EXTRACTION, train.precision, weights, *modules, *origin)
+                tuning = tuple(step for step in needs if self.steps[step].kind == TUNING)
+                needs += self._note(key, EXTRACTION, own, dataset, tuning, codes_of)
+        elif self._graded_by_features(dataset):
+            raise KitError(
+                "STUDY-FEATURES",
+                f"grade.codes_from is 'features', but there are none of {label(setting)}",
+                "Set it to 'images', or main.cache_features_on_disk to true, with an extractor",
+            )
         key = key_of(dataset, train.threads, train.precision, weights, *modules, _items(bound))
         folder = self._folder / "runs" / key
-        return Run(key, folder, setting, seed, dataset, _texts(own), needs)
+        steps = tuple(dict.fromkeys(needs))
+        return Run(key, folder, setting, seed, dataset, _texts(own), steps)
 
     def _note(
         self,
@@ -204,10 +218,36 @@ class _Planner:
         own: dict[str, str],
         dataset: str,
         needs: tuple[str, ...] = (),
+        codes_of: str = "",
     ) -> tuple[str, ...]:
         folder = self._folder / "shared" / f"{kind}-{key}"
-        self.steps.setdefault(key, Step(key, kind, folder, dataset, _texts(own), needs))
+        step = Step(key, kind, folder, dataset, _texts(own), needs, codes_of)
+        self.steps.setdefault(key, step)
         return (key,)
+
+    def _graded_by_features(self, dataset: str) -> list[str]:
+        """The datasets whose codes a run makes from features, of all that it is graded on."""
+        grade = self._study.grade
+        return graded_on(grade, dataset) if grade.codes_from == "features" else []
+
+
+def graded_on(grade: Grade, dataset: str) -> list[str]:
+    """What a run is graded on that is trained on a dataset."""
+    return list(dict.fromkeys(grade.datasets)) or [dataset]
+
+
+def _origin_of_features(bound: Bindings, dataset: str, codes_of: str) -> list[Any]:
+    """What features are made from, beside weights and code.
+
+    Args:
+        dataset: What is trained on.
+        codes_of: The dataset of which all images get features; empty for the training images.
+    """
+    trained = [dataset, _items(dependencies.of_features(bound))]
+    if not codes_of and not dependencies.takes_all_in_order(bound):
+        return trained
+    whole = [codes_of or dataset, _items(dependencies.of_all_features(bound))]
+    return [*whole, *trained] if dependencies.is_whitened(bound) else whole
 
 
 def _texts(own: dict[str, str]) -> tuple[str, ...]:

@@ -53,6 +53,14 @@ def _invalid(path: Path, message: str) -> KitError:
 
 def _require_values(path: Path, study: Study) -> None:
     _require_names(path, study)
+    others = {"grid": study.grid, "list": study.sets, "random": study.random}
+    given = [name for name, part in others.items() if part]
+    if study.search is not None and given:
+        raise KitError(
+            "STUDY-SEARCH",
+            f"{path} has [search], which chooses all settings, and {given[0]}",
+            "Leave one of the two, and put what does not vary into [bindings]",
+        )
     for name, listed in {
         "train.datasets": study.train.datasets,
         "train.seeds": study.train.seeds,
@@ -61,6 +69,13 @@ def _require_values(path: Path, study: Study) -> None:
     }.items():
         if not listed:
             raise KitError("STUDY-EMPTY", f"{path}: {name} is empty", "List at least one value")
+    if study.grade.codes_from == "features" and study.train.precision != "float32":
+        raise KitError(
+            "STUDY-VALUE",
+            f"{path}: grade.codes_from is 'features', but train.precision {study.train.precision} "
+            "gives other features than the representation has",
+            "Set grade.codes_from to 'images', or train.precision to 'float32'",
+        )
     if study.grade.seed + study.grade.seeds > 2**32:
         raise KitError(
             "STUDY-VALUE",
@@ -73,18 +88,25 @@ def _require_values(path: Path, study: Study) -> None:
 
 
 def _require_draws(path: Path, study: Study) -> None:
-    if study.random is None:
-        return
-    if not study.random.bindings:
-        raise KitError(
-            "STUDY-EMPTY", f"{path}: random.bindings is empty", "Say there which binding is drawn"
-        )
-    for name, drawn in study.random.bindings.items():
+    parts = {"random": study.random, "search": study.search}
+    drawing = {part: one.bindings for part, one in parts.items() if one is not None}
+    for part, bindings in drawing.items():
+        if not bindings:
+            raise KitError(
+                "STUDY-EMPTY",
+                f"{path}: {part}.bindings is empty",
+                "Say there which binding is drawn",
+            )
+    for part, name, drawn in (
+        (part, name, drawn)
+        for part, bindings in drawing.items()
+        for name, drawn in bindings.items()
+    ):
         problem = _problem_of(drawn)
         if problem:
             raise KitError(
                 "STUDY-VALUE",
-                f"{path}: random.bindings.{name!r} {problem}",
+                f"{path}: {part}.bindings.{name!r} {problem}",
                 "Give one of uniform, log_uniform, integer = [low, high], or choice = [...]",
             )
 
@@ -94,6 +116,7 @@ def _require_few(path: Path, study: Study) -> None:
     runs = len(study.train.datasets) * len(study.train.seeds) * max(1, len(study.sets))
     runs *= math.prod(map(len, study.grid.values()))
     runs *= 1 if study.random is None else study.random.count
+    runs *= 1 if study.search is None else study.search.trials
     if runs > MOST_RUNS:
         raise KitError(
             "STUDY-LARGE",
@@ -106,7 +129,8 @@ def _require_names(path: Path, study: Study) -> None:
     """Refuses what is no name, a binding that two parts name, and the seed of training."""
     drawn = {} if study.random is None else study.random.bindings
     listed = dict.fromkeys(name for bindings in study.sets for name in bindings)
-    named = [*study.bindings, *study.grid, *listed, *drawn]
+    searched = {} if study.search is None else study.search.bindings
+    named = [*study.bindings, *study.grid, *listed, *drawn, *searched]
     for name in named:
         if not _NAME.fullmatch(name):
             raise KitError(
@@ -123,7 +147,8 @@ def _require_names(path: Path, study: Study) -> None:
         if named.count(name) > 1:
             raise KitError(
                 "STUDY-TWICE",
-                f"{path}: the binding '{name}' is in more than one of bindings, grid, list, random",
+                f"{path}: the binding '{name}' is in more than one of bindings, grid, list, "
+                "random, search",
                 "Leave it in one of them",
             )
 

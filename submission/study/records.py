@@ -37,6 +37,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         made_from: The run's key, and all that its scores depend on beside it.
         state: What became of it.
         problem: Why it was refused; empty if it was not.
+        codes_from: As in the study's file.
         setting: The bindings that vary.
         seed: Seed of the training.
         dataset: What it was trained on.
@@ -52,6 +53,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     made_from: dict[str, Any]
     state: Literal["done", "refused"]
     problem: str = ""
+    codes_from: Literal["images", "features"] = "images"
     setting: dict[str, Any]
     seed: int
     dataset: str
@@ -102,6 +104,29 @@ def known(plan: Plan, made_from: dict[str, Any]) -> dict[str, Record]:
         for key, record in found.items()
         if record is not None and record.made_from == {"run": key, **made_from}
     }
+
+
+def outdated(plan: Plan, made_from: Mapping[str, Any]) -> dict[str, str]:
+    """Why runs that were graded must be graded again, by the key of the run.
+
+    Args:
+        plan: The study.
+        made_from: As for `known`.
+    """
+    reasons = {
+        "grader": "the grader's code has changed since; run the study to grade again",
+        "versions": "versions of packages have changed since; run the study to grade again",
+        "grade": "the study's file asks for another grading; run the study to grade again",
+    }
+    found = {}
+    for run in plan.runs:
+        record = record_of(run)
+        if record is None or record.state == "refused":
+            continue
+        changed = [name for name in reasons if record.made_from.get(name) != made_from.get(name)]
+        if changed:
+            found[run.key] = reasons[changed[0]]
+    return found
 
 
 def of_these_datasets(

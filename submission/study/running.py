@@ -23,7 +23,7 @@ from evaluation.metrics import CHALLENGE
 from evaluation.origin import source_digest
 from evaluation.report.runs.reading import read_run
 from submission.study.description import Grade, Train
-from submission.study.plan import Run, Step
+from submission.study.plan import Run, Step, graded_on
 from submission.study.records import Graded, Record, leave
 
 UNLABELLED = {
@@ -63,11 +63,13 @@ class Doing:
 
     def datasets_of(self, run: Run) -> list[str]:
         """What a run is graded on."""
-        return list(dict.fromkeys(self.grade.datasets)) or [run.dataset]
+        return graded_on(self.grade, run.dataset)
 
     def words(self, run: Run) -> list[list[str]]:
         """The arguments of Python by which a run is trained, and then graded on each dataset."""
         training = self.verb("train", run.bindings, run.key)
+        if self.grade.codes_from == "features":
+            training += ["--codes-of", ",".join(self.datasets_of(run))]
         return [training, *(self._grading(run, dataset) for dataset in self.datasets_of(run))]
 
     def verb(self, verb: str, bindings: Sequence[str], *experiment: str) -> list[str]:
@@ -97,12 +99,20 @@ class Doing:
 
     def _grading(self, run: Run, dataset: str) -> list[str]:
         metrics = self.grade.metrics or [metric.name for metric in CHALLENGE]
+        subject = ["--representation", str(run.folder / "representation")]
+        if self.grade.codes_from == "features":
+            subject = ["--codes", str(codes_file(run, dataset))]
         return [
-            *("-m", "evaluation", "--representation", str(run.folder / "representation")),
+            *("-m", "evaluation", *subject),
             *("--dataset", dataset, "--metrics", ",".join(metrics), "--device", self.device),
             *("--seed", str(self.grade.seed), "--seeds", str(self.grade.seeds)),
             *("--output", str(run.folder / "graded" / dataset), "--no-page"),
         ]
+
+
+def codes_file(run: Run, dataset: str) -> Path:
+    """Where the training leaves the codes of a dataset that it made from features."""
+    return run.folder / "codes" / f"{dataset}.npy"
 
 
 @dataclass(frozen=True)
@@ -155,8 +165,9 @@ def do_step(doing: Doing, step: Step, data: Mapping[str, str]) -> float:  # noqa
     """
     start = time.monotonic()
     experiment = [f"shared/{step.folder.name}"] if step.kind == "finetune" else []
+    codes_of = ["--codes-of", step.codes_of] if step.codes_of else []
     _command(
-        doing.verb(step.kind, step.bindings, *experiment),
+        [*doing.verb(step.kind, step.bindings, *experiment), *codes_of],
         step.folder,
         doing.variables(step.folder.parent.parent, step.dataset, None),
     )
@@ -206,6 +217,7 @@ def do_run(doing: Doing, run: Run, data: Mapping[str, str]) -> Record:
     record = Record(
         made_from={"run": run.key, **doing.grading_from},
         state="done",
+        codes_from=doing.grade.codes_from,
         setting=run.setting,
         seed=run.seed,
         dataset=run.dataset,

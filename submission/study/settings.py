@@ -112,3 +112,8 @@ def label(setting: Setting, exact: bool = False) -> str:
 
 def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def counted(number: int, noun: str) -> str:
+    """Such as "1 run" or "2 runs"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -28,6 +28,11 @@ def add_verb(verbs: argparse._SubParsersAction) -> None:
         action="store_true",
         help="only write table and page again",
     )
+    what.add_argument(
+        "--search",
+        action="store_true",
+        help="try the settings that the file's [search] comes to (Ray Tune and Optuna)",
+    )
     add_scheduling(parser, "runs", "work")
     add("--device", default="auto", help="auto, cpu or cuda")
     add(
@@ -54,19 +59,40 @@ def _study(arguments: argparse.Namespace) -> int:
     from submission.study.command import SchedulerOf, do_all
     from submission.study.course import open_course
     from submission.study.estimate import show
+    from submission.study.owner import note_owner, require_own
     from submission.study.results import page, table
+    from submission.study.search.wanted import require_search
 
     folder = arguments.output or environment.output_path() / arguments.study.stem
     require_room(folder, table.CSV, table.PARQUET, page.NAME)
     require_room(arguments.features_dir, flag="--features-dir")
+    if arguments.output is None:
+        require_own(folder, arguments.study)
     course = open_course(arguments.study, folder, arguments.device, arguments.features_dir)
+    if not arguments.dry_run and not arguments.report:
+        require_search(course.plan.study, arguments.study, arguments.search)
     if arguments.dry_run:
-        show(course, arguments.workers)
+        show(course, _workers(arguments))
         return 0
+    note_owner(folder, arguments.study)
     refusals = []
-    if not arguments.report:
-        refusals = do_all(course, SchedulerOf(arguments.workers, arguments.cluster))
+    scheduler_of = SchedulerOf(arguments.workers, arguments.cluster)
+    if arguments.search:
+        from submission.study.search.command import do_search
+
+        refusals = do_search(course, arguments.study, scheduler_of)
+    elif not arguments.report:
+        refusals = do_all(course, scheduler_of)
     course.leave_results(arguments.study.stem)
     for refusal in refusals:
         tell(refusal)
     return BAD_INPUT if refusals else 0
+
+
+def _workers(arguments: argparse.Namespace) -> int:
+    """The number of runs that are done at once."""
+    if arguments.cluster is None:
+        return int(arguments.workers)
+    from evaluation.many.connecting import cpus_of
+
+    return cpus_of(arguments.cluster)

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from evaluation import outputs
 from evaluation.codes.store import kept_codes
+from evaluation.common.files import sha256_of
 from submission.study.plan import Plan, Run
 from submission.study.records import Record
 from submission.study.results.udr import ranking
-from submission.study.running import read_curves
+from submission.study.running import codes_file, read_curves
 
 _MOST_IMAGES = 1000
 
@@ -45,15 +46,27 @@ def _udr_of_setting(runs: list[Run], records: Mapping[str, Record]) -> dict[str,
 
 def _codes(run: Run, record: Record) -> tuple[NDArray[np.int64], NDArray, NDArray] | None:
     """Numbers (n,) in order, codes (n, d) and divergences (d,) of a run, if all are known."""
-    dataset, graded = next(iter(record.graded.items()))
-    store = run.folder / "graded" / dataset / outputs.CODES
-    kept = kept_codes(store, record.representation, "torchscript", graded.data)
+    kept = _kept(run, record)
     last = (read_curves(run.folder) or [{}])[-1]
     divergences = [last[name] for name in _names_of_divergences(last)]
     if kept is None or len(divergences) != kept[1].shape[1]:
         return None
     order = np.argsort(kept[0])
     return kept[0][order], kept[1][order], np.array(divergences)
+
+
+def _kept(run: Run, record: Record) -> tuple[NDArray[np.int64], NDArray] | None:
+    """Numbers (n,) and codes (n, d) of the first dataset that a run is graded on."""
+    dataset, graded = next(iter(record.graded.items()))
+    if record.codes_from == "images":
+        store = run.folder / "graded" / dataset / outputs.CODES
+        return kept_codes(store, record.representation, "torchscript", graded.data)
+    path = codes_file(run, dataset)
+    # What was graded is what the digest names; the file may have been replaced since.
+    if not path.is_file() or sha256_of(path) != record.representation:
+        return None
+    codes = np.load(path)
+    return np.arange(len(codes)), codes
 
 
 def _names_of_divergences(row: Mapping[str, float]) -> list[str]:

@@ -1,6 +1,7 @@
 """`study.html`: what a study found, as one file to look at."""
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from submission.study.results.analysis import (
     selection,
 )
 from submission.study.running import Doing
+from submission.study.search.objective import uses_labels
 from submission.study.settings import labels
 
 NAME = "study.html"
@@ -78,6 +80,9 @@ def write_page(plan: Plan, doing: Doing, rows: Sequence[Mapping[str, Any]], name
         settings=len({repr(run.setting) for run in runs}),
         seeds=len({run.seed for run in runs}),
         datasets=list(dict.fromkeys(run.dataset for run in runs)),
+        codes_from=plan.study.grade.codes_from,
+        search=plan.study.search,
+        search_uses_labels=plan.study.search and uses_labels(plan.study.search.objective),
         scores=scores,
         drawings=_drawings(runs, scores, numbers),
         effects=_effects(runs, scores, numbers),
@@ -91,6 +96,7 @@ def write_page(plan: Plan, doing: Doing, rows: Sequence[Mapping[str, Any]], name
             for place, row in enumerate(rows)
             if row["state"] == "refused"
         ],
+        waiting=Counter(row["problem"] for row in rows if row["state"] == "waiting"),
         rows=[(subjects[run.key], row) for run, row in zip(runs, found, strict=True)],
     )
     path = plan.folder / NAME

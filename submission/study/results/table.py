@@ -10,31 +10,39 @@ from evaluation.report.runs.tables import Cell, Table, as_text
 from submission.study.plan import Plan, Run
 from submission.study.records import Record
 from submission.study.running import UNLABELLED
+from submission.study.search.objective import uses_labels
 from submission.study.settings import gin_text
 
 CSV, PARQUET = "runs.csv", "runs.parquet"
 
 
 def rows_of(
-    plan: Plan, records: Mapping[str, Record], udr: Mapping[str, float]
+    plan: Plan,
+    records: Mapping[str, Record],
+    waiting: Mapping[str, str],
+    udr: Mapping[str, float],
 ) -> list[dict[str, Any]]:
     """A row for each run of the plan; its state is "waiting" where nothing is known of it.
 
     Columns are the run's key, its state, dataset and seed, a column for each binding that varies,
     `DATASET/METRIC` with `_low` and `_high` of its interval, what is known without labels, seconds,
-    digests, and the problem of a run that was refused.
+    digests, and the problem of a run that was refused, or why it waits.
 
     Args:
         plan: The study.
         records: What is known of its runs, by key.
+        waiting: Why runs are not done that were begun, by key.
         udr: The UDR of runs, by key.
     """
-    rows = [{**_row(run, records.get(run.key)), "udr": udr.get(run.key)} for run in plan.runs]
+    rows = [
+        {**_row(plan, run, records.get(run.key), waiting), "udr": udr.get(run.key)}
+        for run in plan.runs
+    ]
     columns = dict.fromkeys(name for row in rows for name in row)
     return [{name: row.get(name) for name in columns} for row in rows]
 
 
-def _row(run: Run, record: Record | None) -> dict[str, Any]:
+def _row(plan: Plan, run: Run, record: Record | None, waiting: Mapping[str, str]) -> dict[str, Any]:
     row: dict[str, Any] = {
         "run": run.key,
         "state": "waiting" if record is None else record.state,
@@ -46,8 +54,11 @@ def _row(run: Run, record: Record | None) -> dict[str, Any]:
         name if "." in name else f"%{name}": _plain(name, value)
         for name, value in run.setting.items()
     }
+    if plan.study.search is not None:
+        objective = plan.study.search.objective
+        row["searched_by"] = f"{objective} (uses labels)" if uses_labels(objective) else objective
     if record is None:
-        return row
+        return {**row, "problem": waiting.get(run.key, "")}
     for dataset, graded in record.graded.items():
         for metric, score in graded.scores.items():
             row[f"{dataset}/{metric}"] = score
@@ -58,7 +69,8 @@ def _row(run: Run, record: Record | None) -> dict[str, Any]:
     for dataset, graded in record.graded.items():
         row[f"seconds_grade {dataset}"] = graded.seconds
         row[f"data {dataset}"] = graded.data
-    row |= {"representation": record.representation, "grader": record.made_from.get("grader")}
+    row |= {"codes_from": record.codes_from, "representation": record.representation}
+    row |= {"grader": record.made_from.get("grader")}
     return {**row, "problem": record.problem}
 
 

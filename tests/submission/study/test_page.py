@@ -49,7 +49,7 @@ def test_a_row_a_run(plan: Plan, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     generator = np.random.default_rng(0)
     records = {run.key: record(run, generator) for run in plan.runs[1:]}
-    rows = rows_of(plan, records, {plan.runs[2].key: 0.7})
+    rows = rows_of(plan, records, {}, {plan.runs[2].key: 0.7})
     write_csv(tmp_path, rows)
     assert write_parquet(tmp_path, rows)
     read = parquet.read_table(tmp_path / PARQUET).to_pylist()
@@ -68,7 +68,7 @@ def test_the_page_says_what_was_found(plan: Plan, tmp_path: Path) -> None:
     records[refused] = Record(
         made_from={}, state="refused", problem="error[X-Y]: no.", setting={}, seed=0, dataset=REAL
     )
-    rows = rows_of(plan, records, {run.key: run.setting["b.beta"] for run in plan.runs})
+    rows = rows_of(plan, records, {}, {run.key: run.setting["b.beta"] for run in plan.runs})
     doing = Doing(
         *[tmp_path / "a.gin", plan.study.train, plan.study.grade, "cpu"], *[tmp_path] * 3, {}
     )

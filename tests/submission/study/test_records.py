@@ -6,7 +6,7 @@ import pytest
 
 from submission.study.description import Study, Train
 from submission.study.plan import Plan, Run
-from submission.study.records import Graded, Record, known, leave, of_these_datasets
+from submission.study.records import Graded, Record, known, leave, of_these_datasets, outdated
 from submission.study.running import note_seconds, seconds_of, unlabelled
 
 
@@ -31,7 +31,8 @@ def test_a_dataset_that_changed_makes_a_run_again(run: Run, tmp_path: Path) -> N
     plan = Plan(Study("a.gin", Train(["a"], [1])), "", tmp_path, [run], [])
     records = known(plan, {"grader": "g"})
     assert records == {"key": record}
-    assert not known(plan, {"grader": "another"})
+    assert not known(plan, {"grader": "another"}) and not outdated(plan, {"grader": "g"})
+    assert "grader's code" in outdated(plan, {"grader": "another"})["key"]
     assert of_these_datasets(records, {"a": "of a", "b": "of b"}) == records
     assert not of_these_datasets(records, {"a": "changed", "b": "of b"})
     assert not of_these_datasets(records, {"a": "of a", "b": "changed"})

@@ -34,6 +34,7 @@ seeds = [1]
 [grade]
 metrics = ["mig"]
 seeds = 2
+codes_from = "features"
 """
 
 
@@ -77,7 +78,9 @@ def test_killed_continued_and_extended(
     assert len(set(scores)) == 2 and all(low > 0 for low in lows)
     assert (folder / "study.html").is_file()
     logs = "".join(path.read_text() for path in folder.rglob("log.txt"))
-    assert logs.count("of features to") == 1  # extracted once, for both seeds
+    # Extracted once, for both seeds: 64 images to train on, and all of them to grade.
+    assert logs.count("of features to") == 2
+    assert {row["codes_from"] for row in rows} == {"features"}
     assert logs.count("Reusing") >= 2
 
     written = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/run.json")}

@@ -1,0 +1,111 @@
+"""The connection to a Ray cluster, and a cluster that is started for one command."""
+
+import logging
+import os
+import platform
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from evaluation.common.environment import REPOSITORY
+from evaluation.common.errors import KitError, first_line
+
+LOCAL = "local"
+"""In place of an address: a cluster of this machine, for this command."""
+
+
+@contextmanager
+def connected(address: str, cpus: int | None = None) -> Iterator[Any]:
+    """Ray's module, connected to a cluster within the block.
+
+    Args:
+        address: As `ray.init` takes it, or `LOCAL`.
+        cpus: How many jobs at once a cluster of this machine does; None takes one a CPU.
+
+    Raises:
+        KitError: `CLUSTER-UNREACHABLE`, no cluster answers; `CLUSTER-VERSIONS`, it has another
+            version of Ray or Python; `CLUSTER-START`, Ray does not start on this machine.
+    """
+    import ray
+
+    _require_answer(address)
+    own: dict[str, Any] = {}
+    if address == LOCAL:
+        own = {"num_cpus": cpus or _own_cpus(), "include_dashboard": False}
+    try:
+        ray.init(
+            address=address,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            runtime_env={"env_vars": {"PYTHONPATH": str(REPOSITORY)}},
+            **own,
+        )
+    except Exception as error:  # Ray raises plain ones, such as for a start that took too long
+        ray.shutdown()
+        raise _refusal(address, ray.__version__, error) from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def cpus_of(address: str) -> int:
+    """The number of CPUs of a cluster, each of which does one job at a time.
+
+    Raises:
+        KitError: as `connected`.
+    """
+    if address == LOCAL:
+        return _own_cpus()
+    with connected(address) as ray:
+        return cpus_in(ray.cluster_resources())
+
+
+def cpus_in(resources: Mapping[str, float]) -> int:
+    """The number of CPUs among Ray's resources."""
+    return int(resources.get("CPU", 0))
+
+
+def _own_cpus() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _require_answer(address: str) -> None:
+    """Checks that an address HOST:PORT answers at all; Ray itself tries for minutes.
+
+    Raises:
+        KitError: it does not.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not (colon and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, error) from None
+
+
+def _refusal(address: str, version: str, error: Exception) -> KitError:
+    if "ersion mismatch" in str(error):
+        return KitError(
+            "CLUSTER-VERSIONS",
+            f"the cluster at {address!r} has another version of Ray or Python than this "
+            f"process (Ray {version}, Python {platform.python_version()})",
+            "Install the same versions everywhere",
+        )
+    if address == LOCAL:
+        return KitError(
+            "CLUSTER-START",
+            f"Ray does not start on this machine: {first_line(error).rstrip('.')}",
+            "Try again when it is less busy and has memory free",
+        )
+    return _unreachable(address, error)
+
+
+def _unreachable(address: str, error: Exception) -> KitError:
+    return KitError(
+        "CLUSTER-UNREACHABLE",
+        f"no Ray cluster answers at {address!r}: {first_line(error)}",
+        f"Start one with `ray start --head` and give its address, or choose {LOCAL}",
+    )

@@ -1,0 +1,259 @@
+"""`study --search`: Ray Tune does trials until there are as many as the file asks for."""
+
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from evaluation.common.errors import KitError
+from evaluation.common.files import locked
+from evaluation.common.terminal import console
+from evaluation.data import open_dataset
+from evaluation.many.connecting import LOCAL, connected, cpus_in
+from evaluation.many.nodes import Checkout
+from evaluation.origin import grader_digest, versions
+from submission.study.command import SchedulerOf, do_steps, shared_needs, write_config
+from submission.study.course import Course, datasets_of, stopped_runs
+from submission.study.description import Search
+from submission.study.plan import Plan, plan_of
+from submission.study.records import known, of_these_datasets
+from submission.study.search.objective import BY_EPOCH, mode_of, value_of
+from submission.study.search.space import distributions, extremes, parameters_of, setting_of
+from submission.study.search.tried import Stopped, Tried, note_tried, read_tried
+from submission.study.settings import Setting, label
+
+_TUNE = "tune"
+"""A folder of Ray Tune's own, which is removed at the end: `search.json` says how far a search is.
+"""
+
+
+def do_search(course: Course, file: Path, scheduler_of: SchedulerOf) -> list[KitError]:
+    """Tries settings until there are as many as the search asks for. Returns why some failed.
+
+    Args:
+        course: The study; it has the runs of all settings that were tried, in the end.
+        file: The study's file.
+        scheduler_of: Where the command line wants the work to be done.
+
+    Raises:
+        KitError: `STUDY-SEARCH`, a binding changes what runs share; `CLUSTER-…`; `DATA-…`.
+    """
+    study = course.plan.study
+    assert study.search is not None
+    folder = course.plan.folder
+    probe = plan_of(study, file, folder, extremes(study.search))
+    require_alike(probe, study.search)
+    data = {name: open_dataset(name, course.doing.data_root).fingerprint for name in _named(course)}
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, folder.name), shared_needs(course) as needs:
+        write_config(probe)
+        alike = replace(course, plan=replace(probe, runs=probe.runs[:1]), records={})
+        failed = do_steps(alike, needs, scheduler_of)
+        if failed:
+            return list(failed.values())
+        from submission.study.search.trial import Context
+
+        mark = needs.marks[0]
+        here = Checkout(versions(), grader_digest(), mark)
+        context = Context(study, file, folder, course.doing, needs, here)
+        return _try(course, context, data, scheduler_of)
+
+
+def _named(course: Course) -> list[str]:
+    return datasets_of(course.plan.study)
+
+
+def require_alike(probe: Plan, search: Search) -> None:
+    """Refuses a search that varies what comes before the steps that runs share.
+
+    Raises:
+        KitError: `STUDY-SEARCH`.
+    """
+    by_dataset: dict[tuple[str, int], tuple[str, ...]] = {}
+    for run in probe.runs:
+        steps = by_dataset.setdefault((run.dataset, run.seed), run.steps)
+        if steps != run.steps:
+            changed = [
+                name for name in search.bindings if run.setting[name] != probe.runs[0].setting[name]
+            ]
+            raise KitError(
+                "STUDY-SEARCH",
+                f"the search varies '{changed[0]}', on which fine-tuning or features depend",
+                "Vary it by [grid]; a search can vary what comes after the features",
+            )
+
+
+def _try(
+    course: Course, context: Any, data: dict[str, str], scheduler_of: SchedulerOf
+) -> list[KitError]:
+    """Does the trials that are left."""
+    import optuna
+    from ray import tune
+    from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+    from ray.tune.search.optuna import OptunaSearch
+
+    from submission.study.search.trial import EPOCHS, VALUE, Trial
+
+    search = context.study.search
+    mode = mode_of(search.objective)
+    history = _History(course, context.file, data)
+    left = search.trials - len(history.values)
+    if left <= 0:
+        return []
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Trials that fail are told at the end, a line each.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # whose tables `verbose` does not turn off
+    searcher = OptunaSearch(
+        distributions(search),
+        metric=VALUE,
+        mode=mode,
+        points_to_evaluate=history.unfinished[:left],
+        # Another seed after each start, since a generator's state is not kept.
+        sampler=optuna.samplers.TPESampler(seed=search.seed + len(history.values)),
+    )
+    for parameters, value in history.values:
+        searcher.add_evaluated_point(parameters, value)
+    scheduler: Any = FIFOScheduler()
+    if search.grace_epochs is not None and search.objective in BY_EPOCH:
+        scheduler = ASHAScheduler(
+            time_attr=EPOCHS, metric=VALUE, mode=mode, grace_period=search.grace_epochs, max_t=10**6
+        )
+    threads = context.study.train.threads
+    own = min(scheduler_of.workers, left) * threads if scheduler_of.cluster is None else None
+    storage = context.folder / _TUNE
+    with connected(scheduler_of.cluster or LOCAL, own) as ray:
+        resources: dict[str, float] = {"cpu": threads}
+        there = ray.cluster_resources()
+        if there.get("GPU"):
+            resources["gpu"] = min(1.0, there["GPU"] * resources["cpu"] / cpus_in(there))
+        tuner = tune.Tuner(
+            tune.with_resources(tune.with_parameters(Trial, context=context), resources),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher, scheduler=scheduler, num_samples=left, reuse_actors=False
+            ),
+            run_config=tune.RunConfig(
+                name="trials",
+                storage_path=str(storage),
+                verbose=0,
+                callbacks=[_telling(history)],
+                # The folder of a run has what is needed to go on.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        try:
+            results = tuner.fit()
+        finally:
+            shutil.rmtree(storage, ignore_errors=True)
+    failed = [_said(error) for error in results.errors]
+    refused = [one.problem for one in course.records.values() if one.state == "refused"]
+    return [_refusal(problem) for problem in refused or failed]
+
+
+def _said(error: Exception) -> str:
+    """What an error of a trial says below Ray's traceback: our own line, or the last one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    ours = [line[line.index("error[") :] for line in lines if "error[" in line]
+    return (ours or lines or [type(error).__name__])[-1]
+
+
+def _refusal(problem: str) -> KitError:
+    said = problem.partition("]: ")[2] or problem
+    return KitError(
+        "STUDY-TRIAL", f"a trial was refused: {said.rstrip('.')}", "See runs.csv, and search again"
+    )
+
+
+class _History:
+    """What a search has tried, in the folder and in the course.
+
+    Attributes:
+        values: Parameters of Optuna, and the value, of each trial that is done.
+        unfinished: Parameters of those that were begun.
+    """
+
+    def __init__(self, course: Course, file: Path, data: dict[str, str]) -> None:
+        self._course = course
+        self._file = file
+        self._data = data
+        search = course.plan.study.search
+        assert search is not None
+        self.search = search
+        self.values: list[tuple[dict[str, Any], float]] = []
+        self.unfinished: list[dict[str, Any]] = []
+        for tried in read_tried(course.plan.folder):
+            parameters = parameters_of(search, tried.setting)
+            if parameters is None:
+                continue
+            value = self._value_of(tried)
+            if value is None:
+                self.unfinished.append(parameters)
+            else:
+                self.values.append((parameters, value))
+
+    def _value_of(self, tried: Tried) -> float | None:
+        if tried.stopped is not None:
+            return tried.stopped.value
+        plan = self.plan_of([tried.setting])
+        records = of_these_datasets(known(plan, self._course.doing.grading_from), self._data)
+        done = {key: record for key, record in records.items() if record.state == "done"}
+        if len(done) < len(plan.runs):
+            return None
+        return value_of(self.search.objective, plan, done)
+
+    def plan_of(self, settings: Sequence[Setting]) -> Plan:
+        """The runs of some settings."""
+        plan = self._course.plan
+        return plan_of(plan.study, self._file, plan.folder, settings)
+
+    def begin(self, parameters: dict[str, Any]) -> None:
+        """Notes a setting that is tried from now on."""
+        note_tried(self._course.plan.folder, Tried(setting=setting_of(self.search, parameters)))
+
+    def end(self, parameters: dict[str, Any], value: float, stopped: Stopped | None) -> None:
+        """Notes what came of a setting, and writes the table."""
+        setting = setting_of(self.search, parameters)
+        note_tried(self._course.plan.folder, Tried(setting=setting, stopped=stopped))
+        self.values.append((parameters, value))
+        early = "" if stopped is None else f", stopped after {stopped.epochs} epochs"
+        console.print(
+            f"{len(self.values)} of {self.search.trials}: {label(setting)}: "
+            f"{self.search.objective} {value:.4g}{early}",
+            markup=False,
+        )
+        self.update()
+
+    def update(self) -> None:
+        """Brings the course up to date, and writes its table."""
+        folder = self._course.plan.folder
+        all_tried = read_tried(folder)
+        self._course.plan = self.plan_of([tried.setting for tried in all_tried])
+        self._course.records = known(self._course.plan, self._course.doing.grading_from)
+        self._course.waiting = stopped_runs(self._course.plan, all_tried)
+        self._course.write_table()
+
+
+def _telling(history: _History) -> Any:
+    """What Ray Tune calls when a trial begins and when it ends."""
+    from ray import tune
+
+    from submission.study.search.trial import EPOCHS, FINISHED, VALUE
+
+    class Telling(tune.Callback):
+        def on_trial_start(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:  # noqa: ARG002
+            history.begin(trial.config)
+
+        def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:  # noqa: ARG002
+            last = trial.last_result
+            stopped = None
+            if not last[FINISHED]:
+                stopped = Stopped(epochs=last[EPOCHS], value=last[VALUE])
+            history.end(trial.config, last[VALUE], stopped)
+
+        def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:  # noqa: ARG002
+            history.update()
+
+    return Telling()

@@ -1,0 +1,209 @@
+"""Searches: what they may vary and go by, and one for real that is killed and goes on."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from evaluation.common.environment import REPOSITORY
+from evaluation.common.errors import KitError
+from submission.features.backbones import Backbone, build_network
+from submission.study.course import open_course
+from submission.study.plan import plan_of
+from submission.study.reading import read_study
+from submission.study.results.table import rows_of
+from submission.study.search.objective import mode_of, of_epoch, uses_labels
+from submission.study.search.space import (
+    distributions,
+    extremes,
+    parameters_of,
+    setting_of,
+)
+from submission.study.search.tried import Stopped, Tried, note_tried, read_tried
+from submission.study.search.wanted import require_search
+
+SEARCH = """
+config = "small.gin"
+[bindings]
+"main.sequential_dataset" = true
+"main.dataset_size" = 64
+"get_feature_extractor.model_name" = "SmallCNN"
+"get_feature_extractor.custom_model_id" = "shared"
+"get_feature_extractor.stage" = 1
+"train_vae.epochs" = 3
+[search]
+objective = "reconstruction"
+trials = 2
+[search.bindings]
+"train_vae.lr" = { log_uniform = [1e-4, 1e-2] }
+"Encoder.features_per_layer" = { choice = [[96], [16, 16]] }
+[train]
+datasets = ["mpi3d_sim_real_mini"]
+seeds = [1]
+[grade]
+metrics = ["mig"]
+codes_from = "features"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, small_config: Path) -> Path:
+    backbone = Backbone("SmallCNN_shared", build_network("SmallCNN"), (32, 32), 1)
+    (tmp_path / "torch").mkdir()
+    torch.save(backbone.state_dict(), tmp_path / "torch/SmallCNN_shared_32x32.pth")
+    path = tmp_path / "search.toml"
+    assert small_config.parent == tmp_path
+    path.write_text(SEARCH)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "said"),
+    [
+        ('"reconstruction"', '"beauty"', "STUDY-OBJECTIVE", "no objective 'beauty'"),
+        ('"reconstruction"', '"irs"', "STUDY-OBJECTIVE", "graded by mig"),
+        ('"reconstruction"', '"udr"', "STUDY-OBJECTIVE", "compares the seeds"),
+        ("trials = 2", "trials = 0", "STUDY-VALUE", "trials"),
+        ("trials = 2", "trials = 200000", "STUDY-LARGE", "200,000 runs"),
+        ("[search.bindings]", "[grid]\n[search.bindings]", "", ""),
+        ("[train]\n", '[grid]\n"train_vae.beta" = [1]\n[train]\n', "STUDY-SEARCH", "and grid"),
+        ("log_uniform = [1e-4", "log_uniform = [0", "STUDY-VALUE", "bounds above 0"),
+    ],
+)
+def test_what_is_refused(file: Path, old: str, new: str, code: str, said: str) -> None:
+    file.write_text(SEARCH.replace(old, new, 1))
+    try:
+        require_search(read_study(file), file, wanted=True)
+    except KitError as refusal:
+        assert refusal.code in (code, "EXTRA-MISSING") and said in str(refusal)
+        assert code or refusal.code == "EXTRA-MISSING"
+    else:
+        assert not code
+
+
+def test_a_search_that_only_one_of_file_and_command_wants(file: Path) -> None:
+    study = read_study(file)
+    with pytest.raises(KitError, match=r"has \[search\], and the command has no --search"):
+        require_search(study, file, wanted=False)
+    file.write_text(SEARCH.replace("[search]", "[grid]").partition("[grid]")[0])
+    file.write_text(file.read_text() + '[train]\ndatasets = ["mpi3d_toy"]\nseeds = [1]\n')
+    with pytest.raises(KitError, match=r"has no \[search\], and the command has --search"):
+        require_search(read_study(file), file, wanted=True)
+
+
+def test_settings_and_parameters(file: Path) -> None:
+    search = read_study(file).search
+    assert search is not None
+    setting = setting_of(search, {"p0": 0.001, "p1": 1})
+    assert setting == {"train_vae.lr": 0.001, "Encoder.features_per_layer": [16, 16]}
+    assert parameters_of(search, setting) == {"p0": 0.001, "p1": 1}
+    assert parameters_of(search, {**setting, "train_vae.lr": 0.1}) is None
+    assert parameters_of(search, {**setting, "Encoder.features_per_layer": [1]}) is None
+    assert parameters_of(search, {"train_vae.lr": 0.001}) is None
+    assert [one["train_vae.lr"] for one in extremes(search)] == [1e-4, 1e-2, 1e-4]
+    pytest.importorskip("optuna", reason="Optuna is missing: pip install optuna")
+    made = distributions(search)
+    assert made["p0"].log and (made["p0"].low, made["p0"].high) == (1e-4, 1e-2)
+    assert made["p1"].choices == (0, 1)
+
+
+def test_objectives() -> None:
+    assert [uses_labels(name) for name in ("reconstruction", "kld", "udr", "mig")] == [
+        *([False] * 3),
+        True,
+    ]
+    assert [mode_of(name) for name in ("reconstruction", "kld", "mig")] == ["min", "max", "max"]
+    row = {"MSE": 0.5, "KLD": 2.0}
+    assert (of_epoch("reconstruction", row), of_epoch("kld", row)) == (0.5, 2.0)
+    assert of_epoch("mig", row) is None and of_epoch("kld", {"loss": 1.0}) is None
+
+
+def test_what_was_tried_is_in_the_table(file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    assert not open_course(file, folder, "cpu", tmp_path).plan.runs
+    first = {"train_vae.lr": 0.001, "Encoder.features_per_layer": [96]}
+    note_tried(folder, Tried(setting=first))
+    note_tried(folder, Tried(setting={**first, "train_vae.lr": 0.002}))
+    note_tried(folder, Tried(setting=first, stopped=Stopped(epochs=2, value=0.5)))
+    assert [one.stopped is None for one in read_tried(folder)] == [False, True]
+    course = open_course(file, folder, "cpu", tmp_path)
+    rows = rows_of(course.plan, course.records, course.waiting, {})
+    assert [row["problem"] for row in rows] == ["the search stopped this setting early", ""]
+    assert {row["searched_by"] for row in rows} == {"reconstruction"}
+    file.write_text(SEARCH.replace('"reconstruction"', '"mig"'))
+    course = open_course(file, folder, "cpu", tmp_path)
+    rows = rows_of(course.plan, course.records, course.waiting, {})
+    assert {row["searched_by"] for row in rows} == {"mig (uses labels)"}
+
+
+def test_what_runs_share_is_not_searched(file: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is missing: pip install ray")
+    from submission.study.search.command import require_alike
+
+    study = read_study(file)
+    assert study.search is not None
+    require_alike(plan_of(study, file, tmp_path, extremes(study.search)), study.search)
+    file.write_text(
+        SEARCH.replace('"get_feature_extractor.stage" = 1\n', "").replace(
+            "[search.bindings]",
+            '[search.bindings]\n"get_feature_extractor.stage" = { choice = [1, 2] }',
+        )
+    )
+    study = read_study(file)
+    assert study.search is not None
+    with pytest.raises(KitError, match=r"varies 'get_feature_extractor\.stage'") as refusal:
+        require_alike(plan_of(study, file, tmp_path, extremes(study.search)), study.search)
+    assert refusal.value.code == "STUDY-SEARCH"
+
+
+def test_killed_and_started_again_it_goes_on(
+    file: Path, tmp_path: Path, submission: Callable
+) -> None:
+    pytest.importorskip("optuna", reason="Optuna is missing: pip install optuna")
+    pytest.importorskip("ray.tune", reason="Ray Tune is missing: pip install 'ray[tune]'")
+    folder = tmp_path / "shared/search"
+    words = ["study", file, "--search", "--features-dir", tmp_path / "features", "--device", "cpu"]
+    first = submission(*words)
+    while not list(folder.glob("runs/*/run.json")):
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.1)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    begun = read_tried(folder)
+    assert begun
+    second = submission(*words)
+    output, errors = second.communicate()
+    assert second.returncode == 0, errors
+    assert f"{2} of 2: " in output and "reconstruction" in output
+    tried = read_tried(folder)
+    assert [one.setting for one in tried][: len(begun)] == [one.setting for one in begun]
+    rows = list(csv.DictReader((folder / "runs.csv").open()))
+    assert [row["state"] for row in rows] == ["done", "done"] and len(tried) == 2
+    assert len({row["train_vae.lr"] for row in rows}) == 2
+    assert "A search tried these settings" in (folder / "study.html").read_text()
+    assert not (folder / "tune").exists()
+
+
+def test_without_optuna(file: Path) -> None:
+    """A Python that finds no Optuna, whether it is installed or not."""
+    code = (
+        "import sys; sys.modules['optuna'] = None; sys.argv = ['submission', 'study', "
+        f"{str(file)!r}, '--search']; from submission.__main__ import command; command()"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        env={**os.environ, "TORCH_HOME": str(file.parent / "torch")},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 2 and run.stderr.startswith("error[EXTRA-MISSING]")
+    assert "[search]" in run.stderr
