@@ -144,7 +144,7 @@ def kept_codes(
 
     def is_same(made_from: str) -> bool:
         content = json.loads(made_from)
-        found = content["representation"], content["kind"], content["data"]
+        found = content["representation"], content.get("kind"), content["data"]
         return found == (representation, kind, fingerprint)
 
     kept = _read_if(path, is_same)
