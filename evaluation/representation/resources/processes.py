@@ -106,12 +106,22 @@ def bytes_in_own_folder(pid: int, folder: Path) -> int:
     with suppress(OSError):
         for thread in _threads(pid):
             with suppress(OSError):  # it ended before the others
-                seen_by_it = f"{thread}/root{folder}"
-                if os.stat(seen_by_it).st_dev == folder.stat().st_dev:  # noqa: PTH116 - polled often
-                    return 0
-                room = os.statvfs(seen_by_it)
-                return (room.f_blocks - room.f_bfree) * room.f_frsize
+                return _bytes_in_other_system(f"{thread}/root{folder}", folder)
     return 0
+
+
+def _bytes_in_other_system(path: str, folder: Path) -> int:
+    """Bytes in the file system of `path`; 0 if it is that of `folder`."""
+    # Opened once: while a worker changes its root, the same path may lead to the disk a moment
+    # later, and all that is on it would count.
+    opened = os.open(path, os.O_PATH | os.O_DIRECTORY)
+    try:
+        if os.fstat(opened).st_dev == folder.stat().st_dev:
+            return 0
+        room = os.fstatvfs(opened)
+        return (room.f_blocks - room.f_bfree) * room.f_frsize
+    finally:
+        os.close(opened)
 
 
 def kill_descendants(root: int) -> bool:

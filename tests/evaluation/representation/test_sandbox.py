@@ -167,3 +167,44 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     ]
     assert {"reads outside", "writes outside", "signals outside", "opens sockets"} <= can
     Path("/dev/shm/kit-test").unlink(missing_ok=True)
+
+
+ENTERING = """
+import os, sys
+from pathlib import Path
+from evaluation.representation.resources.processes import bytes_in_own_folder
+from evaluation.representation.sandbox import private_root
+
+work, most = Path(sys.argv[1]), 0
+for _ in range(300):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            private_root.enter(work, [Path("/usr/lib"), Path("/etc")], [])
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    while True:
+        most = max(most, bytes_in_own_folder(pid, work))
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            break
+print(most, status)
+"""
+
+
+def test_a_process_that_changes_its_root_never_seems_to_hold_the_whole_disk(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ENTERING, str(tmp_path)],
+        cwd=environment.REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    most, status = map(int, done.stdout.split())
+    if status:
+        pytest.skip("this user may make no mounts on this machine")
+    assert most <= 4 << 20
