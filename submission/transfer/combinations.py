@@ -2,9 +2,11 @@
 
 A grid holds each combination once. So images that look alike but for one factor show different
 values of it, and a network's guesses about them correct each other. This is a fact about how the
-set was made, not a label.
+set was made, not a label. Where a set has more images than there are combinations, because its
+grid is finer than that of the labels, each combination has an even share of them.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,15 +17,19 @@ _MOST_LIKELY = 32
 _ROUNDS = 100
 _ROWS = 1 << 14
 """Images whose combinations are searched at a time, to bound the memory."""
+_SMALLEST_SCALE = 1e-150
+"""A combination that far too many images want is never ruled out: else an image that wants no
+other would have none."""
 
 
 def distinct(probabilities: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     """The probabilities of each factor's values, if all images show different combinations.
 
     The probability of a combination is at first the product of those of its values. Sinkhorn's
-    algorithm then scales those of each combination, over all images, to a sum of at most 1, and
-    those of each image to 1 again. Equal parts for all labels were used in this way to learn
-    labels from scratch (Asano et al., arXiv 1911.05371); here no label gets more than one image.
+    algorithm then scales those of each combination, over all images, to a sum of at most 1 (or the
+    even share), and those of each image to 1 again, a hundred times. Asano et al. (arXiv
+    1911.05371) learned labels from scratch in this way, with equal parts for all labels; here no
+    label gets more than one image.
 
     Args:
         probabilities: For each factor (n, size), of n different images of one grid.
@@ -41,9 +47,10 @@ def distinct(probabilities: Sequence[NDArray[np.float32]]) -> list[NDArray[np.fl
     numbers, columns = np.unique(np.concatenate([cells for _, cells in parts]), return_inverse=True)
     columns = columns.reshape(likely.shape)
     scale = np.ones(len(numbers))
+    share = max(1.0, count / math.prod(sizes))
     for _ in range(_ROUNDS):
         sums = np.bincount(columns.ravel(), _of_images(likely, scale, columns).ravel())
-        scale /= np.maximum(sums, 1)
+        scale = np.maximum(scale / np.maximum(sums / share, 1), _SMALLEST_SCALE)
     joint = _of_images(likely, scale, columns)
     values = np.unravel_index(numbers, sizes)
     result = []

@@ -45,8 +45,8 @@ class Unexplained(nn.Module):
         super().__init__()
         exact, given = features.astype(np.float64), probabilities.astype(np.float64)
         mean, usual = exact.mean(0), given.mean(0)
-        # Of the many maps that fit as well (each factor's probabilities sum to 1, up to float32's
-        # rounding), the shortest.
+        # Many maps fit equally well, because each factor's probabilities sum to 1, up to float32's
+        # rounding. This takes the one with the smallest weights.
         explained = np.linalg.lstsq(given - usual, exact - mean, rcond=1e-5)[0]
         left = exact - mean - (given - usual) @ explained
         scale = np.sqrt(np.square(left).mean())

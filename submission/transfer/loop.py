@@ -73,6 +73,7 @@ def adapt(
     classifier.to(placement.device).to(memory_format=torch.channels_last)
     if state is not None and state["finished"]:
         console.print(f"Reusing {path}", markup=False)
+        classifier.load_state_dict(state["classifier"])
         restore(folder, rows)
         return
 

@@ -88,6 +88,21 @@ def test_noisy_guesses_of_a_whole_grid_become_better() -> None:
     assert (after > before).all() and (1 - after).mean() < 0.8 * (1 - before).mean()
 
 
+def test_more_images_than_combinations_share_them_evenly() -> None:
+    guessed = guesses((2, 3), 4000, seed=2)
+    found = distinct(guessed)
+    for of_factor, size in zip(found, (2, 3), strict=True):
+        assert np.isfinite(of_factor).all()
+        np.testing.assert_allclose(of_factor.sum(0), 4000 / size, rtol=0.01)
+    assert not np.allclose(guessed[0].sum(0), 2000, rtol=0.01)
+
+
+def test_a_network_that_sees_the_same_in_all_images_gives_finite_numbers() -> None:
+    same = [np.tile(of_factor, (3000, 1)) for of_factor in guesses((8, 8, 8, 8), 1, seed=4)]
+    for of_factor in distinct(same):
+        assert np.isfinite(of_factor).all()
+
+
 def test_certain_guesses_stay() -> None:
     grid = np.array(list(itertools.product(range(4), range(5), range(3))))
     certain = [
