@@ -24,8 +24,8 @@ from submission.features.aggregation import IdentityTransform
 from submission.features.extraction import extract
 from submission.features.pixels import Pixels, PixelTable
 from submission.method import Method, prepare, representation
-from submission.runtime import checkpoints, distributed
-from submission.vae.fitting import CHECKPOINT, fit
+from submission.runtime import distributed
+from submission.vae.fitting import fit, load_fitted
 from submission.vae.model import VAE, get_representation_extractor
 from submission.vae.postprocessing import fit_postprocessing
 from submission.vae.reconstructions import leave_reconstructions
@@ -188,16 +188,16 @@ def _export_checkpoint(method: Method, folder: Path, features: Callable[[], Tabl
     Args:
         features: Gives those of the training images; called only for a step that is fitted to them.
     """
-    batch_size = method.main.vae_batch_size
-    epochs = len(method.training.steps_by_epoch(len(method.indices), batch_size))
-    state = checkpoints.load_finished(
-        folder / CHECKPOINT,
-        method.made_from,
-        lambda state: len(state["rows"]) >= epochs,
-    )
     # A new VAE, because under torchrun the trained one has batch norms of another class.
     vae = method.training.build(method.feature_shape)
-    vae.load_state_dict(state["vae"])
+    load_fitted(
+        vae,
+        method.training,
+        len(method.indices),
+        batch_size=method.main.vae_batch_size,
+        folder=folder,
+        made_from=method.made_from,
+    )
     network = representation(method.extractor, method.transform, vae)
     codes = get_representation_extractor(vae)
     if gin_config.sets("postprocess"):

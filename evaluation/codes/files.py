@@ -1,11 +1,9 @@
 """Files with a table of codes (`.npy`, `.npz`, `.pt`). Shape and type are checked first."""
 
-import lzma
 import math
 import os
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -14,23 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.errors import KitError
-from evaluation.common.npy import read_header
+from evaluation.common.npy import DAMAGE, read_header
 from evaluation.representation.limits import Limits
 
 _NAME = "codes"
 _TORCH = (".pt", ".pth")
 _OBJECTS = "O"  # pickles, of any size; refused by their type
-_DAMAGE = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    MemoryError,
-    RuntimeError,  # an archive with a password, or an unknown compression
-    lzma.LZMAError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_DAMAGE = (*DAMAGE, KeyError)
 
 
 class TableFile(NamedTuple):

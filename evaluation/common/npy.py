@@ -2,9 +2,11 @@
 
 import ast
 import io
+import lzma
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +20,18 @@ _READERS = {
 }
 _FORMS = {(1, 0): ("<H", "latin1"), (2, 0): ("<I", "latin1"), (3, 0): ("<I", "utf-8")}
 """By version, how the length of the header is written, and the encoding of its text."""
+
+DAMAGE = (
+    OSError,
+    ValueError,
+    EOFError,
+    MemoryError,  # the header of an array may say any size
+    RuntimeError,  # an archive with a password, or an unknown compression
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What NumPy and zipfile raise for files of something else, and for damaged ones."""
 
 _LONGEST_HEADER = 1 << 20
 _MOST_BYTES = 1 << 62

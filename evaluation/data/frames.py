@@ -5,9 +5,7 @@ frames: uint8, (k, steps, height, width, 3). Row i walks factor i out and back w
 as they are. All rows of a set begin with the same image.
 """
 
-import lzma
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,25 +15,13 @@ from numpy.typing import NDArray
 from evaluation.common.errors import KitError, first_line
 from evaluation.common.files import sha256_of
 from evaluation.common.images import ImageFormat, shape_in_words
-from evaluation.common.npy import check_headers
+from evaluation.common.npy import DAMAGE, check_headers
 from evaluation.data.ground_truth import ImageGrid
 
 NAMES = "factor_names"
 
 _MOST_BYTES = 1 << 30
 _MOST_SETS = 16
-
-_DAMAGED = (
-    OSError,
-    ValueError,
-    EOFError,
-    MemoryError,  # the head of an array may say any size
-    RuntimeError,  # it has a password
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
-"""What numpy and zipfile raise for files of something else, and for damaged ones."""
 
 
 class Frames:
@@ -110,7 +96,7 @@ def read_frames(path: Path) -> Frames:
             raise ValueError(f"{others[0]} in it is no array")
         names, sets = _checked(arrays)
         return Frames(str(path), names, sets, sha256_of(path))
-    except _DAMAGED as error:
+    except DAMAGE as error:
         raise KitError(
             "FRAMES-FILE",
             f"{path} does not hold frames: {first_line(error)}",

@@ -1,13 +1,13 @@
 """The connection to a Ray cluster, and a cluster that is started for one command."""
 
 import logging
-import os
 import platform
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from evaluation.common.devices import cores
 from evaluation.common.environment import REPOSITORY
 from evaluation.common.errors import KitError, first_line
 
@@ -32,7 +32,7 @@ def connected(address: str, cpus: int | None = None) -> Iterator[Any]:
     _require_answer(address)
     own: dict[str, Any] = {}
     if address == LOCAL:
-        own = {"num_cpus": cpus or _own_cpus(), "include_dashboard": False}
+        own = {"num_cpus": cpus or cores(), "include_dashboard": False}
     try:
         ray.init(
             address=address,
@@ -57,7 +57,7 @@ def cpus_of(address: str) -> int:
         KitError: as `connected`.
     """
     if address == LOCAL:
-        return _own_cpus()
+        return cores()
     with connected(address) as ray:
         return cpus_in(ray.cluster_resources())
 
@@ -65,10 +65,6 @@ def cpus_of(address: str) -> int:
 def cpus_in(resources: Mapping[str, float]) -> int:
     """The number of CPUs among Ray's resources."""
     return int(resources.get("CPU", 0))
-
-
-def _own_cpus() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def _require_answer(address: str) -> None:

@@ -82,11 +82,16 @@ def _require_written(problems: Sequence[str], file: Sent) -> None:
 
 def _files_in(paths: Iterable[Path]) -> Iterator[Sent]:
     for path in paths:
-        members = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for member in members:
-            if member.is_file() and not member.name.startswith("."):
-                state = member.stat()
-                yield Sent(member.absolute(), state.st_size, state.st_mtime_ns)
+        for file in _members(path):
+            state = file.stat()
+            yield Sent(file.absolute(), state.st_size, state.st_mtime_ns)
+
+
+def _members(path: Path) -> Iterator[Path]:
+    """The files in a folder, or the file, in order; not what is hidden, such as locks."""
+    for member in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if member.is_file() and not member.name.startswith("."):
+            yield member
 
 
 def missing(files: Sequence[Sent]) -> set[int]:
@@ -140,8 +145,7 @@ class Copying:
         """The files in a job's folder, by their path below it."""
         return {
             str(path.relative_to(folder)): Left(path.read_bytes(), self.is_entered(path))
-            for path in sorted(folder.rglob("*"))
-            if path.is_file() and not path.name.startswith(".")
+            for path in _members(folder)
         }
 
     def leave_files(self, folder: Path, files: Mapping[str, Left]) -> None:

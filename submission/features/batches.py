@@ -23,6 +23,11 @@ _READERS = {"cpu": 1, "cuda": 4}
 """Threads that read. On a CPU, more of them would take cores from the network."""
 
 
+def in_batches(numbers: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    """Numbers (n,) in batches of `size`, the last perhaps smaller."""
+    return [numbers[start : start + size] for start in range(0, len(numbers), size)]
+
+
 def image_batches(
     read: Read, batches: Iterable[NDArray[np.int64]], placement: Placement
 ) -> Iterator[Tensor]:

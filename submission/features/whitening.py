@@ -18,6 +18,7 @@ from evaluation.common.files import locked, whole_file
 from evaluation.common.terminal import console
 from evaluation.data.ground_truth import ImageGrid
 from submission.features.aggregation import Extractor, RMACTransform, Whitening
+from submission.features.batches import in_batches
 from submission.features.extraction import folder_name, origin, run
 from submission.features.inference import batch_size_for
 from submission.runtime import distributed
@@ -59,8 +60,7 @@ def fit_whitening(
             "Set main.transform_class = @RMACTransform or main.use_pca = False",
         )
     made_from = origin(dataset, indices, extractor, transform, placement.precision)
-    size = batch_size_for(extractor, placement)
-    batches = [indices[start : start + size] for start in range(0, len(indices), size)]
+    batches = in_batches(indices, batch_size_for(extractor, placement))
 
     def fit() -> dict[str, NDArray]:
         regions = _Regions(transform)

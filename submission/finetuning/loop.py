@@ -19,7 +19,7 @@ from torch import Tensor
 from evaluation.common.devices import Placement
 from evaluation.common.gin_types import Range
 from evaluation.common.terminal import console, progress
-from submission.features.batches import image_batches, to_device
+from submission.features.batches import image_batches, in_batches, to_device
 from submission.finetuning.augmentation import Augmenter
 from submission.finetuning.classifier import FactorClassifier
 from submission.finetuning.labelled import LabelledImages
@@ -179,11 +179,7 @@ def shuffled(
     """The batches of an epoch, the same in every process."""
     order = np.random.RandomState(distributed.seed_epoch(seed, epoch)).permutation(numbers)
     # Batch norm needs at least two images to compute a variance.
-    return [batch for batch in _in_batches(order, batch_size) if len(batch) > 1]
-
-
-def _in_batches(numbers: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
-    return [numbers[start : start + batch_size] for start in range(0, len(numbers), batch_size)]
+    return [batch for batch in in_batches(order, batch_size) if len(batch) > 1]
 
 
 def with_labels(
@@ -210,7 +206,7 @@ def _measure(
     classifier.eval()
     names, domains = images.factor_names, images.domain_names
     sums = torch.zeros(1 + len(domains), len(names), device=placement.device, dtype=torch.float64)
-    own = _in_batches(numbers[distributed.share(len(numbers))], batch_size)
+    own = in_batches(numbers[distributed.share(len(numbers))], batch_size)
     for batch, pictures in zip(own, image_batches(images.images, own, placement), strict=True):
         factors = to_device(images.factors(batch), placement)
         with torch.autocast(placement.kind, torch.bfloat16, enabled=placement.in_bf16):

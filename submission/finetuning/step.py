@@ -46,6 +46,13 @@ def gradient_step(
     return captured_on_gpu(step, classifier.parameters(), placement)
 
 
+def batch_logits(model: nn.Module, images: Tensor, total: int, placement: Placement) -> Tensor:
+    """The logits (total, sum of sizes) of a batch, of which this process has `images`."""
+    with torch.autocast(placement.kind, torch.bfloat16, enabled=placement.in_bf16):
+        own = model(images)
+    return distributed.gather_rows(own.float(), total)
+
+
 def add_gradients(
     model: nn.Module,
     classifier: FactorClassifier,
@@ -80,9 +87,7 @@ def add_gradients(
         losses = []
         for part in slices:
             own, values = (images, factors) if len(slices) == 1 else (images[part], factors[part])
-            with torch.autocast(placement.kind, torch.bfloat16, enabled=placement.in_bf16):
-                own_logits = model(own)
-            logits = distributed.gather_rows(own_logits.float(), len(values))
+            logits = batch_logits(model, own, len(values), placement)
             share = classifier.losses(logits, values) * (len(values) / len(factors))
             share.sum().backward()
             losses.append(share.detach())

@@ -18,7 +18,7 @@ from evaluation.report.page import can_be_made
 from submission.study.description import Study
 from submission.study.plan import Plan, Run, plan_of
 from submission.study.reading import read_study
-from submission.study.records import Record, known, outdated
+from submission.study.records import Record, all_records, made_from_same, outdated
 from submission.study.results import table
 from submission.study.results.agreement import udr_of
 from submission.study.running import Doing
@@ -132,8 +132,9 @@ def open_course(file: Path, folder: Path, device: str, features_dir: Path) -> Co
         torch_home=torch_home().absolute(),
         grading_from=grading_from,
     )
-    waiting = outdated(plan, grading_from) | stopped_runs(plan, tried)
-    return Course(plan, doing, known(plan, grading_from), waiting)
+    records = all_records(plan)
+    waiting = outdated(records, grading_from) | stopped_runs(plan, tried)
+    return Course(plan, doing, made_from_same(records, grading_from), waiting)
 
 
 def stopped_runs(plan: Plan, tried: Sequence[Tried]) -> dict[str, str]:

@@ -88,27 +88,23 @@ def _require_values(path: Path, study: Study) -> None:
 
 
 def _require_draws(path: Path, study: Study) -> None:
-    parts = {"random": study.random, "search": study.search}
-    drawing = {part: one.bindings for part, one in parts.items() if one is not None}
-    for part, bindings in drawing.items():
-        if not bindings:
+    for part, drawing in {"random": study.random, "search": study.search}.items():
+        if drawing is None:
+            continue
+        if not drawing.bindings:
             raise KitError(
                 "STUDY-EMPTY",
                 f"{path}: {part}.bindings is empty",
                 "Say there which binding is drawn",
             )
-    for part, name, drawn in (
-        (part, name, drawn)
-        for part, bindings in drawing.items()
-        for name, drawn in bindings.items()
-    ):
-        problem = _problem_of(drawn)
-        if problem:
-            raise KitError(
-                "STUDY-VALUE",
-                f"{path}: {part}.bindings.{name!r} {problem}",
-                "Give one of uniform, log_uniform, integer = [low, high], or choice = [...]",
-            )
+        for name, drawn in drawing.bindings.items():
+            problem = _problem_of(drawn)
+            if problem:
+                raise KitError(
+                    "STUDY-VALUE",
+                    f"{path}: {part}.bindings.{name!r} {problem}",
+                    "Give one of uniform, log_uniform, integer = [low, high], or choice = [...]",
+                )
 
 
 def _require_few(path: Path, study: Study) -> None:

@@ -98,19 +98,31 @@ def known(plan: Plan, made_from: dict[str, Any]) -> dict[str, Record]:
         plan: The study.
         made_from: All that scores depend on beside the run and the datasets.
     """
+    return made_from_same(all_records(plan), made_from)
+
+
+def all_records(plan: Plan) -> dict[str, Record]:
+    """The records of all runs that have one, by the key of the run."""
     found = {run.key: record_of(run) for run in plan.runs}
+    return {key: record for key, record in found.items() if record is not None}
+
+
+def made_from_same(
+    records: Mapping[str, Record], made_from: Mapping[str, Any]
+) -> dict[str, Record]:
+    """Those of `records` whose runs were made from the same, see `known`."""
     return {
         key: record
-        for key, record in found.items()
-        if record is not None and record.made_from == {"run": key, **made_from}
+        for key, record in records.items()
+        if record.made_from == {"run": key, **made_from}
     }
 
 
-def outdated(plan: Plan, made_from: Mapping[str, Any]) -> dict[str, str]:
+def outdated(records: Mapping[str, Record], made_from: Mapping[str, Any]) -> dict[str, str]:
     """Why runs that were graded must be graded again, by the key of the run.
 
     Args:
-        plan: The study.
+        records: Those of all runs.
         made_from: As for `known`.
     """
     reasons = {
@@ -119,13 +131,12 @@ def outdated(plan: Plan, made_from: Mapping[str, Any]) -> dict[str, str]:
         "grade": "the study's file asks for another grading; run the study to grade again",
     }
     found = {}
-    for run in plan.runs:
-        record = record_of(run)
-        if record is None or record.state == "refused":
+    for key, record in records.items():
+        if record.state == "refused":
             continue
         changed = [name for name in reasons if record.made_from.get(name) != made_from.get(name)]
         if changed:
-            found[run.key] = reasons[changed[0]]
+            found[key] = reasons[changed[0]]
     return found
 
 

@@ -26,7 +26,7 @@ from submission.study.description import Grade, Train
 from submission.study.plan import Run, Step, graded_on
 from submission.study.records import Graded, Record, leave
 
-UNLABELLED = {
+COLUMNS_WITHOUT_LABELS = {
     "reconstruction": ("MSE", "BCE"),  # of features, and of pixels
     "kld": ("KLD",),
     "active_codes": ("active_codes",),
@@ -253,7 +253,7 @@ def unlabelled(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     last = rows[-1] if rows else {}
     return {
         name: last[column]
-        for name, columns in UNLABELLED.items()
+        for name, columns in COLUMNS_WITHOUT_LABELS.items()
         for column in columns
         if column in last and math.isfinite(last[column])
     }

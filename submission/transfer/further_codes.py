@@ -15,12 +15,11 @@ from torch import Tensor, nn
 
 from evaluation.common.terminal import progress
 from submission.config import used
-from submission.features.batches import image_batches
+from submission.features.batches import image_batches, in_batches
 from submission.finetuning.classifier import FactorClassifier
-from submission.runtime import checkpoints
 from submission.transfer.codes import FactorCodes
 from submission.transfer.method import TransferMethod
-from submission.vae.fitting import CHECKPOINT, fit, fitting_placement
+from submission.vae.fitting import fit, fitting_placement, load_fitted
 from submission.vae.model import VAE, get_representation_extractor
 from submission.vae.settings import VAETraining
 
@@ -122,11 +121,14 @@ def with_further_codes(
     unexplained, left = _left(method, factor_codes)
     training, vae, made_from = _vae(method, left)
     if folder is not None:
-        epochs = len(training.steps_by_epoch(len(left), method.main.vae_batch_size))
-        state = checkpoints.load_finished(
-            folder / FOLDER / CHECKPOINT, made_from, lambda state: len(state["rows"]) >= epochs
+        load_fitted(
+            vae,
+            training,
+            len(left),
+            batch_size=method.main.vae_batch_size,
+            folder=folder / FOLDER,
+            made_from=made_from,
         )
-        vae.load_state_dict(state["vae"])
     return ExtendedCodes(factor_codes, unexplained, get_representation_extractor(vae))
 
 
@@ -139,7 +141,7 @@ def _left(
     Each process computes all, because one alone exports.
     """
     network, chosen = factor_codes.to(method.placement.device).eval(), method.chosen
-    batches = [chosen[start : start + _IMAGES] for start in range(0, len(chosen), _IMAGES)]
+    batches = in_batches(chosen, _IMAGES)
     features, probabilities = [], []
     with progress("Features", len(chosen)) as advance:
         for images in image_batches(method.target.images_at, batches, method.placement):

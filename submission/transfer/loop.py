@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evaluation.common.devices import Placement
 from evaluation.common.terminal import console, progress
-from submission.features.batches import Read, image_batches
+from submission.features.batches import Read, image_batches, to_device
 from submission.finetuning.augmentation import Augmenter
 from submission.finetuning.classifier import FactorClassifier
 from submission.finetuning.labelled import LabelledImages
@@ -102,7 +102,7 @@ def adapt(
             for step, (positions, images, other) in enumerate(
                 zip(orders, seen, others, strict=True)
             ):
-                given = labels[torch.from_numpy(positions)].to(placement.device)
+                given = to_device(labels[positions], placement)
                 done_part = (epoch + step / len(orders)) / adaptation.epochs
                 means = learner.learn(Batch(images, given, *other), augment, done_part)
                 sums += means * len(positions)

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from evaluation.common.devices import Placement
 from submission.features.batches import Read, image_batches
 from submission.finetuning.classifier import FactorClassifier
+from submission.finetuning.step import batch_logits
 from submission.transfer.combinations import distinct
 from submission.transfer.statistics import measure_statistics
-from submission.transfer.step import batch_logits
 
 
 @torch.no_grad()
@@ -27,8 +26,8 @@ def pseudo_labels(
     own: Sequence[NDArray[np.int64]],
     positions: Sequence[NDArray[np.int64]],
     placement: Placement,
-) -> Tensor:
-    """The label of each factor (n, factors) for all images of the target, on the host.
+) -> NDArray[np.int64]:
+    """The label of each factor (n, factors) for all images of the target.
 
     All processes get those of all images. Afterwards the batch norms have the target's statistics,
     and the network is in evaluation mode.
@@ -50,4 +49,4 @@ def pseudo_labels(
         for of_factor, part in zip(probabilities, logits.split(sizes, 1), strict=True):
             of_factor[torch.from_numpy(rows)] = part.softmax(1).cpu()
     likely = distinct([of_factor.numpy() for of_factor in probabilities])
-    return torch.from_numpy(np.stack([of_factor.argmax(1) for of_factor in likely], 1))
+    return np.stack([of_factor.argmax(1) for of_factor in likely], 1)

@@ -9,6 +9,7 @@ from evaluation.common.devices import Placement
 from submission.finetuning.augmentation import Augmenter
 from submission.finetuning.classifier import FactorClassifier
 from submission.finetuning.loop import one_cycle
+from submission.finetuning.step import batch_logits
 from submission.runtime import distributed
 from submission.runtime.optimizers import make_optimizer
 from submission.transfer.settings import Adaptation
@@ -67,10 +68,3 @@ class Learner:
     def _loss(self, images: Tensor, values: Tensor) -> Tensor:
         logits = batch_logits(self._model, images, len(values), self._placement)
         return self._classifier.losses(logits, values).sum()
-
-
-def batch_logits(model: nn.Module, images: Tensor, total: int, placement: Placement) -> Tensor:
-    """The logits (total, sum of sizes) of a batch, of which this process has `images`."""
-    with torch.autocast(placement.kind, torch.bfloat16, enabled=placement.in_bf16):
-        own = model(images)
-    return distributed.gather_rows(own.float(), total)

@@ -114,6 +114,30 @@ def fit(
                 )
 
 
+def load_fitted(
+    vae: VAE,
+    training: VAETraining,
+    count: int,
+    *,
+    batch_size: int,
+    folder: Path,
+    made_from: dict[str, Any],
+) -> None:
+    """Gives `vae` the weights of a finished `fit` with the same arguments.
+
+    Args:
+        count: Number of rows of the table.
+
+    Raises:
+        KitError: `EXPORT-UNTRAINED`, there is no such training, or it is not finished.
+    """
+    epochs = len(training.steps_by_epoch(count, batch_size))
+    state = checkpoints.load_finished(
+        folder / CHECKPOINT, made_from, lambda state: len(state["rows"]) >= epochs
+    )
+    vae.load_state_dict(state["vae"])
+
+
 def batches(
     table: Rows, batch_size: int, latent_dims: int, seed: int, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:

@@ -9,7 +9,7 @@ from evaluation.common.files import whole_file
 from evaluation.report.runs.tables import Cell, Table, as_text
 from submission.study.plan import Plan, Run
 from submission.study.records import Record
-from submission.study.running import UNLABELLED
+from submission.study.running import COLUMNS_WITHOUT_LABELS
 from submission.study.search.objective import uses_labels
 from submission.study.settings import gin_text
 
@@ -64,7 +64,7 @@ def _row(plan: Plan, run: Run, record: Record | None, waiting: Mapping[str, str]
             row[f"{dataset}/{metric}"] = score
             low, high = graded.intervals.get(metric, (None, None))
             row[f"{dataset}/{metric}_low"], row[f"{dataset}/{metric}_high"] = low, high
-    row |= {name: record.unlabelled.get(name) for name in UNLABELLED}
+    row |= {name: record.unlabelled.get(name) for name in COLUMNS_WITHOUT_LABELS}
     row |= {"epochs": record.epochs, "seconds_train": record.seconds, "bytes": record.disk}
     for dataset, graded in record.graded.items():
         row[f"seconds_grade {dataset}"] = graded.seconds

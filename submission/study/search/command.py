@@ -20,7 +20,7 @@ from submission.study.course import Course, datasets_of, stopped_runs
 from submission.study.description import Search
 from submission.study.plan import Plan, plan_of
 from submission.study.records import known, of_these_datasets
-from submission.study.search.objective import BY_EPOCH, mode_of, value_of
+from submission.study.search.objective import mode_of, value_of
 from submission.study.search.space import distributions, extremes, parameters_of, setting_of
 from submission.study.search.tried import Stopped, Tried, note_tried, read_tried
 from submission.study.settings import Setting, label
@@ -46,7 +46,8 @@ def do_search(course: Course, file: Path, scheduler_of: SchedulerOf) -> list[Kit
     folder = course.plan.folder
     probe = plan_of(study, file, folder, extremes(study.search))
     require_alike(probe, study.search)
-    data = {name: open_dataset(name, course.doing.data_root).fingerprint for name in _named(course)}
+    root = course.doing.data_root
+    data = {name: open_dataset(name, root).fingerprint for name in datasets_of(study)}
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, folder.name), shared_needs(course) as needs:
         write_config(probe)
@@ -60,10 +61,6 @@ def do_search(course: Course, file: Path, scheduler_of: SchedulerOf) -> list[Kit
         here = Checkout(versions(), grader_digest(), mark)
         context = Context(study, file, folder, course.doing, needs, here)
         return _try(course, context, data, scheduler_of)
-
-
-def _named(course: Course) -> list[str]:
-    return datasets_of(course.plan.study)
 
 
 def require_alike(probe: Plan, search: Search) -> None:
@@ -118,7 +115,7 @@ def _try(
     for parameters, value in history.values:
         searcher.add_evaluated_point(parameters, value)
     scheduler: Any = FIFOScheduler()
-    if search.grace_epochs is not None and search.objective in BY_EPOCH:
+    if search.grace_epochs is not None:  # the objective is one that epochs have
         scheduler = ASHAScheduler(
             time_attr=EPOCHS, metric=VALUE, mode=mode, grace_period=search.grace_epochs, max_t=10**6
         )

@@ -18,7 +18,8 @@ Parameters = Mapping[str, Any]
 
 def distributions(search: Search) -> "dict[str, BaseDistribution]":
     """A distribution for each binding that a search varies."""
-    return {f"p{place}": _distribution(drawn) for place, drawn in enumerate(_drawn(search))}
+    drawn = search.bindings.values()
+    return {f"p{place}": _distribution(one) for place, one in enumerate(drawn)}
 
 
 def setting_of(search: Search, parameters: Parameters) -> Setting:
@@ -51,10 +52,6 @@ def extremes(search: Search) -> list[Setting]:
     values = {name: drawn.choice or _bounds(drawn) for name, drawn in search.bindings.items()}
     first = {name: listed[0] for name, listed in values.items()}
     return [first, *({**first, name: one} for name, all_ in values.items() for one in all_[1:])]
-
-
-def _drawn(search: Search) -> list[Drawn]:
-    return list(search.bindings.values())
 
 
 def _bounds(drawn: Drawn) -> tuple[Any, Any]:

@@ -10,11 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from evaluation.common.environment import REPOSITORY
 from evaluation.common.errors import KitError
-from submission.features.backbones import Backbone, build_network
 from submission.study.course import open_course
 from submission.study.plan import plan_of
 from submission.study.reading import read_study
@@ -28,15 +26,11 @@ from submission.study.search.space import (
 )
 from submission.study.search.tried import Stopped, Tried, note_tried, read_tried
 from submission.study.search.wanted import require_search
+from tests.submission.study.conftest import HEAD
 
-SEARCH = """
-config = "small.gin"
-[bindings]
-"main.sequential_dataset" = true
-"main.dataset_size" = 64
-"get_feature_extractor.model_name" = "SmallCNN"
-"get_feature_extractor.custom_model_id" = "shared"
-"get_feature_extractor.stage" = 1
+SEARCH = (
+    HEAD
+    + """\
 "train_vae.epochs" = 3
 [search]
 objective = "reconstruction"
@@ -51,15 +45,12 @@ seeds = [1]
 metrics = ["mig"]
 codes_from = "features"
 """
+)
 
 
 @pytest.fixture
-def file(tmp_path: Path, small_config: Path) -> Path:
-    backbone = Backbone("SmallCNN_shared", build_network("SmallCNN"), (32, 32), 1)
-    (tmp_path / "torch").mkdir()
-    torch.save(backbone.state_dict(), tmp_path / "torch/SmallCNN_shared_32x32.pth")
-    path = tmp_path / "search.toml"
-    assert small_config.parent == tmp_path
+def file(with_weights: Path) -> Path:
+    path = with_weights / "search.toml"
     path.write_text(SEARCH)
     return path
 

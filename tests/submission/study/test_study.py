@@ -9,22 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from evaluation.common.errors import KitError
 from evaluation.representation.resources.processes import descendants
-from submission.features.backbones import Backbone, build_network
 from submission.study.command import SchedulerOf, do_all
 from submission.study.course import open_course
+from tests.submission.study.conftest import HEAD
 
-STUDY = """
-config = "small.gin"
-[bindings]
-"main.sequential_dataset" = true
-"main.dataset_size" = 64
-"get_feature_extractor.model_name" = "SmallCNN"
-"get_feature_extractor.custom_model_id" = "shared"
-"get_feature_extractor.stage" = 1
+STUDY = (
+    HEAD
+    + """\
 "train_vae.epochs" = 1
 [grid]
 "train_vae.lr" = [1e-3]
@@ -36,16 +30,12 @@ metrics = ["mig"]
 seeds = 2
 codes_from = "features"
 """
+)
 
 
 @pytest.fixture
-def study_file(tmp_path: Path, small_config: Path) -> Path:
-    """A study whose extractor has weights that lie in `$TORCH_HOME`."""
-    backbone = Backbone("SmallCNN_shared", build_network("SmallCNN"), (32, 32), 1)
-    (tmp_path / "torch").mkdir()
-    torch.save(backbone.state_dict(), tmp_path / "torch/SmallCNN_shared_32x32.pth")
-    path = tmp_path / "study.toml"
-    assert small_config.parent == tmp_path
+def study_file(with_weights: Path) -> Path:
+    path = with_weights / "study.toml"
     path.write_text(STUDY)
     return path
 

@@ -179,21 +179,20 @@ def pickled(path: Path) -> None:
     np.savez(path, images=IMAGES, factors=np.array([[None]] * ROWS, dtype=object))
 
 
-def ending_numpy(path: Path) -> None:
-    """In the names, which are read after the others."""
+def with_names(path: Path, header: bytes) -> None:
+    """An `.npz` with a header for the names, which are read after the others."""
     np.savez(path, images=IMAGES, factors=FACTORS)
-    header = b"{'descr': '<M8[s/0]', 'fortran_order': False, 'shape': (2,)}\n"
     with zipfile.ZipFile(path, "a") as archive:
         content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
         archive.writestr("factor_names.npy", content)
+
+
+def ending_numpy(path: Path) -> None:
+    with_names(path, b"{'descr': '<M8[s/0]', 'fortran_order': False, 'shape': (2,)}\n")
 
 
 def without_memory(path: Path) -> None:
-    np.savez(path, images=IMAGES, factors=FACTORS)
-    header = b"{'descr': '<U1000000', 'fortran_order': False, 'shape': (1000000000,)}\n"
-    with zipfile.ZipFile(path, "a") as archive:
-        content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
-        archive.writestr("factor_names.npy", content)
+    with_names(path, b"{'descr': '<U1000000', 'fortran_order': False, 'shape': (1000000000,)}\n")
 
 
 def stored_elsewhere(file: Any, secret: Path) -> None:
