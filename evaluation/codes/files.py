@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.common.errors import KitError
+from evaluation.common.errors import KitError, first_line
 from evaluation.common.npy import DAMAGE, read_header
 from evaluation.representation.limits import Limits
 
@@ -103,7 +103,7 @@ def unreadable(path: Path, error: Exception) -> KitError:
     """The error for a file that cannot be read as a table of codes."""
     return KitError(
         "CODES-UNREADABLE",
-        f"cannot read {path} as a table of codes: {str(error)[:200] or type(error).__name__}",
+        f"cannot read {path} as a table of codes: {first_line(error)[:200]}",
         "Write it with numpy.save, as an array of floats",
     )
 

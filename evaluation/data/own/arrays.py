@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.common.errors import KitError, require
+from evaluation.common.errors import KitError, first_line, require
 from evaluation.common.files import readable_size
 from evaluation.common.npy import check_headers, read_header
 from evaluation.data.factor_columns import Kind
@@ -49,7 +49,7 @@ def open_arrays_file(
     except Exception as error:  # of many kinds, by what a damaged file holds
         raise KitError(
             "DATA-DAMAGED",
-            f"cannot read images and factors of {path} ({str(error) or type(error).__name__})",
+            f"cannot read images and factors of {path} ({first_line(error)})",
             "Write it again, with numpy.savez, say",
         ) from error
     images = _checked(held["images"], path)

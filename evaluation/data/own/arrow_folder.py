@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.common.errors import KitError, require
+from evaluation.common.errors import KitError, first_line, require
 from evaluation.common.files import sha256_of
 from evaluation.common.images import shape_in_words
 from evaluation.data.factor_columns import Kind
@@ -47,7 +47,7 @@ def open_arrow_folder(
     except Exception as error:  # of many kinds, by what a damaged file holds
         raise KitError(
             "DATA-DAMAGED",
-            f"cannot read {folder} as a saved dataset ({str(error) or type(error).__name__})",
+            f"cannot read {folder} as a saved dataset ({first_line(error)})",
             "Write it again, with save_to_disk",
         ) from error
     of_images = [

@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.common.errors import KitError
+from evaluation.common.errors import KitError, first_line
 
 _LYING = (5, 6, 7, 8)
 """Orientations in EXIF of a camera that lay on its side."""
@@ -88,7 +88,7 @@ def refusing(what: str, remedy: str) -> Iterator[None]:
     except Exception as error:  # of many kinds, by what a damaged file holds
         raise KitError(
             "DATA-DAMAGED",
-            f"{what} cannot be read as an image ({str(error) or type(error).__name__})",
+            f"{what} cannot be read as an image ({first_line(error)})",
             remedy,
         ) from error
 

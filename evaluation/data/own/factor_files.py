@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.common.errors import KitError, require
+from evaluation.common.errors import KitError, first_line, require
 from evaluation.common.npy import check_headers
 from evaluation.common.terminal import console
 
@@ -106,7 +106,7 @@ def unreadable(path: Path, error: Exception) -> KitError:
     """The refusal of a file that cannot be read as factors."""
     return KitError(
         "FACTORS-UNREADABLE",
-        f"cannot read {path} as a table of factors: {str(error) or type(error).__name__}",
+        f"cannot read {path} as a table of factors: {first_line(error)}",
         "Write one row a point and one column a factor, as CSV in UTF-8 with a line of names, say",
     )
 
