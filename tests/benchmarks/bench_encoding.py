@@ -4,8 +4,9 @@
 
 Both run the same TorchScript module with random weights: VGG19 with batch norms, three aggregating
 blocks and an encoder to 18 dims. The loop is that of the challenge's kit, in its library's batches:
-FactorVAE's images come in batches of 64, those of the other metrics in batches of 16. Each way runs in a process of its own, and they take turns. What counts is the processor time of
-all threads, which other work on the machine disturbs least; the clock's time is printed as well.
+FactorVAE's images come in batches of 64, those of the other metrics in batches of 16. Each way runs
+in a process of its own, and they take turns. What counts is the processor time of all threads,
+which other work on the machine disturbs least; the clock's time is printed as well.
 """
 
 import argparse
@@ -151,27 +152,26 @@ def main() -> None:
         call = stack.enter_context(plain_process())
         best = call(product_rate, arguments.threads)
         graders = {name: stack.enter_context(grader(path, name)) for name in precisions()}
-        rounds: dict[str, list[Spent]] = {name: [] for name in ("library", *graders)}
+        rounds: dict[str, list[Spent]] = {"library": []}
+        rounds.update((name, []) for name in graders)
         for number in range(arguments.rounds + 1):
             large, small = (
                 call(library_loop, path, images, batch, arguments.threads) / len(images)
                 for batch in (LARGE, SMALL)
             )
-            measured = {
-                "library": mixture(large, small),
-                **{name: run(images) / len(images) for name, run in graders.items()},
-            }
-            for name, spent in measured.items():
-                if number:  # the first round warms up
-                    rounds[name].append(spent)
+            spent = {"library": mixture(large, small)}
+            spent |= {name: run(images) / len(images) for name, run in graders.items()}
+            if number:  # the first round warms up
+                for name, seconds in spent.items():
+                    rounds[name].append(seconds)
 
     work = operations(arguments.size)
     print(
         f"{work / 1e9:.2f} G operations an image; a product of matrices reaches {best / 1e9:.0f} G"
     )
-    for name, spent in rounds.items():
-        rate = work / statistics.median(one.processor for one in spent)
-        print(f"{name:8} {milliseconds(spent)}, {rate / 1e9:4.0f} G operations a second")
+    for name, measured in rounds.items():
+        rate = work / statistics.median(spent.processor for spent in measured)
+        print(f"{name:8} {milliseconds(measured)}, {rate / 1e9:4.0f} G operations a second")
     for name in graders:
         print(f"{name}: {times_less(rounds['library'], rounds[name])}")
 

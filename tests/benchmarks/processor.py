@@ -1,10 +1,12 @@
 """What a benchmark's figures hold for: the processor, what it can do, and what was spent on it."""
 
+import os
 import resource
 import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing import active_children
 from pathlib import Path
 
 import torch
@@ -35,15 +37,23 @@ class Spent:
 
     @classmethod
     def so_far(cls) -> "Spent":
-        """By this process, and by those of its children that have ended."""
+        """By this process, and by its children."""
         uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        return cls(time.perf_counter(), sum(use.ru_utime + use.ru_stime for use in uses))
+        own = sum(use.ru_utime + use.ru_stime for use in uses)
+        others = sum(_of_process(child.pid) for child in active_children() if child.pid)
+        return cls(time.perf_counter(), own + others)
 
     def __sub__(self, earlier: "Spent") -> "Spent":
         return Spent(self.clock - earlier.clock, self.processor - earlier.processor)
 
     def __truediv__(self, number: float) -> "Spent":
         return Spent(self.clock / number, self.processor / number)
+
+
+def _of_process(number: int) -> float:
+    """Seconds of the processor that a process with this number has taken so far."""
+    fields = Path(f"/proc/{number}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def milliseconds(rounds: Sequence[Spent]) -> str:

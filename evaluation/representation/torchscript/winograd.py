@@ -28,9 +28,9 @@ _TILES_AT_ONCE = 128
 
 def transformed(weight: Tensor) -> Tensor:
     """Kernels (outputs, inputs, 3, 3) as the factors (36, inputs, outputs) of the products."""
-    _, of_kernel, _ = _matrices()
-    factors = np.einsum("ia,oxab,jb->ijxo", of_kernel, weight.double().numpy(), of_kernel)
-    return torch.from_numpy(factors.reshape(_TILE**2, *factors.shape[2:])).float().contiguous()
+    outputs, inputs, *_ = weight.shape
+    kernels = weight.double().flatten(2).permute(2, 1, 0).reshape(_KERNEL**2, -1)
+    return (_of_both_dims()[1] @ kernels).view(-1, inputs, outputs).float()
 
 
 def convolve(
@@ -73,7 +73,7 @@ def convolve(
 def _of_padded(maps: Tensor, tiles: list[int], factors: Tensor, bias: Tensor | None) -> Tensor:
     """Whole tiles of outputs (n, height - 2, width - 2, outputs) of (n, height, width, inputs)."""
     count, inputs, outputs = len(maps), factors.shape[1], factors.shape[2]
-    of_tile, of_output = _of_both_dims()
+    of_tile, _, of_output = (matrix.float() for matrix in _of_both_dims())
     image, row, column, channel = maps.stride()
     overlapping = maps.as_strided(
         (_TILE, _TILE, count, *tiles, inputs),
@@ -91,7 +91,7 @@ def _of_padded(maps: Tensor, tiles: list[int], factors: Tensor, bias: Tensor | N
 def _matrices() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """What a tile (6, 6), a kernel (6, 3) and the products (4, 6) are multiplied with, in one dim.
 
-    Toom and Cook's algorithm, transposed: Blahut, Fast Algorithms for Signal Processing, chapter 5.
+    Toom and Cook's algorithm, transposed: a polynomial is known from its values at these points.
     """
     points = np.array(_POINTS)
     of_tile = np.zeros((_TILE, _TILE))
@@ -107,9 +107,7 @@ def _matrices() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.fl
 
 
 @cache
-def _of_both_dims() -> tuple[Tensor, Tensor]:
-    """The same for both dims of tiles (36, 36) and of products (16, 36), each as one row."""
-    of_tile, _, of_output = _matrices()
-    both = (np.kron(matrix, matrix) for matrix in (of_tile, of_output))
-    left, right = (torch.from_numpy(matrix).float() for matrix in both)
-    return left, right
+def _of_both_dims() -> tuple[Tensor, Tensor, Tensor]:
+    """The same for both dims, (36, 36), (36, 9) and (16, 36), for tiles that are a column each."""
+    tile, kernel, output = (np.kron(matrix, matrix) for matrix in _matrices())
+    return torch.from_numpy(tile), torch.from_numpy(kernel), torch.from_numpy(output)
