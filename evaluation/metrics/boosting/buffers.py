@@ -52,11 +52,8 @@ class Workshop(NamedTuple):
 
     Args:
         histograms: Of up to three nodes (3, cells, 2).
-        members: Points (p,), each node's side by side in ascending order.
-        spare: (p,).
+        members: Points of one node (p + 1,).
         node_of: The node that each point has come to (p,).
-        begin: Where the members of each inner node begin (7,).
-        end: Where they end (7,).
         sizes: Number of samples of each node (15,).
         totals: Sum of the gradients of each inner node (7,).
         ranges: Between which those gradients lie (7, 2).
@@ -72,10 +69,7 @@ class Workshop(NamedTuple):
 
     histograms: NDArray[np.float64]
     members: NDArray[np.uint32]
-    spare: NDArray[np.uint32]
     node_of: NDArray[np.uint8]
-    begin: NDArray[np.int64]
-    end: NDArray[np.int64]
     sizes: NDArray[np.float64]
     totals: NDArray[np.float64]
     ranges: NDArray[np.float64]
@@ -93,11 +87,8 @@ def new_workshop(n: int, p: int, d: int, cells: int) -> Workshop:
     ties = _TIES_PER_COLUMN * max(d, 16)
     return Workshop(
         histograms=np.empty((3, cells, 2)),
-        members=np.empty(p, dtype=np.uint32),
-        spare=np.empty(p, dtype=np.uint32),
+        members=np.empty(p + 1, dtype=np.uint32),
         node_of=np.empty(p, dtype=np.uint8),
-        begin=np.empty(INNER_NODES, dtype=np.int64),
-        end=np.empty(INNER_NODES, dtype=np.int64),
         sizes=np.empty(INNER_NODES + LEAVES),
         totals=np.empty(INNER_NODES),
         ranges=np.empty((INNER_NODES, 2)),

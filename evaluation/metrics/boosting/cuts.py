@@ -17,6 +17,7 @@ from evaluation.common.compiled import subroutine
 from evaluation.metrics.boosting.buffers import Workshop
 from evaluation.metrics.boosting.columns import SAME_VALUE, Columns
 from evaluation.metrics.boosting.histograms import packing_of
+from evaluation.metrics.boosting.members import find_members
 from evaluation.metrics.boosting.ties import Node, break_tie
 
 _SAME_SCORE = 1e-10  # relatively; one score, summed in two orders, differs less
@@ -47,7 +48,6 @@ def best_cut(
     columns: Columns,
     gradient: NDArray[np.float64],
     node: Node,
-    members: NDArray[np.uint32],
     histogram: NDArray[np.float64],
     priorities: NDArray[np.float64],
     work: Workshop,
@@ -57,7 +57,7 @@ def best_cut(
     bar = best * (1.0 - _SAME_SCORE)
     _find_promising(columns, node, histogram, bar, work.before, work.promising)
     best, ties = _search_inside(columns, gradient, node, histogram, best, ties, work)
-    if ties == 0 or _is_pure(columns.weights, gradient, node, members, best):
+    if ties == 0 or _is_pure(columns.weights, gradient, node, best, work):
         return Cut(-1, 0, 0.0, 0.0, 0.0)
     tie = break_tie(columns, gradient, node, histogram, priorities, work, ties)
     return Cut(
@@ -70,14 +70,15 @@ def _is_pure(
     weights: NDArray[np.float64],
     gradient: NDArray[np.float64],
     node: Node,
-    members: NDArray[np.uint32],
     best: float,
+    work: Workshop,
 ) -> bool:
     # No cut takes more from the squared errors than there is, and no gradient is larger than 1.
     if best > 10.0 * _ROUNDING * node.size * node.size:
         return False
     total = squares = 0.0
-    for point in members:
+    count = find_members(work.node_of, np.uint8(node.number), work.members)
+    for point in work.members[:count]:
         total += weights[point] * gradient[point]
         squares += weights[point] * gradient[point] * gradient[point]
     mean_square = squares / node.size
@@ -116,7 +117,7 @@ def _search_edges(
     for column in range(first_cell.size - 1):
         for cell in range(first_cell[column], first_cell[column + 1]):
             # Before an empty cell there is the cut that is also before the next.
-            if scores[cell] >= bar and histogram[cell, 1] > 0.0 and ties < len(noted):
+            if scores[cell] >= bar and histogram[cell, 1] >= 1.0 and ties < len(noted):
                 noted[ties, 0] = column
                 noted[ties, 1] = cell_start[cell]
                 noted_sums[ties, 0] = sizes[cell]
@@ -135,7 +136,7 @@ def _find_promising(
     promising: NDArray[np.bool_],
 ) -> None:
     """Which cells the box around their path does not rule out: few of them, at little cost."""
-    divisible, room = columns.divisible, packing_of(columns.point_of.size).room
+    divisible, room = columns.divisible[min(node.number, 1)], packing_of(columns.point_of.size).room
     sizes, sums = before[0], before[1]
     number, total = node.size, node.total
     for cell in range(promising.size):

@@ -73,7 +73,7 @@ def fit(codes: NDArray, factors: NDArray, seed: int) -> Boosting:
     labels = np.stack([factor.labels for factor in encoded])
     columns = sort_columns(codes.astype(np.float32), labels)
     (n, d), p = codes.shape, len(columns.weights)
-    trees, cells = len(prior), len(columns.divisible)
+    trees, cells = len(prior), columns.first_cell[-1]
     labels = np.ascontiguousarray(labels[:, columns.firsts])
     raw = np.repeat(prior[:, np.newaxis], p, axis=1)
     first_tree = np.array([factor.trees.start for factor in encoded] + [trees])

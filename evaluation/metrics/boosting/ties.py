@@ -44,13 +44,24 @@ def break_tie(
     priority = priorities[node.number]
     total = node.total
     alike = True
+    taken = 0
     for tie in range(ties):
-        sums[tie, 0], sums[tie, 1] = _before(columns, tie, gradient, node, total, histogram, work)
-        alike = alike and sums[tie, 1] == sums[0, 1]
-    if not alike:  # else the total does not matter
+        taken_before = taken
+        sums[tie, 0], sums[tie, 1], taken = _before(
+            columns, tie, gradient, node, total, histogram, work
+        )
+        alike = (
+            alike
+            and sums[tie, 0] == sums[0, 0]
+            and sums[tie, 1] == sums[0, 1]
+            and taken <= 1
+            and (tie == 0 or taken == taken_before)
+        )
+    # Equal sums that were added up, or left by one gradient, are equal whatever the total is.
+    if not alike:
         total = _total(columns, gradient, node, priorities, work)
         for tie in range(ties):
-            sums[tie, 0], sums[tie, 1] = _before(
+            sums[tie, 0], sums[tie, 1], _ = _before(
                 columns, tie, gradient, node, total, histogram, work
             )
     best, winner = -1.0, 0
@@ -79,17 +90,18 @@ def _before(
     total: float,
     histogram: NDArray[np.float64],
     work: Workshop,
-) -> tuple[float, float]:
+) -> tuple[float, float, int]:
     """Number and sum of the node's gradients before a cut, summed as scikit-learn does.
 
-    It goes from one possible cut to the next, or comes from the end if that is nearer.
+    It goes from one possible cut to the next, or comes from the end if that is nearer. How many
+    gradients were then taken away from the total comes last, 0 if none.
     """
     column, position = work.ties[tie]
     node_of, values = work.node_of, columns.values[column]
     sample_order, sample_start = columns.sample_order, columns.sample_start
     column_end = (column + 1) * columns.point_of.size
     cut = values[columns.order[position]]
-    n = counted = 0
+    n = counted = taken = 0
     s = 0.0
     last = np.float32(0.0)
     for cell in range(columns.first_cell[column], columns.first_cell[column + 1]):
@@ -103,16 +115,17 @@ def _before(
             if n > 0 and value > last + SAME_VALUE:
                 if n - counted > node.size - n:
                     s = total
+                    taken = int(node.size) - n
                     for later in range(column_end - 1, k - 1, -1):
                         if node_of[sample_order[later]] == node.number:
                             s -= gradient[sample_order[later]]
                 counted = n
                 if value >= cut:
-                    return float(n), s
+                    return float(n), s, taken
             s += gradient[point]
             n += 1
             last = value
-    return float(n), s
+    return float(n), s, taken
 
 
 @subroutine
