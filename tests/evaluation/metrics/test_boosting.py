@@ -30,7 +30,7 @@ def grow(codes: NDArray, gradient: NDArray) -> tuple[Trees, NDArray, NDArray]:
     """One tree, its importances and predictions."""
     _, labels = np.unique(gradient, return_inverse=True)
     columns = sort_columns(codes, labels[np.newaxis])
-    (n, d), p, cells = codes.shape, len(columns.weights), len(columns.divisible)
+    (n, d), p, cells = codes.shape, len(columns.weights), columns.first_cell[-1]
     gradients = gradient[np.newaxis, columns.firsts]
     lanes = np.zeros((1, p, LANES))
     lanes[0, :, 0] = columns.weights * gradients
