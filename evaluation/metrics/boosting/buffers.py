@@ -1,6 +1,6 @@
 """What trees are grown from, what they become, and the memory in between."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,10 @@ class Trees(NamedTuple):
     threshold: NDArray[np.float64]
     value: NDArray[np.float64]
 
+    def at(self, trees: Any) -> "Trees":
+        """Those at an index of NumPy's."""
+        return Trees(self.column[trees], self.threshold[trees], self.value[trees])
+
 
 class Targets(NamedTuple):
     """What the trees of one stage are fitted to.
@@ -52,6 +56,11 @@ class Workshop(NamedTuple):
 
     Args:
         histograms: Of up to three nodes (3, cells, 2).
+        root: Histogram of a root (cells, 2).
+        gradient: Of the points (p,).
+        half_gradient: Of halves of groups, see `grouped` (p,).
+        half_weight: Number of their samples (p,).
+        half_node: The node that each has come to (p,).
         members: Points of one node (p + 1,).
         node_of: The node that each point has come to (p,).
         sizes: Number of samples of each node (15,).
@@ -68,6 +77,11 @@ class Workshop(NamedTuple):
     """
 
     histograms: NDArray[np.float64]
+    root: NDArray[np.float64]
+    gradient: NDArray[np.float64]
+    half_gradient: NDArray[np.float64]
+    half_weight: NDArray[np.float64]
+    half_node: NDArray[np.uint8]
     members: NDArray[np.uint32]
     node_of: NDArray[np.uint8]
     sizes: NDArray[np.float64]
@@ -87,6 +101,11 @@ def new_workshop(n: int, p: int, d: int, cells: int) -> Workshop:
     ties = _TIES_PER_COLUMN * max(d, 16)
     return Workshop(
         histograms=np.empty((3, cells, 2)),
+        root=np.empty((cells, 2)),
+        gradient=np.empty(p),
+        half_gradient=np.empty(p),
+        half_weight=np.empty(p),
+        half_node=np.empty(p, dtype=np.uint8),
         members=np.empty(p + 1, dtype=np.uint32),
         node_of=np.empty(p, dtype=np.uint8),
         sizes=np.empty(INNER_NODES + LEAVES),

@@ -53,11 +53,11 @@ def best_cut(
     work: Workshop,
 ) -> Cut:
     """The cut that scikit-learn makes, of equal ones one by their priorities (7, d)."""
-    best, ties = _search_edges(columns, node, histogram, work)
+    best, ties = search_edges(columns, node, histogram, work)
     bar = best * (1.0 - _SAME_SCORE)
     _find_promising(columns, node, histogram, bar, work.before, work.promising)
     best, ties = _search_inside(columns, gradient, node, histogram, best, ties, work)
-    if ties == 0 or _is_pure(columns.weights, gradient, node, best, work):
+    if ties == 0 or is_pure(columns.weights, gradient, work.node_of, node, best, work.members):
         return Cut(-1, 0, 0.0, 0.0, 0.0)
     tie = break_tie(columns, gradient, node, histogram, priorities, work, ties)
     return Cut(
@@ -66,19 +66,21 @@ def best_cut(
 
 
 @subroutine
-def _is_pure(
+def is_pure(
     weights: NDArray[np.float64],
     gradient: NDArray[np.float64],
+    node_of: NDArray[np.uint8],
     node: Node,
     best: float,
-    work: Workshop,
+    members: NDArray[np.uint32],
 ) -> bool:
+    """Whether all gradients of a node are the same; `members` is overwritten."""
     # No cut takes more from the squared errors than there is, and no gradient is larger than 1.
     if best > 10.0 * _ROUNDING * node.size * node.size:
         return False
     total = squares = 0.0
-    count = find_members(work.node_of, np.uint8(node.number), work.members)
-    for point in work.members[:count]:
+    count = find_members(node_of, np.uint8(node.number), members)
+    for point in members[:count]:
         total += weights[point] * gradient[point]
         squares += weights[point] * gradient[point] * gradient[point]
     mean_square = squares / node.size
@@ -87,7 +89,7 @@ def _is_pure(
 
 
 @subroutine
-def _search_edges(
+def search_edges(
     columns: Columns, node: Node, histogram: NDArray[np.float64], work: Workshop
 ) -> tuple[float, int]:
     """Notes the best of the cuts between cells: the best score, and the number of ties."""

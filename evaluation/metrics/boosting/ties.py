@@ -43,27 +43,26 @@ def break_tie(
     noted, sums = work.ties, work.tie_sums
     priority = priorities[node.number]
     total = node.total
+    taken = np.empty(ties, dtype=np.int64)
     alike = True
-    taken = 0
     for tie in range(ties):
-        taken_before = taken
-        sums[tie, 0], sums[tie, 1], taken = _before(
+        sums[tie, 0], sums[tie, 1], taken[tie] = _before(
             columns, tie, gradient, node, total, histogram, work
         )
         alike = (
             alike
             and sums[tie, 0] == sums[0, 0]
             and sums[tie, 1] == sums[0, 1]
-            and taken <= 1
-            and (tie == 0 or taken == taken_before)
+            and taken[tie] == taken[0] <= 1
         )
     # Equal sums that were added up, or left by one gradient, are equal whatever the total is.
     if not alike:
         total = _total(columns, gradient, node, priorities, work)
         for tie in range(ties):
-            sums[tie, 0], sums[tie, 1], _ = _before(
-                columns, tie, gradient, node, total, histogram, work
-            )
+            if taken[tie] > 0:
+                sums[tie, 0], sums[tie, 1], _ = _before(
+                    columns, tie, gradient, node, total, histogram, work
+                )
     best, winner = -1.0, 0
     for tie in range(ties):
         n, s = sums[tie]
@@ -97,7 +96,7 @@ def _before(
     gradients were then taken away from the total comes last, 0 if none.
     """
     column, position = work.ties[tie]
-    node_of, values = work.node_of, columns.values[column]
+    node_of, values, members = work.node_of, columns.values[column], work.samples
     sample_order, sample_start = columns.sample_order, columns.sample_start
     column_end = (column + 1) * columns.point_of.size
     cut = values[columns.order[position]]
@@ -107,18 +106,16 @@ def _before(
     for cell in range(columns.first_cell[column], columns.first_cell[column + 1]):
         if histogram[cell, 1] == 0.0:
             continue
+        count = np.uint64(0)
         for k in range(sample_start[cell], sample_start[cell + 1]):
-            point = sample_order[k]
-            if node_of[point] != node.number:
-                continue
+            members[count] = sample_order[k]  # without a branch, as members cannot be predicted
+            count += np.uint64(node_of[sample_order[k]] == node.number)
+        for point in members[: np.int64(count)]:
             value = values[point]
             if n > 0 and value > last + SAME_VALUE:
                 if n - counted > node.size - n:
-                    s = total
                     taken = int(node.size) - n
-                    for later in range(column_end - 1, k - 1, -1):
-                        if node_of[sample_order[later]] == node.number:
-                            s -= gradient[sample_order[later]]
+                    s = _left_of(total, column_end, taken, gradient, node, columns, work)
                 counted = n
                 if value >= cut:
                     return float(n), s, taken
@@ -126,6 +123,27 @@ def _before(
             n += 1
             last = value
     return float(n), s, taken
+
+
+@subroutine
+def _left_of(
+    total: float,
+    column_end: int,
+    taken: int,
+    gradient: NDArray[np.float64],
+    node: Node,
+    columns: Columns,
+    work: Workshop,
+) -> float:
+    """What is left of the total without the node's last samples in a column."""
+    k = column_end - 1
+    while taken:
+        point = columns.sample_order[k]
+        if work.node_of[point] == node.number:
+            total -= gradient[point]
+            taken -= 1
+        k -= 1
+    return total
 
 
 @subroutine

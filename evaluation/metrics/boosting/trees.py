@@ -42,7 +42,7 @@ def grow_trees(
     """
     for tree in range(start, stop):
         gradient = targets.gradients[tree]
-        _grow(
+        grow_tree(
             columns,
             gradient,
             targets.histograms[tree],
@@ -53,14 +53,14 @@ def grow_trees(
             importances[tree],
         )
         values = trees.value[tree]
-        set_leaves(columns.point_of, gradient, targets.factors[tree], work, values)
+        set_leaves(columns.point_of, gradient, targets.factors[tree], work.node_of, work, values)
         node_of, raw = work.node_of, predictions[tree]
         for point in range(raw.size):
             raw[point] += LEARNING_RATE * values[node_of[point]]
 
 
 @subroutine
-def _grow(
+def grow_tree(
     columns: Columns,
     gradient: NDArray[np.float64],
     root: NDArray[np.float64],
@@ -70,6 +70,7 @@ def _grow(
     threshold: NDArray[np.float64],
     importance: NDArray[np.float64],
 ) -> None:
+    """Grows one tree but for its leaves' values: points' nodes are left in `work`."""
     _start(columns, gradient, root, work)
     sizes = work.sizes
     slot = np.full(INNER_NODES, -1)  # of the node's histogram in `work`; the root has its own

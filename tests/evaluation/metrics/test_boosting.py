@@ -13,6 +13,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from evaluation.data.ground_truth import IndexGrid
 from evaluation.metrics.boosting import model as model_module
+from evaluation.metrics.boosting import threads as threads_module
 from evaluation.metrics.boosting.buffers import LEARNING_RATE, Targets, Trees, new_workshop
 from evaluation.metrics.boosting.columns import sort_columns
 from evaluation.metrics.boosting.histograms import LANES, sum_roots
@@ -186,7 +187,7 @@ def test_threads_do_not_matter_and_seeds_do(monkeypatch: pytest.MonkeyPatch) -> 
     codes = np.hstack((factors, factors)) + 0.1 * rng.normal(size=(400, 6)).round()
     results = []
     for threads, seed in ((1, 0), (2, 0), (5, 0), (2, 1)):
-        monkeypatch.setattr(model_module, "cores", lambda threads=threads: threads)
+        monkeypatch.setattr(threads_module, "cores", lambda threads=threads: threads)
         results.append(model_module.fit(codes, factors, seed))
     for other in results[1:3]:
         assert np.array_equal(results[0].importances, other.importances)

@@ -1,0 +1,192 @@
+"""Factors while they are fitted: those whose points are grouped, and all others together."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.metrics.boosting.buffers import INNER_NODES, LEAVES, Targets, Trees
+from evaluation.metrics.boosting.columns import Columns
+from evaluation.metrics.boosting.grouped_trees import GroupTargets, grow_grouped_trees
+from evaluation.metrics.boosting.groups import Groups, parted
+from evaluation.metrics.boosting.histograms import LANES, sum_roots
+from evaluation.metrics.boosting.losses import set_gradients, set_group_gradients
+from evaluation.metrics.boosting.predictions import add_stages
+from evaluation.metrics.boosting.threads import Threads, split
+from evaluation.metrics.boosting.trees import grow_trees
+
+_TASKS_PER_THREAD = 4
+_MOST_REGROUPINGS = 20
+"""A factor that needs more has other cuts in each stage, and is cheaper with points."""
+
+
+def new_trees(number: int) -> Trees:
+    return Trees(
+        np.empty((number, INNER_NODES), dtype=np.int64),
+        np.empty((number, INNER_NODES)),
+        np.empty((number, LEAVES)),
+    )
+
+
+class GroupedFactor:
+    """A factor whose trees are grown from groups.
+
+    Args:
+        trees: Which trees are the factor's.
+        labels: Each point's class (p,).
+        sample_labels: Each sample's class (n,).
+        leaf_factor: On the values of leaves.
+        groups: All points in one group.
+        prior: Raw predictions before the first stage (trees,).
+    """
+
+    def __init__(
+        self,
+        trees: slice,
+        labels: NDArray[np.int64],
+        sample_labels: NDArray[np.int64],
+        leaf_factor: float,
+        groups: Groups,
+        prior: NDArray[np.float64],
+    ) -> None:
+        self.trees, self.labels, self.leaf_factor = trees, labels, leaf_factor
+        self._number = len(prior)
+        self._groups = groups
+        self._raw = np.repeat(prior[:, np.newaxis], len(groups.sizes), axis=1)
+        self._point_labels = labels.astype(np.uint32)
+        self._sample_labels = sample_labels.astype(np.uint32)
+        self._parts_groups = np.zeros(self._number, dtype=np.bool_)
+        self._regroupings = 0
+
+    def tasks(
+        self,
+        threads: Threads,
+        columns: Columns,
+        priorities: NDArray[np.float64],
+        stage: Trees,
+        importances: NDArray[np.float64],
+    ) -> list[tuple[Any, ...]]:
+        """What grows the factor's trees of a stage: see `grow_grouped_trees`."""
+        other, own = np.empty((2, *self._raw.shape))
+        set_group_gradients(self._raw, other, own)
+        targets = GroupTargets(
+            int(self._number == 1),
+            self._point_labels,
+            self._sample_labels,
+            other,
+            own,
+            self.leaf_factor,
+            priorities[self.trees],
+        )
+        common = (
+            columns,
+            self._groups,
+            targets,
+            stage.at(self.trees),
+            importances[self.trees],
+            self._parts_groups,
+        )
+        return [
+            (grow_grouped_trees, *part, *common) for part in split(self._number, threads.number)
+        ]
+
+    def follow(self, columns: Columns, stage: Trees) -> bool:
+        """Adds a stage's trees to the predictions; False if groups no longer pay.
+
+        Then nothing is added, and `raw_after` tells what the points have after it.
+        """
+        trees = stage.at(self.trees)
+        if self._parts_groups.any():
+            self._regroupings += 1
+            groups = parted(
+                self._groups,
+                columns,
+                self.labels,
+                trees.column[self._parts_groups].ravel(),
+                trees.threshold[self._parts_groups].ravel(),
+            )
+            if groups is None or self._regroupings > _MOST_REGROUPINGS:
+                return False
+            _, points = np.unique(groups.of_point, return_index=True)
+            self._raw = np.ascontiguousarray(self._raw[:, self._groups.of_point[points]])
+            self._groups = groups
+        add_stages(0, self._number, trees.at(np.newaxis), self._groups.codes, self._raw)
+        return True
+
+    def raw_after(self, columns: Columns, stage: Trees) -> NDArray[np.float64]:
+        """Raw predictions of the points (trees, p) after one more stage."""
+        raw = self.raw
+        trees = stage.at(self.trees)
+        add_stages(0, self._number, trees.at(np.newaxis), columns.values, raw)
+        return raw
+
+    @property
+    def raw(self) -> NDArray[np.float64]:
+        """Raw predictions of the points (trees, p)."""
+        return np.ascontiguousarray(self._raw[:, self._groups.of_point])
+
+
+class PointFactors:
+    """Factors whose trees are grown from points, together.
+
+    Args:
+        columns: The sorted codes.
+        leaf_factors: On the values of leaves, of all trees of the model (trees,).
+    """
+
+    def __init__(self, columns: Columns, leaf_factors: NDArray[np.float64]) -> None:
+        self._columns, self._all_leaf_factors = columns, leaf_factors
+        p = len(columns.weights)
+        self.trees = np.empty(0, dtype=np.int64)
+        self.raw = np.empty((0, p))
+        self._labels = np.empty((0, p), dtype=np.int64)
+        self._first_tree = np.zeros(1, dtype=np.int64)
+
+    def add(self, trees: slice, labels: NDArray[np.int64], raw: NDArray[np.float64]) -> None:
+        """Takes a factor in: its trees, its points' classes (p,) and raw predictions (trees, p)."""
+        self.trees = np.append(self.trees, np.arange(trees.start, trees.stop))
+        self.raw = np.concatenate((self.raw, raw))
+        self._labels = np.concatenate((self._labels, labels[np.newaxis]))
+        self._first_tree = np.append(self._first_tree, len(self.trees))
+        number, p = self.raw.shape
+        self._gradients = np.empty((number, p))
+        self._lanes = np.zeros((-(-number // LANES), p, LANES))
+        self._histograms = np.empty((number, self._columns.first_cell[-1], 2))
+
+    def grow(
+        self,
+        threads: Threads,
+        priorities: NDArray[np.float64],
+        stage: Trees,
+        importances: NDArray[np.float64],
+    ) -> None:
+        """Grows the factors' trees of a stage, and adds them to the predictions."""
+        if not self.trees.size:
+            return
+        columns = self._columns
+        threads.run(
+            set_gradients,
+            split(len(columns.weights), threads.number),
+            self._labels,
+            columns.weights,
+            self._first_tree,
+            self.raw,
+            self._gradients,
+            self._lanes,
+        )
+        cells = split(int(columns.first_cell[-1]), threads.number)
+        threads.run(sum_roots, cells, columns, self._lanes, self._histograms)
+        targets = Targets(
+            self._gradients,
+            self._histograms,
+            self._all_leaf_factors[self.trees],
+            priorities[self.trees],
+        )
+        grown, gains = new_trees(len(self.trees)), importances[self.trees]
+        parts = split(len(self.trees), threads.number * _TASKS_PER_THREAD)
+        threads.grow(
+            (grow_trees, *part, columns, targets, grown, gains, self.raw) for part in parts
+        )
+        importances[self.trees] = gains
+        for whole, part in zip(stage, grown, strict=True):
+            whole[self.trees] = part
