@@ -37,8 +37,8 @@ def _metrics() -> None:
     codes = random_state.normal(size=(32, 2))
     dci(codes, factors, codes, factors)
     # Points of codes of few values are grouped.
-    codes, factors = (draw_integers(random_state, sizes, [1, 1], 200) for sizes in ([2, 2], [9, 2]))
-    dci(codes, factors, codes, factors)
+    few, factors = (draw_integers(random_state, sizes, [1, 1], 200) for sizes in ([2, 2], [9, 2]))
+    dci(few, factors, few, factors)
     accuracies(codes, factors, codes, factors)
 
 

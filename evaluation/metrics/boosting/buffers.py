@@ -72,6 +72,7 @@ class Workshop(NamedTuple):
         inside: Positions of the node's members within a cell (p + 1,).
         terms: Of sums, each leaf's side by side (n,).
         samples: Points of a node's samples (n + 1,).
+        in_cell: Points of its samples in one cell (n + 1,).
         ties: Columns and positions of the best cuts (ties, 2).
         tie_sums: Number and sum before them (ties, 2).
     """
@@ -93,6 +94,7 @@ class Workshop(NamedTuple):
     inside: NDArray[np.uint32]
     terms: NDArray[np.float64]
     samples: NDArray[np.uint32]
+    in_cell: NDArray[np.uint32]
     ties: NDArray[np.int64]
     tie_sums: NDArray[np.float64]
 
@@ -117,6 +119,7 @@ def new_workshop(n: int, p: int, d: int, cells: int) -> Workshop:
         inside=np.empty(p + 1, dtype=np.uint32),
         terms=np.empty(n),
         samples=np.empty(n + 1, dtype=np.uint32),
+        in_cell=np.empty(n + 1, dtype=np.uint32),
         ties=np.empty((ties, 2), dtype=np.int64),
         tie_sums=np.empty((ties, 2)),
     )

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.common.compiled.exponentials import tables
 from evaluation.metrics.boosting.buffers import INNER_NODES, LEAVES, Targets, Trees
 from evaluation.metrics.boosting.columns import Columns
 from evaluation.metrics.boosting.grouped_trees import GroupTargets, grow_grouped_trees
@@ -68,7 +69,7 @@ class GroupedFactor:
     ) -> list[tuple[Any, ...]]:
         """What grows the factor's trees of a stage: see `grow_grouped_trees`."""
         other, own = np.empty((2, *self._raw.shape))
-        set_group_gradients(self._raw, other, own)
+        set_group_gradients(self._raw, other, own, tables())
         targets = GroupTargets(
             int(self._number == 1),
             self._point_labels,
@@ -173,6 +174,7 @@ class PointFactors:
             self.raw,
             self._gradients,
             self._lanes,
+            tables(),
         )
         cells = split(int(columns.first_cell[-1]), threads.number)
         threads.run(sum_roots, cells, columns, self._lanes, self._histograms)

@@ -42,12 +42,11 @@ def break_tie(
         return 0
     noted, sums = work.ties, work.tie_sums
     priority = priorities[node.number]
-    total = node.total
     taken = np.empty(ties, dtype=np.int64)
-    alike = True
+    total, is_exact, alike = node.total, False, True
     for tie in range(ties):
-        sums[tie, 0], sums[tie, 1], taken[tie] = _before(
-            columns, tie, gradient, node, total, histogram, work
+        sums[tie, 0], sums[tie, 1], taken[tie], total, is_exact = _before(
+            columns, tie, gradient, node, total, is_exact, histogram, priorities, work
         )
         alike = (
             alike
@@ -56,13 +55,13 @@ def break_tie(
             and taken[tie] == taken[0] <= 1
         )
     # Equal sums that were added up, or left by one gradient, are equal whatever the total is.
-    if not alike:
-        total = _total(columns, gradient, node, priorities, work)
-        for tie in range(ties):
-            if taken[tie] > 0:
-                sums[tie, 0], sums[tie, 1], _ = _before(
-                    columns, tie, gradient, node, total, histogram, work
-                )
+    if not alike and not is_exact:
+        total, is_exact = _total(columns, gradient, node, priorities, work), True
+    for tie in range(ties):
+        if not alike and taken[tie] == 1:  # perhaps from another total
+            sums[tie, 0], sums[tie, 1], _, _, _ = _before(
+                columns, tie, gradient, node, total, is_exact, histogram, priorities, work
+            )
     best, winner = -1.0, 0
     for tie in range(ties):
         n, s = sums[tie]
@@ -87,16 +86,19 @@ def _before(
     gradient: NDArray[np.float64],
     node: Node,
     total: float,
+    is_exact: bool,
     histogram: NDArray[np.float64],
+    priorities: NDArray[np.float64],
     work: Workshop,
-) -> tuple[float, float, int]:
+) -> tuple[float, float, int, float, bool]:
     """Number and sum of the node's gradients before a cut, summed as scikit-learn does.
 
     It goes from one possible cut to the next, or comes from the end if that is nearer. How many
-    gradients were then taken away from the total comes last, 0 if none.
+    gradients were then taken away from the total comes third, 0 if none. If they are several, the
+    total has to be scikit-learn's, and is found if it is not. It comes last.
     """
     column, position = work.ties[tie]
-    node_of, values, members = work.node_of, columns.values[column], work.samples
+    node_of, values, members = work.node_of, columns.values[column], work.in_cell
     sample_order, sample_start = columns.sample_order, columns.sample_start
     column_end = (column + 1) * columns.point_of.size
     cut = values[columns.order[position]]
@@ -115,14 +117,17 @@ def _before(
             if n > 0 and value > last + SAME_VALUE:
                 if n - counted > node.size - n:
                     taken = int(node.size) - n
+                    if taken > 1 and not is_exact:
+                        total = _total(columns, gradient, node, priorities, work)
+                        is_exact = True
                     s = _left_of(total, column_end, taken, gradient, node, columns, work)
                 counted = n
                 if value >= cut:
-                    return float(n), s, taken
+                    return float(n), s, taken, total, is_exact
             s += gradient[point]
             n += 1
             last = value
-    return float(n), s, taken
+    return float(n), s, taken, total, is_exact
 
 
 @subroutine
