@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from evaluation.common.compiled import njit, subroutine
 from evaluation.common.compiled.exponentials import Tables, add_exponentials
-from evaluation.metrics.boosting.histograms import LANES
+from evaluation.metrics.boosting.growth.histograms import LANES
 
 _POINTS_AT_ONCE = 512
 

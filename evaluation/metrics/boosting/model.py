@@ -11,11 +11,10 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from evaluation.metrics.boosting.buffers import INNER_NODES, Trees, new_workshop
-from evaluation.metrics.boosting.columns import sort_columns
-from evaluation.metrics.boosting.fitted_factors import GroupedFactor, PointFactors, new_trees
+from evaluation.metrics.boosting.fitting import Fitting
 from evaluation.metrics.boosting.forecast import Forecast
-from evaluation.metrics.boosting.groups import can_be_grouped, one_group
+from evaluation.metrics.boosting.growth.buffers import INNER_NODES, Trees, new_workshop
+from evaluation.metrics.boosting.growth.columns import sort_columns
 from evaluation.metrics.boosting.predictions import add_stages
 from evaluation.metrics.boosting.threads import Threads, split
 
@@ -60,63 +59,33 @@ def fit(codes: NDArray, factors: NDArray, seed: int) -> Boosting:
     encoded, prior = _encode(factors)
     labels = np.stack([factor.labels for factor in encoded])
     columns = sort_columns(codes.astype(np.float32), labels)
-    (n, d), p = codes.shape, len(columns.weights)
-    trees = len(prior)
-    leaf_factors = np.ones(trees)
+    (n, d), p, cells = codes.shape, len(columns.weights), int(columns.first_cell[-1])
+    leaf_factors = np.ones(len(prior))
     for factor in encoded:
         if len(factor.values) > 2:
             leaf_factors[factor.trees] = (len(factor.values) - 1) / len(factor.values)
-    grouped: list[GroupedFactor] = []
-    others = PointFactors(columns, leaf_factors)
-    groupable = can_be_grouped(columns)
+    fitting = Fitting(columns, leaf_factors, prior)
     for factor in encoded:
-        number = len(prior[factor.trees])
-        of_points = np.ascontiguousarray(factor.labels[columns.firsts])
-        if number == 0:
-            continue
-        groups = one_group(columns, of_points) if groupable else None
-        if groups is None:
-            raw = np.repeat(prior[factor.trees, np.newaxis], p, axis=1)
-            others.add(factor.trees, of_points, raw)
-        else:
-            grouped.append(
-                GroupedFactor(
-                    factor.trees,
-                    of_points,
-                    factor.labels,
-                    float(leaf_factors[factor.trees.start]),
-                    groups,
-                    prior[factor.trees],
-                )
-            )
-    importances = np.zeros((trees, d))
+        fitting.add(factor.trees, factor.labels)
     stages = []
     random_state = RandomState(seed)
     forecast = Forecast("its trees", _STAGES)
-    with Threads(lambda: new_workshop(n, p, d, int(columns.first_cell[-1]))) as threads:
+    with Threads(lambda: new_workshop(n, p, d, cells)) as threads:
         for number in range(_STAGES):
             if number in _TOLD_AFTER:
                 forecast.after(number)
-            priorities = random_state.random_sample((trees, INNER_NODES, d))
-            stage = new_trees(trees)
-            threads.grow(
-                task
-                for fitted in grouped
-                for task in fitted.tasks(threads, columns, priorities, stage, importances)
-            )
-            others.grow(threads, priorities, stage, importances)
-            stages.append(stage)
-            for fitted in [one for one in grouped if not one.follow(columns, stage)]:
-                grouped.remove(fitted)
-                others.add(fitted.trees, fitted.labels, fitted.raw_after(columns, stage))
-    raw = np.empty((trees, p))
-    raw[others.trees] = others.raw
-    for fitted in grouped:
-        raw[fitted.trees] = fitted.raw
-    by_factor = np.stack([importances[factor.trees].sum(axis=0) for factor in encoded], axis=1)
+            priorities = random_state.random_sample((len(prior), INNER_NODES, d))
+            stages.append(fitting.grow(threads, priorities))
+    by_factor = np.stack(
+        [fitting.importances[factor.trees].sum(axis=0) for factor in encoded], axis=1
+    )
     sums = by_factor.sum(axis=0)
     return Boosting(
-        encoded, prior, stages, by_factor / np.where(sums > 0, sums, 1.0), raw[:, columns.point_of]
+        encoded,
+        prior,
+        stages,
+        by_factor / np.where(sums > 0, sums, 1.0),
+        fitting.raw()[:, columns.point_of],
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import njit, subroutine
-from evaluation.metrics.boosting.buffers import LEARNING_RATE, Trees
+from evaluation.metrics.boosting.growth.buffers import LEARNING_RATE, Trees
 
 _ROWS_AT_ONCE = 512
 

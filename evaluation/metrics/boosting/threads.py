@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.common.devices import cores
-from evaluation.metrics.boosting.buffers import Workshop
+from evaluation.metrics.boosting.growth.buffers import Workshop
 
 
 def split(total: int, parts: int) -> list[tuple[int, int]]:

@@ -12,14 +12,14 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.tree import DecisionTreeRegressor
 
 from evaluation.data.ground_truth import IndexGrid
-from evaluation.metrics.boosting import fitted_factors
 from evaluation.metrics.boosting import model as model_module
+from evaluation.metrics.boosting import point_factors
 from evaluation.metrics.boosting import threads as threads_module
-from evaluation.metrics.boosting.buffers import LEARNING_RATE, Targets, Trees, new_workshop
-from evaluation.metrics.boosting.columns import sort_columns
-from evaluation.metrics.boosting.histograms import LANES, sum_roots
-from evaluation.metrics.boosting.leaves import pairwise_sum
-from evaluation.metrics.boosting.trees import grow_trees
+from evaluation.metrics.boosting.growth.buffers import LEARNING_RATE, Targets, Trees, new_workshop
+from evaluation.metrics.boosting.growth.columns import sort_columns
+from evaluation.metrics.boosting.growth.histograms import LANES, sum_roots
+from evaluation.metrics.boosting.growth.leaves import pairwise_sum
+from evaluation.metrics.boosting.growth.trees import grow_trees
 from evaluation.metrics.sampling import sample_points
 from tests.code_tables import KINDS, represent
 
@@ -251,13 +251,13 @@ def test_ties_that_rounding_decides_need_the_exact_total(monkeypatch: pytest.Mon
     grid = IndexGrid(KINDS["rectified"][0])
     codes, factors = sample_points(grid, represent("rectified", grid), 2000, 16, RandomState(3))
     gradients = []
-    set_gradients = fitted_factors.set_gradients
+    set_gradients = point_factors.set_gradients
 
     def spy(*arguments: Any) -> None:
         set_gradients(*arguments)
         gradients.append(arguments[-3].copy())
 
-    monkeypatch.setattr(fitted_factors, "set_gradients", spy)
+    monkeypatch.setattr(point_factors, "set_gradients", spy)
     monkeypatch.setattr(threads_module, "cores", lambda: 1)
     monkeypatch.setattr(model_module, "_STAGES", 2)
     model = model_module.fit(codes, factors, seed=7)

@@ -8,10 +8,11 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from evaluation.data.ground_truth import IndexGrid
+from evaluation.metrics.boosting import fitting
 from evaluation.metrics.boosting import model as model_module
-from evaluation.metrics.boosting.columns import sort_columns
-from evaluation.metrics.boosting.fitted_factors import GroupedFactor
-from evaluation.metrics.boosting.groups import can_be_grouped
+from evaluation.metrics.boosting.grouped_factor import GroupedFactor
+from evaluation.metrics.boosting.growth.columns import sort_columns
+from evaluation.metrics.boosting.growth.groups import can_be_grouped
 from evaluation.metrics.boosting.model import Boosting
 from evaluation.metrics.sampling import sample_points
 from tests.code_tables import KINDS, represent
@@ -44,7 +45,7 @@ def grouped_to_the_end(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 def from_points(monkeypatch: pytest.MonkeyPatch, fit: Callable[[], Boosting]) -> Boosting:
     with monkeypatch.context() as patch:
-        patch.setattr(model_module, "can_be_grouped", lambda _: False)
+        patch.setattr(fitting, "can_be_grouped", lambda _: False)
         return fit()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import subroutine
-from evaluation.metrics.boosting.buffers import INNER_NODES, LEAVES, Workshop
+from evaluation.metrics.boosting.growth.buffers import INNER_NODES, LEAVES, Workshop
 
 _LEAF_OF = np.array([0, 0, 4, 0, 2, 4, 6, 0, 1, 2, 3, 4, 5, 6, 7])
 """The leaf of what came to a node and no further: it is sent left."""

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import njit, subroutine
-from evaluation.metrics.boosting.buffers import INNER_NODES, Trees, Workshop
-from evaluation.metrics.boosting.columns import Columns
-from evaluation.metrics.boosting.cuts import is_pure, search_edges
-from evaluation.metrics.boosting.groups import Groups
-from evaluation.metrics.boosting.histograms import fill, subtract
-from evaluation.metrics.boosting.leaves import set_leaves
-from evaluation.metrics.boosting.ties import Node, break_tie
-from evaluation.metrics.boosting.trees import grow_tree
+from evaluation.metrics.boosting.growth.buffers import INNER_NODES, Trees, Workshop
+from evaluation.metrics.boosting.growth.columns import Columns
+from evaluation.metrics.boosting.growth.cuts import is_pure, search_edges
+from evaluation.metrics.boosting.growth.groups import Groups
+from evaluation.metrics.boosting.growth.histograms import fill, subtract
+from evaluation.metrics.boosting.growth.leaves import set_leaves
+from evaluation.metrics.boosting.growth.ties import Node, break_tie
+from evaluation.metrics.boosting.growth.trees import grow_tree
 
 
 class GroupTargets(NamedTuple):

@@ -8,13 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import njit, subroutine
-from evaluation.metrics.boosting.buffers import INNER_NODES, LEARNING_RATE, Targets, Trees, Workshop
-from evaluation.metrics.boosting.columns import Columns
-from evaluation.metrics.boosting.cuts import Cut, best_cut
-from evaluation.metrics.boosting.histograms import fill, subtract
-from evaluation.metrics.boosting.leaves import set_leaves
-from evaluation.metrics.boosting.members import find_members, part
-from evaluation.metrics.boosting.ties import Node
+from evaluation.metrics.boosting.growth.buffers import (
+    INNER_NODES,
+    LEARNING_RATE,
+    Targets,
+    Trees,
+    Workshop,
+)
+from evaluation.metrics.boosting.growth.columns import Columns
+from evaluation.metrics.boosting.growth.cuts import Cut, best_cut
+from evaluation.metrics.boosting.growth.histograms import fill, subtract
+from evaluation.metrics.boosting.growth.leaves import set_leaves
+from evaluation.metrics.boosting.growth.members import find_members, part
+from evaluation.metrics.boosting.growth.ties import Node
 
 
 @njit

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import subroutine
-from evaluation.metrics.boosting.buffers import INNER_NODES, LEAVES, Workshop
-from evaluation.metrics.boosting.columns import SAME_VALUE, Columns
+from evaluation.metrics.boosting.growth.buffers import INNER_NODES, LEAVES, Workshop
+from evaluation.metrics.boosting.growth.columns import SAME_VALUE, Columns
 
 
 class Node(NamedTuple):

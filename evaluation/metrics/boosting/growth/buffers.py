@@ -30,6 +30,15 @@ class Trees(NamedTuple):
     threshold: NDArray[np.float64]
     value: NDArray[np.float64]
 
+    @staticmethod
+    def new(number: int) -> "Trees":
+        """So many, not filled yet."""
+        return Trees(
+            np.empty((number, INNER_NODES), dtype=np.int64),
+            np.empty((number, INNER_NODES)),
+            np.empty((number, LEAVES)),
+        )
+
     def at(self, trees: Any) -> "Trees":
         """Those at an index of NumPy's."""
         return Trees(self.column[trees], self.threshold[trees], self.value[trees])

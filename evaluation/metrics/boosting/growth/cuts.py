@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import subroutine
-from evaluation.metrics.boosting.buffers import Workshop
-from evaluation.metrics.boosting.columns import SAME_VALUE, Columns
-from evaluation.metrics.boosting.histograms import packing_of
-from evaluation.metrics.boosting.members import find_members
-from evaluation.metrics.boosting.ties import Node, break_tie
+from evaluation.metrics.boosting.growth.buffers import Workshop
+from evaluation.metrics.boosting.growth.columns import SAME_VALUE, Columns
+from evaluation.metrics.boosting.growth.histograms import packing_of
+from evaluation.metrics.boosting.growth.members import find_members
+from evaluation.metrics.boosting.growth.ties import Node, break_tie
 
 _SAME_SCORE = 1e-10  # relatively; one score, summed in two orders, differs less
 _PURE = 2.220446049250313e-16  # scikit-learn cuts no node whose variance is at most this

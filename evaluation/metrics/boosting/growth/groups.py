@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import njit
-from evaluation.metrics.boosting.columns import Columns
+from evaluation.metrics.boosting.growth.columns import Columns
 
 _LEAST_GAIN = 4
 """Groups are kept while their histograms take this many times fewer additions than points'."""
