@@ -36,10 +36,10 @@ def _metrics() -> None:
     factors = draw_integers(random_state, [3, 2], [1, 1], 32)
     codes = random_state.normal(size=(32, 2))
     dci(codes, factors, codes, factors)
+    accuracies(codes, factors, codes, factors)
     # Points of codes of few values are grouped.
     few, factors = (draw_integers(random_state, sizes, [1, 1], 200) for sizes in ([2, 2], [9, 2]))
     dci(few, factors, few, factors)
-    accuracies(codes, factors, codes, factors)
 
 
 def _images() -> None:
