@@ -37,6 +37,9 @@ def _metrics() -> None:
     codes = random_state.normal(size=(32, 2))
     dci(codes, factors, codes, factors)
     accuracies(codes, factors, codes, factors)
+    # Points of codes of few values are grouped.
+    few, factors = (draw_integers(random_state, sizes, [1, 1], 200) for sizes in ([2, 2], [9, 2]))
+    dci(few, factors, few, factors)
 
 
 def _images() -> None:
