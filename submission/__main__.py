@@ -202,6 +202,7 @@ def _run_on_devices(arguments: argparse.Namespace, step: Callable[[Placement], N
     """Loads the config and runs `step` in `--devices` processes. Returns the exit status."""
     require("torchvision")  # the extra with torchvision installs all packages for training
     environment.use_huge_pages()
+    environment.keep_freed_memory()
     from evaluation.data import find_dataset
     from submission import config
 

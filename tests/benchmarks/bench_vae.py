@@ -196,6 +196,7 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"{describe()}; {arguments.threads} threads")
     environment.use_huge_pages()
+    environment.keep_freed_memory()  # the plain loops' process is a new one
     for stage in arguments.stage or STAGES:
         with ExitStack() as stack:
             call = stack.enter_context(plain_process())
