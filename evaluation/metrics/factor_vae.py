@@ -6,19 +6,16 @@ does one whose variance overflows to infinity; one whose mean does, too, has no 
 the threshold, and takes no part.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from evaluation.common.devices import cores
+from evaluation.common.compiled import njit
 from evaluation.data.ground_truth import GroundTruthData
 from evaluation.metrics.arrays import checked_codes
 from evaluation.metrics.sampling import Representation, sample_points, sample_rounds
-
-_ROUNDS_AT_ONCE = 256
 
 
 def compute_factor_vae(
@@ -132,19 +129,45 @@ def least_varying_dims(
         array([0, 1])
     """
     rounds = checked_codes(rounds, "rounds", "rounds, batch, d")
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        local = _variances(rounds)[:, active]
+        return np.argmin(local / variances[active], axis=1)
 
-    def winners(start: int) -> NDArray[np.int64]:
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            # Side by side, so that NumPy adds up all of these rounds at once; the order within a
-            # round stays. (It is another for one dim, which wins in any case.)
-            together = np.ascontiguousarray(rounds[start : start + _ROUNDS_AT_ONCE].swapaxes(0, 1))
-            local = np.var(together, axis=0, ddof=1)
-            return np.argmin(local[:, active] / variances[active], axis=1)
 
-    with ThreadPoolExecutor(cores()) as threads:
-        return np.concatenate(
-            list(threads.map(winners, range(0, max(len(rounds), 1), _ROUNDS_AT_ONCE)))
-        )
+def _variances(rounds: NDArray) -> NDArray:
+    """Variances (rounds, d) of each round (batch, d), as NumPy's `var` of it with one `ddof`.
+
+    (NumPy's order of sums is another for one dim, which wins in any case.)
+    """
+    computed = np.dtype(np.float64)
+    if rounds.dtype.kind == "f":
+        computed = rounds.dtype.newbyteorder("=")
+    if computed not in (np.float32, np.float64):
+        return np.asarray(np.var(rounds, axis=1, ddof=1))
+    variances = np.empty((len(rounds), rounds.shape[2]), computed)
+    _fill_variances(np.ascontiguousarray(rounds, computed), variances)
+    return variances
+
+
+@njit
+def _fill_variances(rounds: NDArray, variances: NDArray) -> None:
+    batch = rounds.shape[1]
+    means = np.empty_like(variances[0])
+    for number in range(len(rounds)):
+        means[:] = 0
+        for point in range(batch):
+            for dim in range(len(means)):
+                means[dim] += rounds[number, point, dim]
+        for dim in range(len(means)):
+            means[dim] /= batch
+        squares = variances[number]
+        squares[:] = 0
+        for point in range(batch):
+            for dim in range(len(means)):
+                deviation = rounds[number, point, dim] - means[dim]
+                squares[dim] += deviation * deviation
+        for dim in range(len(means)):
+            squares[dim] /= batch - 1
 
 
 def count_votes(
