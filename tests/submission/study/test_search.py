@@ -14,8 +14,10 @@ import pytest
 from evaluation.common.environment import REPOSITORY
 from evaluation.common.errors import KitError
 from submission.study.course import open_course
+from submission.study.estimate import show
 from submission.study.plan import plan_of
 from submission.study.reading import read_study
+from submission.study.results.page import write_page
 from submission.study.results.table import rows_of
 from submission.study.search.objective import mode_of, of_epoch, uses_labels
 from submission.study.search.space import (
@@ -24,7 +26,7 @@ from submission.study.search.space import (
     parameters_of,
     setting_of,
 )
-from submission.study.search.tried import Stopped, Tried, note_tried, read_tried
+from submission.study.search.tried import Stopped, Tried, read_tried, write_tried
 from submission.study.search.wanted import require_search
 from tests.submission.study.conftest import HEAD
 
@@ -116,17 +118,33 @@ def test_objectives() -> None:
     assert of_epoch("mig", row) is None and of_epoch("kld", {"loss": 1.0}) is None
 
 
-def test_what_was_tried_is_in_the_table(file: Path, tmp_path: Path) -> None:
+def test_what_was_tried_is_in_the_table_and_on_the_page(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "out"
     assert not open_course(file, folder, "cpu", tmp_path).plan.runs
     first = {"train_vae.lr": 0.001, "Encoder.features_per_layer": [96]}
-    note_tried(folder, Tried(setting=first))
-    note_tried(folder, Tried(setting={**first, "train_vae.lr": 0.002}))
-    note_tried(folder, Tried(setting=first, stopped=Stopped(epochs=2, value=0.5)))
-    assert [one.stopped is None for one in read_tried(folder)] == [False, True]
+    stopped = Tried(setting=first, stopped=Stopped(epochs=2, value=0.5))
+    tried = [stopped, Tried(setting={**first, "train_vae.lr": 0.002})]
+    write_tried(folder, tried)
+    assert read_tried(folder) == tried
     course = open_course(file, folder, "cpu", tmp_path)
+    begun = course.plan.runs[0].folder
+    begun.mkdir(parents=True)
+    (begun / "stats.csv").write_text("MSE;KLD\n0.7;1.5\n0.5;2.5\n")
+    course = open_course(file, folder, "cpu", tmp_path)
+    assert [run.setting["train_vae.lr"] for run in course.pending] == [0.002]
     rows = rows_of(course.plan, course.records, course.waiting, {})
-    assert [row["problem"] for row in rows] == ["the search stopped this setting early", ""]
+    assert [row["problem"] for row in rows] == ["the search stopped their setting early", ""]
+    assert [row["state"] for row in rows] == ["stopped", "waiting"]
+    found = [(row["epochs"], row["reconstruction"], row["kld"]) for row in rows]
+    assert found == [(2, 0.5, 2.5), (None, None, None)]
+    show(course, 1)
+    said = capsys.readouterr().out
+    assert "2 runs of 2 settings: 0 done, 1 stopped by the search, 1 to do\n" in said
+    assert "lr 0.001, features_per_layer [96], on mpi3d_sim_real_mini: 0 of 1 done, stopped" in said
+    page = write_page(course.plan, course.doing, rows, "named").read_text()
+    assert "stopped early" in page
     assert {row["searched_by"] for row in rows} == {"reconstruction"}
     file.write_text(SEARCH.replace('"reconstruction"', '"mig"'))
     course = open_course(file, folder, "cpu", tmp_path)
