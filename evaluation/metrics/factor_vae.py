@@ -12,10 +12,10 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from evaluation.common.compiled import njit
 from evaluation.data.ground_truth import GroundTruthData
 from evaluation.metrics.arrays import checked_codes
 from evaluation.metrics.sampling import Representation, sample_points, sample_rounds
+from evaluation.metrics.tables.variances import variances_of_rounds
 
 
 def compute_factor_vae(
@@ -130,44 +130,8 @@ def least_varying_dims(
     """
     rounds = checked_codes(rounds, "rounds", "rounds, batch, d")
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        local = _variances(rounds)[:, active]
+        local = variances_of_rounds(rounds)[:, active]
         return np.argmin(local / variances[active], axis=1)
-
-
-def _variances(rounds: NDArray) -> NDArray:
-    """Variances (rounds, d) of each round (batch, d), as NumPy's `var` of it with one `ddof`.
-
-    (NumPy's order of sums is another for one dim, which wins in any case.)
-    """
-    computed = np.dtype(np.float64)
-    if rounds.dtype.kind == "f":
-        computed = rounds.dtype.newbyteorder("=")
-    if computed not in (np.float32, np.float64):
-        return np.asarray(np.var(rounds, axis=1, ddof=1))
-    variances = np.empty((len(rounds), rounds.shape[2]), computed)
-    _fill_variances(np.ascontiguousarray(rounds, computed), variances)
-    return variances
-
-
-@njit
-def _fill_variances(rounds: NDArray, variances: NDArray) -> None:
-    batch = rounds.shape[1]
-    means = np.empty_like(variances[0])
-    for number in range(len(rounds)):
-        means[:] = 0
-        for point in range(batch):
-            for dim in range(len(means)):
-                means[dim] += rounds[number, point, dim]
-        for dim in range(len(means)):
-            means[dim] /= batch
-        squares = variances[number]
-        squares[:] = 0
-        for point in range(batch):
-            for dim in range(len(means)):
-                deviation = rounds[number, point, dim] - means[dim]
-                squares[dim] += deviation * deviation
-        for dim in range(len(means)):
-            squares[dim] /= batch - 1
 
 
 def count_votes(
