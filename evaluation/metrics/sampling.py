@@ -45,7 +45,7 @@ def sample_points(
         return _encode_rows(data, representation, data.sample_rows(num_train, random_state))
     if isinstance(data, FactorGrid) and not data.draws:
         factors, numbers = draw_points(data.factor_sizes, num_train, batch_size, random_state)
-        return _encode_numbers(data, representation, numbers), factors
+        return _encode_numbers(data, representation, numbers), factors.copy()
 
     whole, rest = divmod(num_train, batch_size)
     drawn = []
@@ -112,7 +112,7 @@ def sample_rounds(
     if isinstance(data, FactorGrid) and not data.draws:
         held, numbers = draw_rounds(data.factor_sizes, hold, shape, random_state)
         codes = _encode_numbers(data, representation, numbers.reshape(-1))
-        return held, codes.reshape(*shape, -1)
+        return held.copy(), codes.reshape(*shape, -1)
 
     held = np.empty(rounds, dtype=np.int64)
 

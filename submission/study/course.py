@@ -77,6 +77,8 @@ class Course:
 
     def write_table(self) -> None:
         """Writes `runs.csv` as the study stands; what needs several runs is added at the end."""
+        if not self.plan.runs:  # of a search whose first trial could not begin
+            return
         start = time.monotonic()
         rows = table.rows_of(self.plan, self.records, self.waiting, {})
         table.write_csv(self.plan.folder, rows)

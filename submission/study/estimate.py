@@ -119,11 +119,10 @@ def show(course: Course, workers: int) -> None:
     )
     for name, runs in by_setting.items():
         seeds = [str(run.seed) for run in runs if run.key in done]
-        early = ", stopped by the search" * any(run.key in stopped for run in runs)
         console.print(
             f"  {name}: {len(seeds)} of {len(runs)} done"
             + (f" (seeds {', '.join(seeds)})" if seeds else "")
-            + early,
+            + (", stopped by the search" if any(run.key in stopped for run in runs) else ""),
             markup=False,
         )
     steps = steps_for(plan.steps, pending)

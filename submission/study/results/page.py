@@ -23,8 +23,9 @@ from submission.study.results.analysis import (
     rank_correlations,
     selection,
 )
+from submission.study.results.trials import trials_of
 from submission.study.running import Doing
-from submission.study.search.objective import mode_of, uses_labels
+from submission.study.search.objective import uses_labels
 from submission.study.settings import labels
 
 NAME = "study.html"
@@ -49,24 +50,6 @@ class Score(NamedTuple):
     short: str
 
 
-class Trial(NamedTuple):
-    """A setting that a search tried, and what came of it.
-
-    Args:
-        label: The setting.
-        value: The mean of the objective over its runs, None where there is none.
-        epochs: Epochs of all its runs.
-        state: "done", "stopped", or what its runs are otherwise.
-        commands: Those that make its runs again.
-    """
-
-    label: str
-    value: float | None
-    epochs: int
-    state: str
-    commands: str
-
-
 class Best(NamedTuple):
     """A run that is best in some scores, and the commands that make it again."""
 
@@ -88,6 +71,7 @@ def write_page(plan: Plan, doing: Doing, rows: Sequence[Mapping[str, Any]], name
     runs, found = [plan.runs[place] for place in done], [rows[place] for place in done]
     scores, subjects = _scores(found), _subjects(plan.runs)
     numbers = {score.column: _column(found, score.column) for score in scores}
+    trials = trials_of(plan, rows)
     from jinja2 import FileSystemLoader
 
     template = page.environment().overlay(loader=FileSystemLoader([_TEMPLATES, page.TEMPLATES]))
@@ -115,51 +99,14 @@ def write_page(plan: Plan, doing: Doing, rows: Sequence[Mapping[str, Any]], name
             if row["state"] == "refused"
         ],
         waiting=Counter(row["problem"] for row in rows if row["state"] == "waiting"),
-        trials=_trials(plan, rows, doing),
+        trials=trials,
+        best_trial="\n".join(_commands(run, doing) for run in trials[0].runs) if trials else "",
         rows=[(subjects[run.key], row) for run, row in zip(runs, found, strict=True)],
     )
     path = plan.folder / NAME
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
-
-
-def _trials(plan: Plan, rows: Sequence[Mapping[str, Any]], doing: Doing) -> list[Trial]:
-    """What a search tried: those that are done first, by their values, the best first."""
-    search = plan.study.search
-    if search is None:
-        return []
-    by_setting: dict[str, list[int]] = {}
-    for place, run in enumerate(plan.runs):
-        by_setting.setdefault(repr(run.setting), []).append(place)
-    named = labels([plan.runs[places[0]].setting for places in by_setting.values()])
-    found = []
-    for name, places in zip(named, by_setting.values(), strict=True):
-        own = [rows[place] for place in places]
-        values = [value for row in own for value in _objectives(search.objective, row)]
-        states = {row["state"] for row in own}
-        others = [state for state in ("refused", "stopped", "waiting") if state in states]
-        found.append(
-            Trial(
-                name,
-                float(np.mean(values)) if values else None,
-                sum(row.get("epochs") or 0 for row in own),
-                [*others, "done"][0],
-                "\n".join(_commands(plan.runs[place], doing) for place in places),
-            )
-        )
-    sign = 1 if mode_of(search.objective) == "min" else -1
-
-    def order(trial: Trial) -> tuple[bool, float]:
-        return trial.state != "done", np.inf if trial.value is None else sign * trial.value
-
-    return sorted(found, key=order)
-
-
-def _objectives(objective: str, row: Mapping[str, Any]) -> list[float]:
-    """The values of an objective in a row: of a metric one for each dataset."""
-    names = [name for name in row if objective in (name, name.rpartition("/")[2])]
-    return [row[name] for name in names if row[name] is not None]
 
 
 def _scores(rows: Sequence[Mapping[str, Any]]) -> list[Score]:

@@ -48,7 +48,7 @@ def do_search(course: Course, file: Path, scheduler_of: SchedulerOf) -> list[Kit
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, folder.name), shared_needs(course) as needs:
         write_config(probe)
-        alike = replace(course, plan=replace(probe, runs=probe.runs[:1]), records={})
+        alike = replace(course, plan=replace(probe, runs=probe.runs[:1]), records={}, waiting={})
         failed = do_steps(alike, needs, scheduler_of)
         if failed:
             return list(failed.values())

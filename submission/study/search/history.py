@@ -94,8 +94,7 @@ class History:
     def close(self) -> None:
         """Brings the course up to date with all that was tried, and writes its table."""
         self._refresh()
-        if self._course.plan.runs:
-            self._course.write_table()
+        self._course.write_table()
 
     def _refresh(self) -> None:
         self._course.plan = self._plan_of([one.setting for one in self._tried.values()])
