@@ -43,8 +43,9 @@ what it has written, and its pages."""
 CHECKS_ITS_OWN_EXPORT = "submission.export"
 """It loads again what it has written from the participant's own objects, in their own process."""
 
-BASE = {"msgspec", "numba", "numpy", "rich", "scipy", "sklearn"}
-"""Packages that every installed kit has: the wheel's dependencies."""
+BASE = {"llvmlite", "msgspec", "numba", "numpy", "rich", "scipy", "sklearn"}
+"""Packages that every installed kit has: the wheel's dependencies, and numba's llvmlite, whose
+version numba fixes."""
 
 LOADERS = {
     "dill.load",

@@ -40,6 +40,9 @@ def _metrics() -> None:
     accuracies(codes, factors, codes, factors)
     for kind in (np.float32, np.float64):
         least_varying_dims(codes[np.newaxis].astype(kind), np.ones(2), np.ones(2, bool))
+    # Points of codes of few values are grouped.
+    few, factors = (draw_integers(random_state, sizes, [1, 1], 200) for sizes in ([2, 2], [9, 2]))
+    dci(few, factors, few, factors)
 
 
 def _images() -> None:

@@ -82,10 +82,10 @@ def _measure(size: Size) -> Cost:
 
 
 def _grow(size: Size) -> Cost:
-    from evaluation.metrics.boosting import model
+    from evaluation.metrics.boosting import model, threads
 
     if size.threads:
-        model.cores = lambda: size.threads
+        threads.cores = lambda: size.threads
     rng = np.random.default_rng(0)
     factors = rng.integers(size.values, size=(size.samples, 1))
     codes = rng.normal(size=(size.samples, size.dims)).astype(np.float32)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import subroutine
-from evaluation.metrics.boosting.buffers import INNER_NODES, LEAVES, Workshop
+from evaluation.metrics.boosting.growth.buffers import INNER_NODES, LEAVES, Workshop
 
 _LEAF_OF = np.array([0, 0, 4, 0, 2, 4, 6, 0, 1, 2, 3, 4, 5, 6, 7])
 """The leaf of what came to a node and no further: it is sent left."""
@@ -18,6 +18,7 @@ def set_leaves(
     point_of: NDArray[np.uint32],
     gradient: NDArray[np.float64],
     factor: float,
+    node_of: NDArray[np.uint8],
     work: Workshop,
     values: NDArray[np.float64],
 ) -> None:
@@ -27,10 +28,11 @@ def set_leaves(
         point_of: The point of each sample (n,).
         gradient: (p,).
         factor: On the values.
-        work: Its terms are overwritten; each point's node becomes the number of its leaf.
+        node_of: The node of each point (p,); becomes the number of its leaf.
+        work: Has the nodes' sizes; its terms are overwritten.
         values: (8,).
     """
-    node_of, terms = work.node_of, work.terms
+    terms = work.terms
     for point in range(node_of.size):
         node_of[point] = _LEAF_OF[node_of[point]]
     end = np.zeros(LEAVES, dtype=np.uint64)

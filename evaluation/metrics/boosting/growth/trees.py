@@ -8,12 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import njit, subroutine
-from evaluation.metrics.boosting.buffers import INNER_NODES, LEARNING_RATE, Targets, Trees, Workshop
-from evaluation.metrics.boosting.columns import Columns
-from evaluation.metrics.boosting.cuts import Cut, best_cut
-from evaluation.metrics.boosting.histograms import fill, subtract
-from evaluation.metrics.boosting.leaves import set_leaves
-from evaluation.metrics.boosting.ties import Node
+from evaluation.metrics.boosting.growth.buffers import (
+    INNER_NODES,
+    LEARNING_RATE,
+    Targets,
+    Trees,
+    Workshop,
+)
+from evaluation.metrics.boosting.growth.columns import Columns
+from evaluation.metrics.boosting.growth.cuts import Cut, best_cut
+from evaluation.metrics.boosting.growth.histograms import fill, subtract
+from evaluation.metrics.boosting.growth.leaves import set_leaves
+from evaluation.metrics.boosting.growth.members import find_members, part
+from evaluation.metrics.boosting.growth.ties import Node
 
 
 @njit
@@ -41,7 +48,7 @@ def grow_trees(
     """
     for tree in range(start, stop):
         gradient = targets.gradients[tree]
-        _grow(
+        grow_tree(
             columns,
             gradient,
             targets.histograms[tree],
@@ -52,14 +59,14 @@ def grow_trees(
             importances[tree],
         )
         values = trees.value[tree]
-        set_leaves(columns.point_of, gradient, targets.factors[tree], work, values)
+        set_leaves(columns.point_of, gradient, targets.factors[tree], work.node_of, work, values)
         node_of, raw = work.node_of, predictions[tree]
         for point in range(raw.size):
             raw[point] += LEARNING_RATE * values[node_of[point]]
 
 
 @subroutine
-def _grow(
+def grow_tree(
     columns: Columns,
     gradient: NDArray[np.float64],
     root: NDArray[np.float64],
@@ -69,8 +76,9 @@ def _grow(
     threshold: NDArray[np.float64],
     importance: NDArray[np.float64],
 ) -> None:
+    """Grows one tree but for its leaves' values: points' nodes are left in `work`."""
     _start(columns, gradient, root, work)
-    begin, end, sizes = work.begin, work.end, work.sizes
+    sizes = work.sizes
     slot = np.full(INNER_NODES, -1)  # of the node's histogram in `work`; the root has its own
     slots = 0
     column[:] = 0
@@ -85,9 +93,8 @@ def _grow(
             work.ranges[number, 0],
             work.ranges[number, 1],
         )
-        members = work.members[begin[number] : end[number]]
         histogram = root if slot[number] < 0 else work.histograms[slot[number]]
-        cut = best_cut(columns, gradient, node, members, histogram, priorities, work)
+        cut = best_cut(columns, gradient, node, histogram, priorities, work)
         if cut.column < 0:
             continue
         column[number] = cut.column
@@ -97,19 +104,14 @@ def _grow(
         sizes[left], sizes[right] = cut.size, node.size - cut.size
         sizes[number] = 0.0
         values = columns.values[cut.column]
-        value = values[columns.order[cut.position]]
+        part(values, values[columns.order[cut.position]], np.uint8(number), work.node_of)
         if right >= INNER_NODES:
-            for point in members:
-                work.node_of[point] = left + np.int64(values[point] >= value)
             continue
-        below = _part(values, value, left, members, work.spare, work.node_of)
-        begin[left], end[left] = begin[number], begin[number] + below
-        begin[right], end[right] = end[left], end[number]
         work.totals[left], work.totals[right] = cut.total, node.total - cut.total
-        smaller, larger = (left, right) if 2 * below <= members.size else (right, left)
+        smaller, larger = (left, right) if 2.0 * cut.size <= node.size else (right, left)
         slot[smaller], slot[larger] = slots, slot[number]
-        few = work.members[begin[smaller] : end[smaller]]
-        least, most = fill(columns, gradient, few, work.histograms[slots])
+        count = find_members(work.node_of, np.uint8(smaller), work.members)
+        least, most = fill(columns, gradient, work.members[:count], work.histograms[slots])
         subtract(work.histograms[slots], histogram)
         work.ranges[smaller, 0], work.ranges[smaller, 1] = least, most
         work.ranges[larger, 0], work.ranges[larger, 1] = node.least, node.most
@@ -126,15 +128,13 @@ def _start(
     """Has all points at the root."""
     least, most = np.inf, -np.inf
     for point in range(gradient.size):
-        work.members[point] = point
-        work.node_of[point] = 0
         g = gradient[point]
         least = g if g < least else least
         most = g if g > most else most
+    work.node_of[:] = 0
     total = 0.0
     for cell in range(columns.first_cell[1]):
         total += root[cell, 0]
-    work.begin[0], work.end[0] = 0, gradient.size
     work.sizes[:] = 0.0
     work.sizes[0] = columns.point_of.size
     work.totals[0] = total
@@ -152,28 +152,3 @@ def _threshold(columns: Columns, node: Node, cut: Cut, node_of: NDArray[np.uint8
     while node_of[order[below]] != node.number:
         below -= 1
     return values[order[below]] / 2.0 + values[order[above]] / 2.0
-
-
-@subroutine
-def _part(
-    values: NDArray[np.float32],
-    cut: np.float32,
-    left: int,
-    members: NDArray[np.uint32],
-    spare: NDArray[np.uint32],
-    node_of: NDArray[np.uint8],
-) -> np.int64:
-    """Moves what lies below the cut to the front, and says how many points that are."""
-    below = np.uint64(0)
-    for k in range(members.size):  # without a branch, as sides cannot be predicted
-        point = members[k]
-        is_below = np.uint64(values[point] < cut)
-        members[below] = point
-        spare[np.uint64(k) - below] = point
-        node_of[point] = np.uint64(left + 1) - is_below
-        below += is_below
-    count = np.int64(below)
-    # One by one, as numba takes seconds to compile the check that two slices are equally long.
-    for k in range(members.size - count):
-        members[count + k] = spare[k]
-    return count

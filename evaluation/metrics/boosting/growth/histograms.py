@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import njit, subroutine
-from evaluation.metrics.boosting.columns import Columns
+from evaluation.metrics.boosting.growth.columns import Columns
 
 LANES = 8
 """Trees whose gradients lie side by side, a cache line, while the roots' are summed."""

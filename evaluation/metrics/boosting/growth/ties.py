@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import subroutine
-from evaluation.metrics.boosting.buffers import INNER_NODES, LEAVES, Workshop
-from evaluation.metrics.boosting.columns import SAME_VALUE, Columns
+from evaluation.metrics.boosting.growth.buffers import INNER_NODES, LEAVES, Workshop
+from evaluation.metrics.boosting.growth.columns import SAME_VALUE, Columns
 
 
 class Node(NamedTuple):
@@ -42,16 +42,25 @@ def break_tie(
         return 0
     noted, sums = work.ties, work.tie_sums
     priority = priorities[node.number]
-    total = node.total
-    alike = True
+    taken = np.empty(ties, dtype=np.int64)
+    total, is_exact, alike = node.total, False, True
     for tie in range(ties):
-        sums[tie, 0], sums[tie, 1] = _before(columns, tie, gradient, node, total, histogram, work)
-        alike = alike and sums[tie, 1] == sums[0, 1]
-    if not alike:  # else the total does not matter
-        total = _total(columns, gradient, node, priorities, work)
-        for tie in range(ties):
-            sums[tie, 0], sums[tie, 1] = _before(
-                columns, tie, gradient, node, total, histogram, work
+        sums[tie, 0], sums[tie, 1], taken[tie], total, is_exact = _before(
+            columns, tie, gradient, node, total, is_exact, histogram, priorities, work
+        )
+        alike = (
+            alike
+            and sums[tie, 0] == sums[0, 0]
+            and sums[tie, 1] == sums[0, 1]
+            and taken[tie] == taken[0] <= 1
+        )
+    # Equal sums that were added up, or left by one gradient, are equal whatever the total is.
+    if not alike and not is_exact:
+        total, is_exact = _total(columns, gradient, node, priorities, work), True
+    for tie in range(ties):
+        if not alike and taken[tie] == 1:  # perhaps from another total
+            sums[tie, 0], sums[tie, 1], _, _, _ = _before(
+                columns, tie, gradient, node, total, is_exact, histogram, priorities, work
             )
     best, winner = -1.0, 0
     for tie in range(ties):
@@ -77,42 +86,69 @@ def _before(
     gradient: NDArray[np.float64],
     node: Node,
     total: float,
+    is_exact: bool,
     histogram: NDArray[np.float64],
+    priorities: NDArray[np.float64],
     work: Workshop,
-) -> tuple[float, float]:
+) -> tuple[float, float, int, float, bool]:
     """Number and sum of the node's gradients before a cut, summed as scikit-learn does.
 
-    It goes from one possible cut to the next, or comes from the end if that is nearer.
+    It goes from one possible cut to the next, or comes from the end if that is nearer. How many
+    gradients were then taken away from the total comes third, 0 if none. If they are several, the
+    total has to be scikit-learn's, and is found if it is not. It comes last.
     """
     column, position = work.ties[tie]
-    node_of, values = work.node_of, columns.values[column]
+    node_of, values, members = work.node_of, columns.values[column], work.in_cell
     sample_order, sample_start = columns.sample_order, columns.sample_start
     column_end = (column + 1) * columns.point_of.size
     cut = values[columns.order[position]]
-    n = counted = 0
+    n = counted = taken = 0
     s = 0.0
     last = np.float32(0.0)
     for cell in range(columns.first_cell[column], columns.first_cell[column + 1]):
         if histogram[cell, 1] == 0.0:
             continue
+        count = np.uint64(0)
         for k in range(sample_start[cell], sample_start[cell + 1]):
-            point = sample_order[k]
-            if node_of[point] != node.number:
-                continue
+            members[count] = sample_order[k]  # without a branch, as members cannot be predicted
+            count += np.uint64(node_of[sample_order[k]] == node.number)
+        for point in members[: np.int64(count)]:
             value = values[point]
             if n > 0 and value > last + SAME_VALUE:
                 if n - counted > node.size - n:
-                    s = total
-                    for later in range(column_end - 1, k - 1, -1):
-                        if node_of[sample_order[later]] == node.number:
-                            s -= gradient[sample_order[later]]
+                    taken = int(node.size) - n
+                    if taken > 1 and not is_exact:
+                        total = _total(columns, gradient, node, priorities, work)
+                        is_exact = True
+                    s = _left_of(total, column_end, taken, gradient, node, columns, work)
                 counted = n
                 if value >= cut:
-                    return float(n), s
+                    return float(n), s, taken, total, is_exact
             s += gradient[point]
             n += 1
             last = value
-    return float(n), s
+    return float(n), s, taken, total, is_exact
+
+
+@subroutine
+def _left_of(
+    total: float,
+    column_end: int,
+    taken: int,
+    gradient: NDArray[np.float64],
+    node: Node,
+    columns: Columns,
+    work: Workshop,
+) -> float:
+    """What is left of the total without the node's last samples in a column."""
+    k = column_end - 1
+    while taken:
+        point = columns.sample_order[k]
+        if work.node_of[point] == node.number:
+            total -= gradient[point]
+            taken -= 1
+        k -= 1
+    return total
 
 
 @subroutine

@@ -1,6 +1,6 @@
 """What trees are grown from, what they become, and the memory in between."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,19 @@ class Trees(NamedTuple):
     threshold: NDArray[np.float64]
     value: NDArray[np.float64]
 
+    @staticmethod
+    def new(number: int) -> "Trees":
+        """So many, not filled yet."""
+        return Trees(
+            np.empty((number, INNER_NODES), dtype=np.int64),
+            np.empty((number, INNER_NODES)),
+            np.empty((number, LEAVES)),
+        )
+
+    def at(self, trees: Any) -> "Trees":
+        """Those at an index of NumPy's."""
+        return Trees(self.column[trees], self.threshold[trees], self.value[trees])
+
 
 class Targets(NamedTuple):
     """What the trees of one stage are fitted to.
@@ -52,11 +65,13 @@ class Workshop(NamedTuple):
 
     Args:
         histograms: Of up to three nodes (3, cells, 2).
-        members: Points (p,), each node's side by side in ascending order.
-        spare: (p,).
+        root: Histogram of a root (cells, 2).
+        gradient: Of the points (p,).
+        half_gradient: Of halves of groups, see `grouped` (p,).
+        half_weight: Number of their samples (p,).
+        half_node: The node that each has come to (p,).
+        members: Points of one node (p + 1,).
         node_of: The node that each point has come to (p,).
-        begin: Where the members of each inner node begin (7,).
-        end: Where they end (7,).
         sizes: Number of samples of each node (15,).
         totals: Sum of the gradients of each inner node (7,).
         ranges: Between which those gradients lie (7, 2).
@@ -66,16 +81,19 @@ class Workshop(NamedTuple):
         inside: Positions of the node's members within a cell (p + 1,).
         terms: Of sums, each leaf's side by side (n,).
         samples: Points of a node's samples (n + 1,).
+        in_cell: Points of its samples in one cell (n + 1,).
         ties: Columns and positions of the best cuts (ties, 2).
         tie_sums: Number and sum before them (ties, 2).
     """
 
     histograms: NDArray[np.float64]
+    root: NDArray[np.float64]
+    gradient: NDArray[np.float64]
+    half_gradient: NDArray[np.float64]
+    half_weight: NDArray[np.float64]
+    half_node: NDArray[np.uint8]
     members: NDArray[np.uint32]
-    spare: NDArray[np.uint32]
     node_of: NDArray[np.uint8]
-    begin: NDArray[np.int64]
-    end: NDArray[np.int64]
     sizes: NDArray[np.float64]
     totals: NDArray[np.float64]
     ranges: NDArray[np.float64]
@@ -85,6 +103,7 @@ class Workshop(NamedTuple):
     inside: NDArray[np.uint32]
     terms: NDArray[np.float64]
     samples: NDArray[np.uint32]
+    in_cell: NDArray[np.uint32]
     ties: NDArray[np.int64]
     tie_sums: NDArray[np.float64]
 
@@ -93,11 +112,13 @@ def new_workshop(n: int, p: int, d: int, cells: int) -> Workshop:
     ties = _TIES_PER_COLUMN * max(d, 16)
     return Workshop(
         histograms=np.empty((3, cells, 2)),
-        members=np.empty(p, dtype=np.uint32),
-        spare=np.empty(p, dtype=np.uint32),
+        root=np.empty((cells, 2)),
+        gradient=np.empty(p),
+        half_gradient=np.empty(p),
+        half_weight=np.empty(p),
+        half_node=np.empty(p, dtype=np.uint8),
+        members=np.empty(p + 1, dtype=np.uint32),
         node_of=np.empty(p, dtype=np.uint8),
-        begin=np.empty(INNER_NODES, dtype=np.int64),
-        end=np.empty(INNER_NODES, dtype=np.int64),
         sizes=np.empty(INNER_NODES + LEAVES),
         totals=np.empty(INNER_NODES),
         ranges=np.empty((INNER_NODES, 2)),
@@ -107,6 +128,7 @@ def new_workshop(n: int, p: int, d: int, cells: int) -> Workshop:
         inside=np.empty(p + 1, dtype=np.uint32),
         terms=np.empty(n),
         samples=np.empty(n + 1, dtype=np.uint32),
+        in_cell=np.empty(n + 1, dtype=np.uint32),
         ties=np.empty((ties, 2), dtype=np.int64),
         tie_sums=np.empty((ties, 2)),
     )

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 SAME_VALUE = np.float32(1e-7)
 """scikit-learn does not cut between values as close as this."""
 
+_FEW_VALUES = 64
+"""Columns with no more values have a cell for each, into which no tree has to look."""
+
 _SMALLEST_CELL = 128
 _CELLS = 640
 """Of a column, about, at most. With fewer, those of many samples are seldom ruled out."""
@@ -28,7 +31,8 @@ class Columns(NamedTuple):
         cell_start: Where each cell begins in `order`, and the length of `order` (cells + 1,).
         first_cell: The first cell of each column, and the number of cells (d + 1,).
         cell_of: The cell of each point in each column (p, d), counted from the column's first.
-        divisible: Whether a cell holds more than one value (cells,).
+        divisible: Whether a cut may lie inside a cell (2, cells): in the root, which all points
+            are members of, and in other nodes, whose neighbours may lie farther apart.
         sample_order: Points of the samples (d * n,) in ascending order of the samples' values.
         sample_start: Where each cell begins in `sample_order`, and its length (cells + 1,).
     """
@@ -68,17 +72,21 @@ def sort_columns(codes: NDArray[np.float32], labels: NDArray[np.int64]) -> Colum
         samples_before = np.concatenate(([0], np.cumsum(weights[points])))
         cuts = np.flatnonzero(ascending[1:] > ascending[:-1] + SAME_VALUE) + 1
         samples_before_cuts = samples_before[cuts]
-        starts = [0]
-        while (
-            after := np.searchsorted(samples_before_cuts, samples_before[starts[-1]] + size)
-        ) < len(cuts):
-            starts.append(int(cuts[after]))
+        starts = [0, *cuts.tolist()]
+        if len(starts) > _FEW_VALUES:
+            starts = [0]
+            while (
+                after := np.searchsorted(samples_before_cuts, samples_before[starts[-1]] + size)
+            ) < len(cuts):
+                starts.append(int(cuts[after]))
         ends = [*starts[1:], p]
         cell_of[points, column] = np.repeat(np.arange(len(starts)), np.subtract(ends, starts))
         cell_start += [column * p + start for start in starts]
         sample_start += [column * n + int(samples_before[start]) for start in starts]
         first_cell.append(first_cell[-1] + len(starts))
-        divisible.append(ascending[np.subtract(ends, 1)] > ascending[starts] + SAME_VALUE)
+        has_cuts = np.searchsorted(cuts, ends) > np.searchsorted(cuts, starts, side="right")
+        is_wide = ascending[np.subtract(ends, 1)] > ascending[starts] + SAME_VALUE
+        divisible.append((has_cuts, is_wide))
     return Columns(
         values,
         weights.astype(np.float64),
@@ -88,7 +96,7 @@ def sort_columns(codes: NDArray[np.float32], labels: NDArray[np.int64]) -> Colum
         np.array([*cell_start, d * p]),
         np.array(first_cell),
         cell_of,
-        np.concatenate(divisible),
+        np.concatenate(divisible, axis=1),
         sample_order.astype(np.uint32).ravel(),
         np.array([*sample_start, d * n]),
     )

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import subroutine
-from evaluation.metrics.boosting.buffers import Workshop
-from evaluation.metrics.boosting.columns import SAME_VALUE, Columns
-from evaluation.metrics.boosting.histograms import packing_of
-from evaluation.metrics.boosting.ties import Node, break_tie
+from evaluation.metrics.boosting.growth.buffers import Workshop
+from evaluation.metrics.boosting.growth.columns import SAME_VALUE, Columns
+from evaluation.metrics.boosting.growth.histograms import packing_of
+from evaluation.metrics.boosting.growth.members import find_members
+from evaluation.metrics.boosting.growth.ties import Node, break_tie
 
 _SAME_SCORE = 1e-10  # relatively; one score, summed in two orders, differs less
 _PURE = 2.220446049250313e-16  # scikit-learn cuts no node whose variance is at most this
@@ -47,17 +48,16 @@ def best_cut(
     columns: Columns,
     gradient: NDArray[np.float64],
     node: Node,
-    members: NDArray[np.uint32],
     histogram: NDArray[np.float64],
     priorities: NDArray[np.float64],
     work: Workshop,
 ) -> Cut:
     """The cut that scikit-learn makes, of equal ones one by their priorities (7, d)."""
-    best, ties = _search_edges(columns, node, histogram, work)
+    best, ties = search_edges(columns, node, histogram, work)
     bar = best * (1.0 - _SAME_SCORE)
     _find_promising(columns, node, histogram, bar, work.before, work.promising)
     best, ties = _search_inside(columns, gradient, node, histogram, best, ties, work)
-    if ties == 0 or _is_pure(columns.weights, gradient, node, members, best):
+    if ties == 0 or is_pure(columns.weights, gradient, work.node_of, node, best, work.members):
         return Cut(-1, 0, 0.0, 0.0, 0.0)
     tie = break_tie(columns, gradient, node, histogram, priorities, work, ties)
     return Cut(
@@ -66,18 +66,21 @@ def best_cut(
 
 
 @subroutine
-def _is_pure(
+def is_pure(
     weights: NDArray[np.float64],
     gradient: NDArray[np.float64],
+    node_of: NDArray[np.uint8],
     node: Node,
-    members: NDArray[np.uint32],
     best: float,
+    members: NDArray[np.uint32],
 ) -> bool:
+    """Whether all gradients of a node are the same; `members` is overwritten."""
     # No cut takes more from the squared errors than there is, and no gradient is larger than 1.
     if best > 10.0 * _ROUNDING * node.size * node.size:
         return False
     total = squares = 0.0
-    for point in members:
+    count = find_members(node_of, np.uint8(node.number), members)
+    for point in members[:count]:
         total += weights[point] * gradient[point]
         squares += weights[point] * gradient[point] * gradient[point]
     mean_square = squares / node.size
@@ -86,7 +89,7 @@ def _is_pure(
 
 
 @subroutine
-def _search_edges(
+def search_edges(
     columns: Columns, node: Node, histogram: NDArray[np.float64], work: Workshop
 ) -> tuple[float, int]:
     """Notes the best of the cuts between cells: the best score, and the number of ties."""
@@ -116,7 +119,7 @@ def _search_edges(
     for column in range(first_cell.size - 1):
         for cell in range(first_cell[column], first_cell[column + 1]):
             # Before an empty cell there is the cut that is also before the next.
-            if scores[cell] >= bar and histogram[cell, 1] > 0.0 and ties < len(noted):
+            if scores[cell] >= bar and histogram[cell, 1] >= 1.0 and ties < len(noted):
                 noted[ties, 0] = column
                 noted[ties, 1] = cell_start[cell]
                 noted_sums[ties, 0] = sizes[cell]
@@ -135,7 +138,7 @@ def _find_promising(
     promising: NDArray[np.bool_],
 ) -> None:
     """Which cells the box around their path does not rule out: few of them, at little cost."""
-    divisible, room = columns.divisible, packing_of(columns.point_of.size).room
+    divisible, room = columns.divisible[min(node.number, 1)], packing_of(columns.point_of.size).room
     sizes, sums = before[0], before[1]
     number, total = node.size, node.total
     for cell in range(promising.size):

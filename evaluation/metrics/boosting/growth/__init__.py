@@ -1,0 +1,1 @@
+"""One tree: from points, or from groups of points."""

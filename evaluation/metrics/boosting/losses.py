@@ -1,0 +1,159 @@
+"""Negative gradients of the log loss: label minus probability.
+
+Computed as scikit-learn does, since the last bit may decide which of two cuts is made.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.common.compiled import njit, subroutine
+from evaluation.common.compiled.exponentials import Tables, add_exponentials
+from evaluation.metrics.boosting.growth.histograms import LANES
+
+_POINTS_AT_ONCE = 512
+
+
+@njit
+def set_gradients(
+    start: int,
+    stop: int,
+    labels: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    first_tree: NDArray[np.int64],
+    raw: NDArray[np.float64],
+    gradients: NDArray[np.float64],
+    lanes: NDArray[np.float64],
+    tables: Tables,
+) -> None:
+    """Fills the gradients of the points from `start` to `stop`.
+
+    Args:
+        start: First point.
+        stop: The point after the last.
+        labels: Numbers of the points' classes (k, p).
+        weights: How many samples a point stands for (p,).
+        first_tree: The first tree of each factor, and the number of trees (k + 1,).
+        raw: Raw predictions (trees, p).
+        gradients: (trees, p), filled.
+        lanes: The same times the weights, as `histograms.sum_roots` wants them; filled.
+        tables: See `exponentials`.
+    """
+    largest = np.empty(_POINTS_AT_ONCE)
+    total = np.empty(_POINTS_AT_ONCE)
+    scratch = np.empty((2, _POINTS_AT_ONCE))
+    for begin in range(start, stop, _POINTS_AT_ONCE):
+        end = min(begin + _POINTS_AT_ONCE, stop)
+        for factor in range(len(labels)):
+            first, after = first_tree[factor], first_tree[factor + 1]
+            label = labels[factor, begin:end]
+            if after - first == 1:
+                scores, out = raw[first, begin:end], gradients[first, begin:end]
+                for k in range(out.size):
+                    out[k] = _of_two_classes(scores[k], label[k])
+                continue
+            scores_of, out_of = raw[first:after, begin:end], gradients[first:after, begin:end]
+            size = end - begin
+            _exponentials(
+                scores_of, largest[:size], total[:size], out_of, scratch[:, :size], tables
+            )
+            for tree in range(after - first):
+                out = out_of[tree]
+                for k in range(out.size):
+                    out[k] = np.float64(label[k] == tree) - out[k] / total[k]
+        _set_lanes(begin, end, weights, gradients, lanes)
+
+
+@njit
+def set_group_gradients(
+    raw: NDArray[np.float64],
+    other: NDArray[np.float64],
+    own: NDArray[np.float64],
+    tables: Tables,
+) -> None:
+    """Fills the gradients of one factor's groups of points.
+
+    Args:
+        raw: Raw predictions (trees, g).
+        other: Gradients of points of other classes than the tree's (trees, g), filled.
+        own: Gradients of points of the tree's class (trees, g), filled.
+        tables: See `exponentials`.
+    """
+    if len(raw) == 1:
+        for k in range(raw.shape[1]):
+            other[0, k] = _of_two_classes(raw[0, k], 0)
+            own[0, k] = _of_two_classes(raw[0, k], 1)
+        return
+    largest, total = np.empty(raw.shape[1]), np.empty(raw.shape[1])
+    _exponentials(raw, largest, total, other, np.empty((2, raw.shape[1])), tables)
+    for tree in range(len(raw)):
+        for k in range(raw.shape[1]):
+            probability = other[tree, k] / total[k]
+            other[tree, k] = 0.0 - probability
+            own[tree, k] = 1.0 - probability
+
+
+@subroutine
+def _set_lanes(
+    begin: int,
+    end: int,
+    weights: NDArray[np.float64],
+    gradients: NDArray[np.float64],
+    lanes: NDArray[np.float64],
+) -> None:
+    whole = len(gradients) // LANES
+    for block in range(whole):
+        first, rows = LANES * block, lanes[block]
+        a, b, c, d = (
+            gradients[first],
+            gradients[first + 1],
+            gradients[first + 2],
+            gradients[first + 3],
+        )
+        e, f, g, h = (
+            gradients[first + 4],
+            gradients[first + 5],
+            gradients[first + 6],
+            gradients[first + 7],
+        )
+        for k in range(begin, end):
+            row, weight = rows[k], weights[k]
+            row[0] = weight * a[k]
+            row[1] = weight * b[k]
+            row[2] = weight * c[k]
+            row[3] = weight * d[k]
+            row[4] = weight * e[k]
+            row[5] = weight * f[k]
+            row[6] = weight * g[k]
+            row[7] = weight * h[k]
+    for tree in range(LANES * whole, len(gradients)):
+        lane, rows, gradient = tree % LANES, lanes[whole], gradients[tree]
+        for k in range(begin, end):
+            rows[k, lane] = weights[k] * gradient[k]
+
+
+@subroutine
+def _of_two_classes(score: float, label: int) -> float:
+    if score <= -37:
+        return label - np.exp(score)
+    odds = np.exp(-score)
+    return -(((1 - label) - label * odds) / (1 + odds))
+
+
+@subroutine
+def _exponentials(
+    raw: NDArray[np.float64],
+    largest: NDArray[np.float64],
+    total: NDArray[np.float64],
+    out: NDArray[np.float64],
+    scratch: NDArray[np.float64],
+    tables: Tables,
+) -> None:
+    """Fills `out` (trees, m) with what is to be divided by `total` (m,) to be probabilities."""
+    largest[:] = -np.inf
+    total[:] = 0.0
+    for tree in range(len(raw)):
+        scores = raw[tree]
+        for k in range(scores.size):
+            largest[k] = max(largest[k], scores[k])
+    for tree in range(len(raw)):
+        add_exponentials(raw[tree], largest, out[tree], total, scratch, tables)

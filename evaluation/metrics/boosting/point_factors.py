@@ -1,0 +1,81 @@
+"""Factors whose trees are grown from points, together."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.common.compiled.exponentials import tables
+from evaluation.metrics.boosting.growth.buffers import Targets, Trees
+from evaluation.metrics.boosting.growth.columns import Columns
+from evaluation.metrics.boosting.growth.histograms import LANES, sum_roots
+from evaluation.metrics.boosting.growth.trees import grow_trees
+from evaluation.metrics.boosting.losses import set_gradients
+from evaluation.metrics.boosting.threads import Threads, split
+
+_TASKS_PER_THREAD = 4
+
+
+class PointFactors:
+    """None at first.
+
+    Args:
+        columns: The sorted codes.
+        leaf_factors: On the values of leaves, of all trees of the model (trees,).
+    """
+
+    def __init__(self, columns: Columns, leaf_factors: NDArray[np.float64]) -> None:
+        self._columns, self._all_leaf_factors = columns, leaf_factors
+        p = len(columns.weights)
+        self.trees = np.empty(0, dtype=np.int64)
+        self.raw = np.empty((0, p))
+        self._labels = np.empty((0, p), dtype=np.int64)
+        self._first_tree = np.zeros(1, dtype=np.int64)
+
+    def add(self, trees: slice, labels: NDArray[np.int64], raw: NDArray[np.float64]) -> None:
+        """Takes a factor in: its trees, its points' classes (p,) and raw predictions (trees, p)."""
+        self.trees = np.append(self.trees, np.arange(trees.start, trees.stop))
+        self.raw = np.concatenate((self.raw, raw))
+        self._labels = np.concatenate((self._labels, labels[np.newaxis]))
+        self._first_tree = np.append(self._first_tree, len(self.trees))
+        number, p = self.raw.shape
+        self._gradients = np.empty((number, p))
+        self._lanes = np.zeros((-(-number // LANES), p, LANES))
+        self._histograms = np.empty((number, self._columns.first_cell[-1], 2))
+
+    def grow(
+        self,
+        threads: Threads,
+        priorities: NDArray[np.float64],
+        stage: Trees,
+        importances: NDArray[np.float64],
+    ) -> None:
+        """Grows the factors' trees of a stage, and adds them to the predictions."""
+        if not self.trees.size:
+            return
+        columns = self._columns
+        threads.run(
+            set_gradients,
+            split(len(columns.weights), threads.number),
+            self._labels,
+            columns.weights,
+            self._first_tree,
+            self.raw,
+            self._gradients,
+            self._lanes,
+            tables(),
+        )
+        cells = split(int(columns.first_cell[-1]), threads.number)
+        threads.run(sum_roots, cells, columns, self._lanes, self._histograms)
+        targets = Targets(
+            self._gradients,
+            self._histograms,
+            self._all_leaf_factors[self.trees],
+            priorities[self.trees],
+        )
+        grown, gains = Trees.new(len(self.trees)), importances[self.trees]
+        parts = split(len(self.trees), threads.number * _TASKS_PER_THREAD)
+        threads.grow(
+            (grow_trees, *part, columns, targets, grown, gains, self.raw) for part in parts
+        )
+        importances[self.trees] = gains
+        for whole, part in zip(stage, grown, strict=True):
+            whole[self.trees] = part
