@@ -2,14 +2,11 @@
 
 from pathlib import Path
 
-import torch
-
-from submission.features.backbones import Backbone, build_network
 from submission.study.course import Course, open_course
 from submission.study.plan import Run
 from submission.study.records import Graded, Record, leave
 from tests.submission.conftest import SMALL
-from tests.submission.study.conftest import HEAD
+from tests.submission.study.conftest import HEAD, leave_weights
 
 DATASET, FINGERPRINT = "mpi3d_sim_real_mini", "fingerprint"
 
@@ -36,9 +33,7 @@ def make_search(folder: Path) -> Path:
 
     `$TORCH_HOME` must be the folder `torch` in there.
     """
-    backbone = Backbone("SmallCNN_shared", build_network("SmallCNN"), (32, 32), 1)
-    (folder / "torch").mkdir(parents=True)
-    torch.save(backbone.state_dict(), folder / "torch/SmallCNN_shared_32x32.pth")
+    leave_weights(folder / "torch")
     (folder / "small.gin").write_text(SMALL)
     file = folder / "search.toml"
     file.write_text(SEARCH)
