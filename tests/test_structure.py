@@ -35,10 +35,12 @@ GRADING_FOR_SUBMISSION = {
     "evaluation.representation.finding",
     "evaluation.representation.resources.processes",
     "evaluation.representation.running",
+    "evaluation.representation.torchscript.convolution",
+    "evaluation.representation.torchscript.threads",
 }
 """What the participant's side takes of the grader's beside `common` and `data`: to refuse what the
-grader would refuse, to try a bundled encoder as the grader runs it, and for studies its scheduler,
-what it has written, and its pages."""
+grader would refuse, to try a bundled encoder as the grader runs it, its fast convolutions for
+extraction, and for studies its scheduler, what it has written, and its pages."""
 
 CHECKS_ITS_OWN_EXPORT = "submission.export"
 """It loads again what it has written from the participant's own objects, in their own process."""

@@ -27,6 +27,9 @@ OPTIMISED = "optimised"
 BF16 = "bf16"
 """The same in bfloat16, where that was asked for and the kind has such a form."""
 
+_FEWEST_IMAGES = 8
+"""Of a thread's part of a batch: fewer are slower, since each part reads all weights."""
+
 SIGNATURE = "representation"
 INPUT = "images"
 
@@ -47,6 +50,7 @@ def _load_torchscript(path: Path, device: str, precision: str, parts: Parts) -> 
     import torch
 
     from evaluation.representation.torchscript import checks, packed
+    from evaluation.representation.torchscript.threads import in_threads
 
     # float32 is float32: no TF32 in convolutions.
     torch.backends.cudnn.allow_tf32 = False
@@ -91,7 +95,12 @@ def _load_torchscript(path: Path, device: str, precision: str, parts: Parts) -> 
             with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=in_bf16):
                 return encode(fast, images, torch.channels_last)
 
-        forms[form] = encode_fast
+        def encode_in_threads(images: NDArray) -> NDArray:
+            parts = max(1, min(torch.get_num_threads(), len(images) // _FEWEST_IMAGES))
+            split = np.array_split(images, parts)
+            return np.concatenate(list(in_threads(encode_fast, split, parts)))
+
+        forms[form] = encode_in_threads if device == "cpu" else encode_fast
 
     add_fast(OPTIMISED, torch.float32)
     if precision == "bf16":

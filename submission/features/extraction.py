@@ -23,6 +23,7 @@ from evaluation.common.images import shape_in_words
 from evaluation.common.parts import Parts
 from evaluation.common.terminal import console, progress
 from evaluation.data.ground_truth import ImageGrid
+from evaluation.representation.torchscript.threads import in_threads
 from submission.features.aggregation import Extractor, FeatureTransform
 from submission.features.backbones import output_shape
 from submission.features.batches import arrays, image_batches
@@ -127,11 +128,16 @@ def run(
 
     parts, total = Parts(tell), sum(map(len, batches))
     with progress(f"Extracting {dataset.name}", total) as advance:
-        for images in image_batches(dataset.images_at, batches, placement):
-            with torch.inference_mode():
-                features = parts.run(len(images), partial(_in_parts, network, images))
+        images = image_batches(dataset.images_at, batches, placement)
+        at_once = torch.get_num_threads() if placement.kind == "cpu" else 1
+        for features in in_threads(partial(_compute, network, parts), images, at_once):
             yield features
-            advance(len(images))
+            advance(len(features))
+
+
+def _compute(network: nn.Module, parts: Parts, images: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return parts.run(len(images), partial(_in_parts, network, images))
 
 
 def _in_parts(network: nn.Module, images: Tensor, parts: list[slice]) -> Tensor:

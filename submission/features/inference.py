@@ -1,9 +1,9 @@
-"""Makes networks faster for inference: folded batch norms, channels last, packed for oneDNN."""
+"""Makes networks faster for inference: folded batch norms, channels last, fast convolutions."""
 
 import copy
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch.fx.experimental.optimization import fuse, matches_module_pattern
 from evaluation.common.devices import Placement, Precision
 from evaluation.common.rounding import allowed, disagreement
 from evaluation.common.terminal import console
+from evaluation.representation.torchscript.convolution import FastConvolution
 from submission.features.aggregation import AggregatedFeatureExtractor, Extractor
 from submission.features.backbones import Backbone
 from submission.runtime.layers import LayerKind, kinds_of, results
@@ -66,78 +67,61 @@ class _InPrecision(nn.Module):
         self.dtype = _DTYPES[placement.precision]
         self.network.to(self.dtype).to(memory_format=torch.channels_last)
         if placement.kind == "cpu" and torch.backends.mkldnn.is_available():
-            _pack_convolutions(self.network, kinds, placement.precision)
+            _use_fast_convolutions(self.network, kinds, placement.precision)
 
     def forward(self, maps: Tensor) -> Tensor:
         maps = maps.to(dtype=self.dtype, memory_format=torch.channels_last)
         return self.network(maps).float()
 
 
-def _pack_convolutions(
+def _use_fast_convolutions(
     graph: GraphModule, kinds: Sequence[tuple[nn.Module, LayerKind]], precision: Precision
 ) -> None:
-    """Replaces each convolution, and the ReLU after it, by a packed convolution.
-
-    A convolution that oneDNN computes wrongly is not replaced.
-    """
+    """Replaces each convolution, and the ReLU after it, by a fast one that computes the same."""
     modules = dict(graph.named_modules())
-    wrong = {layer for layer, kind in kinds if not _packs_rightly(kind, precision)}
+    wrong = {layer for layer, kind in kinds if not _is_fast_rightly(kind, precision)}
     for node in graph.graph.nodes:
         if node.op != "call_module" or not isinstance(modules[node.target], nn.Conv2d):
             continue
         if modules[node.target] in wrong:
             continue
-        activation = "none"
         following, *others = node.users
-        if not others and matches_module_pattern((nn.Conv2d, nn.ReLU), following, modules):
+        has_relu = not others and matches_module_pattern((nn.Conv2d, nn.ReLU), following, modules)
+        if has_relu:
             following.replace_all_uses_with(node)
             graph.graph.erase_node(following)
-            activation = "relu"
-        graph.add_submodule(node.target, _PackedConvolution(modules[node.target], activation))
+        graph.add_submodule(node.target, _fast(modules[node.target], relu=has_relu))
     graph.recompile()
 
 
+def _fast(convolution: nn.Conv2d, *, relu: bool) -> FastConvolution:
+    return FastConvolution(
+        convolution.weight,
+        convolution.bias,
+        cast(Sequence[int], convolution.padding),
+        convolution.stride,
+        convolution.dilation,
+        convolution.groups,
+        relu=relu,
+        dtype=convolution.weight.dtype,
+    )
+
+
 @cache
-def _packs_rightly(kind: LayerKind, precision: Precision) -> bool:
-    """Whether a packed convolution gives the result of the plain one; if not, a line says so."""
+def _is_fast_rightly(kind: LayerKind, precision: Precision) -> bool:
+    """Whether a fast convolution gives the result of the plain one; if not, a line says so."""
     if precision == "bf16" and not has_bf16("cpu"):
         return False
     dtype = _DTYPES[precision]
     layer = cast(nn.Conv2d, kind.build("cpu").bfloat16().to(dtype))
     with torch.inference_mode():
-        found = _PackedConvolution(layer, "relu")(kind.inputs("cpu").bfloat16().to(dtype))
+        found = _fast(layer, relu=True)(kind.inputs("cpu").bfloat16().to(dtype))
     (expected,) = results(kind, torch.float32, "cpu", learning=False)
     off = disagreement(found.float().numpy(), expected.relu().numpy())
     if off > allowed(precision):
         console.print(
-            f"Not packed, because this processor computes packed {kind} wrongly in {precision} "
+            f"Not made faster, because this processor gets fast {kind} wrong in {precision} "
             f"(relative error {off:.2g}; rounding explains at most {allowed(precision):.2g})",
             markup=False,
         )
     return off <= allowed(precision)
-
-
-class _PackedConvolution(nn.Module):
-    """A convolution, and possibly a ReLU, in oneDNN, with weights in oneDNN's own layout.
-
-    PyTorch's convolution converts the weights to this layout again for every batch.
-    """
-
-    def __init__(self, convolution: nn.Conv2d, activation: str) -> None:
-        super().__init__()
-        self.geometry: list[Any] = [
-            convolution.padding,
-            convolution.stride,
-            convolution.dilation,
-            convolution.groups,
-        ]
-        self.weight = torch.ops.mkldnn._reorder_convolution_weight(
-            convolution.weight.detach(), *self.geometry
-        )
-        self.bias = convolution.bias
-        self.activation = activation
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return torch.ops.mkldnn._convolution_pointwise(
-            maps, self.weight, self.bias, *self.geometry, self.activation, [], ""
-        )

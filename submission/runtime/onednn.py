@@ -1,8 +1,9 @@
-"""Runs linear layers in float32 with oneDNN, which is faster than MKL on many CPUs.
+"""Runs linear layers in float32 with oneDNN where that is faster than MKL.
 
-PyTorch computes float32 products with MKL. MKL uses its widest instructions only on Intel's
-processors: on a core of an AMD EPYC it reaches 110 GFLOPS, and oneDNN 240, in the same precision.
-For convolutions and for bfloat16 PyTorch uses oneDNN itself.
+PyTorch computes float32 products with MKL. MKL uses AVX-512 only on Intel's processors: on a core
+of an AMD EPYC with AVX-512 it reaches 110 GFLOPS, and oneDNN 240, in the same precision. On one
+with AVX2 only it is the other way round: MKL reaches 91, and oneDNN 80. For convolutions and for
+bfloat16 PyTorch uses oneDNN itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,9 +24,14 @@ _SMALLEST_WEIGHT = 8192
 
 
 def linear_layers(placement: Placement) -> AbstractContextManager:
-    """Within the block, linear layers on vectors use oneDNN if the device has it."""
+    """Within the block, linear layers on vectors use oneDNN if the device is faster with it."""
     has_it = placement.kind == "cpu" and torch.backends.mkldnn.is_available()
-    return _LinearByOneDNN() if has_it else nullcontext()
+    return _LinearByOneDNN() if has_it and not mkl_is_faster() else nullcontext()
+
+
+def mkl_is_faster() -> bool:
+    """Whether MKL is there and has all instructions that oneDNN would use."""
+    return torch.backends.mkl.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX2"
 
 
 class _LinearByOneDNN(TorchFunctionMode):

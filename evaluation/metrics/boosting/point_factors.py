@@ -11,7 +11,7 @@ from evaluation.metrics.boosting.growth.trees import grow_trees
 from evaluation.metrics.boosting.losses import set_gradients
 from evaluation.metrics.boosting.threads import Threads, split
 
-_TASKS_PER_THREAD = 4
+_TASKS_PER_THREAD = 2
 
 
 class PointFactors:

@@ -8,7 +8,7 @@ from evaluation.representation.torchscript.packed import pack_convolutions
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")
 
-PACKED = "mkldnn::_convolution_pointwise"
+PACKED = "kit::fast_convolution"
 
 
 def frozen(module: nn.Module) -> torch.jit.ScriptModule:

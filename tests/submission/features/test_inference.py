@@ -5,6 +5,8 @@ import torch
 from torch import nn
 
 from evaluation.common.devices import Placement
+from evaluation.representation.torchscript import convolution
+from evaluation.representation.torchscript.convolution import FastConvolution
 from submission.features.aggregation import AggregatedFeatureExtractor
 from submission.features.backbones import Backbone, build_network
 from submission.features.inference import accelerated, extraction_placement
@@ -52,27 +54,37 @@ def test_maps_are_those_of_the_network(name: str, size: int, stage: int | None) 
     assert (rough - maps).abs().max() < 0.05 * maps.abs().max()
 
 
-def test_convolutions_that_packing_gets_wrong_stay_plain(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+@pytest.mark.parametrize(
+    ("way", "inputs", "size", "named"),
+    [("_by_onednn", 3, 40, "3 to 64"), ("_by_winograd", 64, 48, "64 to 128")],
+)
+def test_convolutions_that_this_processor_gets_wrong_stay_plain(
+    way: str,
+    inputs: int,
+    size: int,
+    named: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
-    right = torch.ops.mkldnn._convolution_pointwise
+    right = getattr(FastConvolution, way)
 
-    def wrong(maps: torch.Tensor, *rest: object) -> torch.Tensor:
-        output = right(maps, *rest)
-        return output.roll(1, 1) if maps.shape[1] == 64 else output
+    def wrong(layer: FastConvolution, maps: torch.Tensor) -> torch.Tensor:
+        output = right(layer, maps)
+        return output.roll(1, 1) if maps.shape[1] == inputs else output
 
-    monkeypatch.setattr(torch.ops.mkldnn, "_convolution_pointwise", wrong)
+    monkeypatch.setattr(FastConvolution, way, wrong)
+    monkeypatch.setattr(convolution, "mkl_is_fast", lambda: True)
     torch.manual_seed(0)
     # Maps of a size that no other test has: what is known of a kind is kept.
-    backbone = randomised(Backbone("VGG11", build_network("VGG11"), (40, 40), 3))
-    images = torch.rand(2, 3, 40, 40)
+    backbone = randomised(Backbone("VGG11", build_network("VGG11"), (size, size), 3))
+    images = torch.rand(2, 3, size, size)
     with torch.inference_mode():
         torch.testing.assert_close(
             accelerated(backbone, CPU)(images), backbone(images), rtol=1e-4, atol=1e-4
         )
     said = capsys.readouterr().out
     assert said.count("\n") == 1
-    assert "Not packed, because this processor computes packed convolutions of 64 to 128" in said
+    assert f"Not made faster, because this processor gets fast convolutions of {named}" in said
 
 
 def test_a_relu_that_others_see_too_stays_where_it_is() -> None:

@@ -9,6 +9,14 @@ from torch import Tensor, nn
 from evaluation.common.devices import Placement
 from submission.runtime import onednn
 
+MKL_IS_FASTER = onednn.mkl_is_faster
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This processor counts as one that is faster with oneDNN."""
+    monkeypatch.setattr(onednn, "mkl_is_faster", lambda: False)
+
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(("rows", "inputs", "outputs"), [(256, 512, 256), (1, 128, 70)])
@@ -48,6 +56,21 @@ def test_which_layers_take_it() -> None:
     assert name_of(torch.rand(2, 128), large) != "_LinearBackward"
     with onednn.linear_layers(Placement("cuda")):
         assert name_of(torch.rand(2, 128), large) != "_LinearBackward"
+
+
+@pytest.mark.parametrize(
+    ("has_mkl", "capability", "faster"),
+    [(True, "AVX2", True), (True, "AVX512", False), (False, "AVX2", False), (True, "SVE", False)],
+)
+def test_mkl_stays_where_it_has_all_instructions(
+    has_mkl: bool, capability: str, faster: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: has_mkl)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(onednn, "mkl_is_faster", MKL_IS_FASTER)
+    with onednn.linear_layers(Placement("cpu")):
+        output = nn.Linear(128, 64)(torch.rand(2, 128))
+    assert (type(output.grad_fn).__name__ != "_LinearBackward") == faster
 
 
 def test_products_that_onednn_gets_wrong_are_left_to_pytorch(
