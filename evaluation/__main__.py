@@ -230,14 +230,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json:
         alone = len(founds) + len(refused) == 1
         written = arguments.output / (outputs.SCORES if alone else outputs.ALL_SCORES)
-        if outcome.reports:
+        if outcome.rows:
             print(written.read_text(encoding="utf-8"), end="")
     shown = arguments.output / NAME
     if arguments.open and shown.is_file():
         webbrowser.open(shown.resolve().as_uri())
     if outcome.refused:
         return BAD_INPUT
-    return 0 if all(report.equal for report in outcome.reports.values()) else NOT_EQUAL
+    return NOT_EQUAL if any(row.equal is False for row in outcome.rows.values()) else 0
 
 
 def _device(arguments: argparse.Namespace) -> str:

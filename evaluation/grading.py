@@ -24,6 +24,7 @@ from evaluation.metrics.tables.applicability import left_out
 from evaluation.metrics.tables.tokens import rows_to_fit
 from evaluation.origin import grader_digest, versions
 from evaluation.report import page, printed
+from evaluation.report.printed import Row
 from evaluation.representation.finding import Found, by_name
 from evaluation.rules import FAST, Rules
 from evaluation.scores import (
@@ -61,9 +62,9 @@ class Pages:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The reports of all that was graded, by name, and the refusals of the others."""
+    """The scores of all that was graded, by name, and the refusals of the others."""
 
-    reports: dict[str, Report]
+    rows: dict[str, Row]
     refused: list[KitError]
 
 
@@ -107,37 +108,45 @@ def grade_all(
             "page, grade it alone with its folder as --output"
         )
         pages = None
-    work = Work(open_data or (lambda: data), partial(_grade_job, rules, untrained, pages))
-    results: dict[str, Report | KitError] = {}
+    work = Work(open_data or (lambda: data), partial(_grade_job, rules, untrained, pages, alone))
+    results: dict[str, Report | Row | KitError] = {}
     try:
         for name, result in grader(jobs_in(folder, named, alone), work):
             results[name] = result
     finally:  # a bug or an interrupt loses none of the others' scores
         in_order = [(name, results[name]) for name in named if name in results]
-        reports = {name: one for name, one in in_order if isinstance(one, Report)}
+        rows = {name: one for name, one in in_order if isinstance(one, Row)}
         refused = [*unfound, *(one for _, one in in_order if isinstance(one, KitError))]
         if not alone:
             summary = Summary(
-                scores={name: graded.scores for name, graded in reports.items()},
-                baselines=printed.baselines_of(reports),
+                scores={name: row.scores for name, row in rows.items()},
+                baselines=printed.baselines_of(rows.values()),
                 refused=[str(refusal) for refusal in refused],
             )
             write(folder / outputs.ALL_SCORES, summary)
-            printed.print_all(reports)
+            printed.print_all(rows)
         for refusal in refused:
             tell(refusal)
-    if alone:
-        for graded in reports.values():
+    for name, graded in in_order:
+        if isinstance(graded, Report):
             printed.print_report(graded)
             if pages is not None:
                 console.print(f"What the codes know: {folder / page.NAME}", markup=False)
-    return Outcome(reports, refused)
+            rows[name] = printed.row_of(graded)
+    return Outcome(rows, refused)
 
 
 def _grade_job(
-    rules: Rules, untrained: Untrained | None, pages: Pages | None, job: Grading, data: Gradable
-) -> Report:
-    return grade(job.found, data, rules, job.folder, untrained, pages)
+    rules: Rules,
+    untrained: Untrained | None,
+    pages: Pages | None,
+    alone: bool,
+    job: Grading,
+    data: Gradable,
+) -> Report | Row:
+    """The report of one that is graded alone, which is printed; of several what a table needs."""
+    report = grade(job.found, data, rules, job.folder, untrained, pages)
+    return report if alone else printed.row_of(report)
 
 
 def grade(

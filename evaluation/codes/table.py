@@ -1,6 +1,7 @@
 """The table of codes: each image that the metrics need is encoded once, before they run."""
 
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import Protocol
 
 import numpy as np
@@ -121,7 +122,7 @@ class Draws:
 
     def __init__(self, data: Numbered, metrics: Sequence[str], seeds: Sequence[int]) -> None:
         self.data = data
-        self._runs = [(METRICS[name].load_sampler(), seed) for name in metrics for seed in seeds]
+        self._named = list(product(metrics, seeds))
 
     def prefill(self, table: CodeTable, fill: Callable[[NDArray[np.int64]], None]) -> None:
         """Fills `table` with all codes that the metrics will look up. No metric is computed.
@@ -133,7 +134,7 @@ class Draws:
             table: The table.
             fill: Puts the codes of the numbers (n,), in rising order, into the table.
         """
-        runs = self._runs
+        runs = [(METRICS[name].load_sampler(), seed) for name, seed in self._named]
         while runs:
             wanted = np.zeros(len(self.data), dtype=bool)
             again = []

@@ -85,7 +85,7 @@ def progress(
 ) -> Iterator[Advance]:
     """Yields `advance(steps, note)`: a bar on a terminal, a line every 15 seconds in a log.
 
-    What another thread does beside the main one shows neither.
+    What another thread does beside the main one shows neither, nor does a quiet console.
 
     Args:
         description: What is being done.
@@ -93,7 +93,7 @@ def progress(
         done: Steps that an earlier run did. They do not count for the speed of this run.
         alike: Whether all steps take about the same time, so that the time left can be estimated.
     """
-    if current_thread() is not main_thread():
+    if console.quiet or current_thread() is not main_thread():
         yield lambda steps, note="": None  # noqa: ARG005 - as `Advance` says
         return
     if console.is_terminal:

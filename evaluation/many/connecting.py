@@ -1,6 +1,7 @@
 """The connection to a Ray cluster, and a cluster that is started for one command."""
 
 import logging
+import os
 import platform
 import socket
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,9 @@ from evaluation.common.errors import KitError, first_line
 
 LOCAL = "local"
 """In place of an address: a cluster of this machine, for this command."""
+
+_KEEP_GPUS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+"""Else Ray hides all GPUs from processes that ask it for none, as those that share them do here."""
 
 
 @contextmanager
@@ -30,6 +34,7 @@ def connected(address: str, cpus: int | None = None) -> Iterator[Any]:
     import ray
 
     _require_answer(address)
+    os.environ.update(_KEEP_GPUS)  # Ray warns where it is not set here, too
     own: dict[str, Any] = {}
     if address == LOCAL:
         own = {"num_cpus": cpus or cores(), "include_dashboard": False}
@@ -38,7 +43,7 @@ def connected(address: str, cpus: int | None = None) -> Iterator[Any]:
             address=address,
             logging_level=logging.ERROR,
             log_to_driver=False,
-            runtime_env={"env_vars": {"PYTHONPATH": str(REPOSITORY)}},
+            runtime_env={"env_vars": {"PYTHONPATH": str(REPOSITORY), **_KEEP_GPUS}},
             **own,
         )
     except Exception as error:  # Ray raises plain ones, such as for a start that took too long

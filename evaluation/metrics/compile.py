@@ -12,12 +12,13 @@ import numpy as np
 from numpy.random import RandomState
 
 from evaluation.common.compiled import not_kept
+from evaluation.data.drawing import draw_integers
 from evaluation.data.simulated import raycast
 from evaluation.data.simulated.looks import LOOKS
 from evaluation.data.simulated.rendering import draw
 from evaluation.data.storage.gathering import gather, to_floats
 from evaluation.metrics.dci import dci
-from evaluation.metrics.sampling import draw_integers
+from evaluation.metrics.factor_vae import least_varying_dims
 from evaluation.metrics.sap_score import accuracies
 
 
@@ -37,6 +38,8 @@ def _metrics() -> None:
     codes = random_state.normal(size=(32, 2))
     dci(codes, factors, codes, factors)
     accuracies(codes, factors, codes, factors)
+    for kind in (np.float32, np.float64):
+        least_varying_dims(codes[np.newaxis].astype(kind), np.ones(2), np.ones(2, bool))
     # Points of codes of few values are grouped.
     few, factors = (draw_integers(random_state, sizes, [1, 1], 200) for sizes in ([2, 2], [9, 2]))
     dci(few, factors, few, factors)

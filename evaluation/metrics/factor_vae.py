@@ -6,19 +6,16 @@ does one whose variance overflows to infinity; one whose mean does, too, has no 
 the threshold, and takes no part.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from evaluation.common.devices import cores
 from evaluation.data.ground_truth import GroundTruthData
 from evaluation.metrics.arrays import checked_codes
 from evaluation.metrics.sampling import Representation, sample_points, sample_rounds
-
-_ROUNDS_AT_ONCE = 256
+from evaluation.metrics.tables.variances import variances_of_rounds
 
 
 def compute_factor_vae(
@@ -132,19 +129,9 @@ def least_varying_dims(
         array([0, 1])
     """
     rounds = checked_codes(rounds, "rounds", "rounds, batch, d")
-
-    def winners(start: int) -> NDArray[np.int64]:
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            # Side by side, so that NumPy adds up all of these rounds at once; the order within a
-            # round stays. (It is another for one dim, which wins in any case.)
-            together = np.ascontiguousarray(rounds[start : start + _ROUNDS_AT_ONCE].swapaxes(0, 1))
-            local = np.var(together, axis=0, ddof=1)
-            return np.argmin(local[:, active] / variances[active], axis=1)
-
-    with ThreadPoolExecutor(cores()) as threads:
-        return np.concatenate(
-            list(threads.map(winners, range(0, max(len(rounds), 1), _ROUNDS_AT_ONCE)))
-        )
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        local = variances_of_rounds(rounds)[:, active]
+        return np.argmin(local / variances[active], axis=1)
 
 
 def count_votes(

@@ -8,28 +8,21 @@ A metric's `batch_size` says how factors are drawn, and not how many observation
 is given: on an `IndexGrid` all at once, on any other dataset up to `OBSERVATIONS_AT_ONCE`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from evaluation.common.compiled import njit
+from evaluation.data.drawing import HoldFactor, draw_points, draw_rounds
 from evaluation.data.factor_table import FactorTable
 from evaluation.data.ground_truth import FactorGrid, GroundTruthData, IndexGrid
 
 Representation = Callable[[NDArray], NDArray]
 """Maps observations (n, *observation_shape) to codes (n, d)."""
 
-HoldFactor = Callable[[NDArray[np.int64], NDArray[np.int64]], None]
-"""Given factors (rounds, groups, batch, k) and the number of the factor that each round holds
-(rounds,), writes the held factor's values into the factors."""
-
 OBSERVATIONS_AT_ONCE = 256
 """Most observations in one call of a representation, where they are more than numbers."""
-
-_WORDS_AT_ONCE = 1 << 20
-_WORDS_BEYOND = 1024
 
 
 def continuous_columns(data: GroundTruthData) -> tuple[int, ...]:
@@ -50,15 +43,11 @@ def sample_points(
     """
     if isinstance(data, FactorTable):
         return _encode_rows(data, representation, data.sample_rows(num_train, random_state))
-    whole, rest = divmod(num_train, batch_size)
     if isinstance(data, FactorGrid) and not data.draws:
-        drawn = [
-            _draw_factors(data, rounds, size, random_state)
-            for rounds, size in ((whole, batch_size), (1, rest))
-        ]
-        factors = np.concatenate(drawn)
-        return _encode_factors(data, representation, factors), factors
+        factors, numbers = draw_points(data.factor_sizes, num_train, batch_size, random_state)
+        return _encode_numbers(data, representation, numbers), factors.copy()
 
+    whole, rest = divmod(num_train, batch_size)
     drawn = []
 
     def batches() -> Iterator[NDArray]:
@@ -121,13 +110,9 @@ def sample_rounds(
         codes, _ = _encode_rows(data, representation, rows.reshape(-1))
         return held, codes.reshape(*shape, -1)
     if isinstance(data, FactorGrid) and not data.draws:
-        bounds, counts = [k, *data.factor_sizes * groups], [1] + [batch] * (k * groups)
-        drawn = draw_integers(random_state, bounds, counts, rounds)
-        held = drawn[:, 0]
-        factors = drawn[:, 1:].reshape(rounds, groups, k, batch).swapaxes(2, 3)
-        hold(factors, held)
-        codes = _encode_factors(data, representation, factors.reshape(-1, k))
-        return held, codes.reshape(*shape, -1)
+        held, numbers = draw_rounds(data.factor_sizes, hold, shape, random_state)
+        codes = _encode_numbers(data, representation, numbers.reshape(-1))
+        return held.copy(), codes.reshape(*shape, -1)
 
     held = np.empty(rounds, dtype=np.int64)
 
@@ -143,72 +128,9 @@ def sample_rounds(
     return held, codes.reshape(*shape, -1)
 
 
-def draw_integers(
-    random_state: RandomState, bounds: Sequence[int], counts: Sequence[int], rounds: int
-) -> NDArray[np.int64]:
-    """What `rounds` rounds of `randint(bound, size=count)` over the pairs give, one row a round.
-
-    Also leaves `random_state` as those calls do. They take 32-bit words, mask each to the bits of
-    the bound and reject what is too large; here the words come in large blocks.
-    """
-    largest = np.repeat(np.array([bound - 1 for bound in bounds], np.uint32), counts)
-    masks = np.repeat(
-        np.array([(1 << (bound - 1).bit_length()) - 1 for bound in bounds], np.uint32), counts
-    )
-    values = np.empty((rounds, len(largest)), dtype=np.int64)
-    filled = 0
-    while filled < values.size:
-        before = random_state.get_state()
-        # At most half of the words are rejected on average, for a bound just above a power of two.
-        enough = 2 * (values.size - filled) + _WORDS_BEYOND
-        words = _draw_words(random_state, min(enough, _WORDS_AT_ONCE))
-        filled, used = _fill(values.reshape(-1), filled, words, largest, masks)
-        if filled == values.size:
-            random_state.set_state(before)
-            _draw_words(random_state, used)
-    return values
-
-
-def _draw_words(random_state: RandomState, count: int) -> NDArray[np.uint32]:
-    return np.asarray(random_state.randint(1 << 32, size=count, dtype=np.uint32))
-
-
-@njit
-def _fill(
-    values: NDArray[np.int64],
-    filled: int,
-    words: NDArray[np.uint32],
-    largest: NDArray[np.uint32],
-    masks: NDArray[np.uint32],
-) -> tuple[int, int]:
-    used = 0
-    while filled < values.size:
-        column = filled % largest.size
-        value = np.uint32(0)
-        if largest[column] > 0:  # a bound of one takes no word
-            if used == words.size:
-                break
-            value = words[used] & masks[column]
-            used += 1
-            if value > largest[column]:
-                continue
-        values[filled] = value
-        filled += 1
-    return filled, used
-
-
-def _draw_factors(
-    data: FactorGrid, rounds: int, batch: int, random_state: RandomState
-) -> NDArray[np.int64]:
-    counts = [batch] * data.num_factors
-    drawn = draw_integers(random_state, data.factor_sizes, counts, rounds)
-    return drawn.reshape(rounds, data.num_factors, batch).swapaxes(1, 2).reshape(-1, len(counts))
-
-
-def _encode_factors(
-    data: FactorGrid, representation: Representation, factors: NDArray[np.int64]
+def _encode_numbers(
+    data: FactorGrid, representation: Representation, indices: NDArray[np.int64]
 ) -> NDArray:
-    indices = data.indices_of(factors)
     if isinstance(data, IndexGrid):
         return np.ascontiguousarray(representation(data.observations_at(indices)))
     return _encode(representation, (data.observations_at(part) for part in _parts(indices)))

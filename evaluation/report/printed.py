@@ -1,7 +1,8 @@
 """Scores as a person reads them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 from msgspec import UnsetType
 from rich.markup import escape
@@ -80,40 +81,70 @@ def _print_verification(verification: Mapping[str, Verification]) -> None:
     console.print(table)
 
 
-def baselines_of(reports: Mapping[str, Report]) -> dict[str, dict[str, float | None]]:
-    """The scores of all baselines of many reports, by title: noise depends on its dims."""
+class Row(NamedTuple):
+    """One of many, as the table and `all_scores.json` have it: a report takes ten times as much.
+
+    Args:
+        scores: The first seed's scores, by metric.
+        baselines: Those of each baseline.
+        dim: Number of dims of its codes.
+        seeds: How many sampling seeds there were.
+        equal: Whether both engines agree; None where one ran.
+    """
+
+    scores: dict[str, float | None]
+    baselines: dict[str, dict[str, float | None]]
+    dim: int
+    seeds: int
+    equal: bool | None
+
+
+def row_of(report: Report) -> Row:
+    """What the table of many has of a report."""
+    verified = not isinstance(report.verification, UnsetType)
+    return Row(
+        report.scores,
+        report.baselines,
+        report.representation.dim,
+        report.made_from.protocol["seeds"],
+        report.equal if verified else None,
+    )
+
+
+def baselines_of(rows: Iterable[Row]) -> dict[str, dict[str, float | None]]:
+    """The scores of all baselines of many, by title: noise depends on its dims."""
     noise: dict[str, dict[str, float | None]] = {}
     others: dict[str, dict[str, float | None]] = {}
-    for report in reports.values():
-        noise[f"noise, {report.representation.dim} dims"] = report.baselines["noise"]
-        others |= report.baselines
+    for row in rows:
+        noise[f"noise, {row.dim} dims"] = row.baselines["noise"]
+        others |= row.baselines
     return noise | {name: scores for name, scores in others.items() if name != "noise"}
 
 
-def print_all(reports: Mapping[str, Report]) -> None:
+def print_all(rows: Mapping[str, Row]) -> None:
     """Many representations, one row each, and below them their baselines.
 
     Of very many the first are shown: to draw a row takes as long as to write a file.
     """
     if console.quiet:
         return
-    first = next(iter(reports.values()), None)
+    first = next(iter(rows.values()), None)
     names = [] if first is None else list(first.scores)
-    verified = first is not None and not isinstance(first.verification, UnsetType)
+    verified = first is not None and first.equal is not None
     headings = [name.replace("_", "\n") for name in names]  # a number's width
     table = _table(*headings, *["Engines\nequal"] * verified, of="Representation")
-    for title, report in islice(reports.items(), MOST_ROWS):
-        cells = [number(score) for score in report.scores.values()]
-        if verified:
-            cells.append(_yes_or_no(report.equal))
+    for title, row in islice(rows.items(), MOST_ROWS):
+        cells = [number(score) for score in row.scores.values()]
+        if row.equal is not None:
+            cells.append(_yes_or_no(row.equal))
         table.add_row(escape(visible(title)), *cells)
     table.add_section()
-    for title, scores in baselines_of(reports).items():
+    for title, scores in baselines_of(rows.values()).items():
         table.add_row(title, *(number(scores[name]) for name in names), style="dim")
     console.print(table)
-    if len(reports) > MOST_ROWS:
-        console.print(f"Of {len(reports):,}, the first {MOST_ROWS}; {ALL_SCORES} has all scores.")
-    if first is not None and not isinstance(first.seeds, UnsetType):
+    if len(rows) > MOST_ROWS:
+        console.print(f"Of {len(rows):,}, the first {MOST_ROWS}; {ALL_SCORES} has all scores.")
+    if first is not None and first.seeds > 1:
         console.print("These are the first seed's scores; each scores.json has those of all.")
 
 

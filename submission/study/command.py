@@ -134,7 +134,7 @@ def _do_runs(
             refusals.append(result)
             _refuse(course, run, result)
             continue
-        course.note(run, result)
+        course.note({key: result})
         console.print(
             f"{number} of {len(course.plan.runs)}: {run.subject}: {_scores(result)}", markup=False
         )
@@ -145,7 +145,7 @@ def _refuse(course: Course, run: Run, refusal: KitError) -> None:
     record = refused(run, {"run": run.key, **course.doing.grading_from}, refusal)
     with suppress(OSError):
         leave(run, record)
-    course.note(run, record)
+    course.note({run.key: record})
 
 
 def _scores(record: Record) -> str:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,16 +16,22 @@ from evaluation.metrics import METRICS
 from evaluation.origin import grader_digest, versions
 from evaluation.report.page import can_be_made
 from submission.study.description import Study
-from submission.study.plan import Plan, Run, plan_of
+from submission.study.plan import Plan, Run, key_of, plan_of
 from submission.study.reading import read_study
-from submission.study.records import Record, all_records, made_from_same, outdated
+from submission.study.records import (
+    Record,
+    Unfinished,
+    all_records,
+    made_from_same,
+    outdated,
+)
 from submission.study.results import table
 from submission.study.results.agreement import udr_of
-from submission.study.running import Doing
+from submission.study.running import Doing, read_curves, unlabelled
 from submission.study.search.tried import Tried, read_tried
 from submission.study.settings import counted
 
-STOPPED = "the search stopped this setting early"
+STOPPED = "the search stopped their setting early"
 
 
 @dataclass
@@ -37,33 +43,42 @@ class Course:
         doing: How its runs are done.
         records: What is known of its runs, by key.
         waiting: Why runs are not done that were begun, by key.
+        untried: How many runs a search has that belong to no setting yet.
         written: When the table was last written, and how long that took, in seconds.
     """
 
     plan: Plan
     doing: Doing
     records: dict[str, Record]
-    waiting: dict[str, str] = field(default_factory=dict)
+    waiting: dict[str, Unfinished] = field(default_factory=dict)
+    untried: int = 0
     written: tuple[float, float] = field(default=(0.0, 0.0))
 
     @property
     def pending(self) -> list[Run]:
-        """The runs that are not done; refused ones are tried again."""
+        """The runs that are to be done; refused ones are tried again."""
         return [
             run
             for run in self.plan.runs
-            if run.key not in self.records or self.records[run.key].state == "refused"
+            if (run.key not in self.records or self.records[run.key].state == "refused")
+            and not self.is_stopped(run)
         ]
 
-    def note(self, run: Run, record: Record) -> None:
-        """Notes what became of a run; the table is written if that is not done all the time."""
-        self.records[run.key] = record
+    def is_stopped(self, run: Run) -> bool:
+        """Whether a search has stopped a run."""
+        return run.key in self.waiting and self.waiting[run.key].state == "stopped"
+
+    def note(self, records: Mapping[str, Record]) -> None:
+        """Notes what became of runs; the table is written if that is not done all the time."""
+        self.records.update(records)
         when, took = self.written
         if time.monotonic() - when > max(5.0, 20 * took):
             self.write_table()
 
     def write_table(self) -> None:
         """Writes `runs.csv` as the study stands; what needs several runs is added at the end."""
+        if not self.plan.runs:  # of a search whose first trial could not begin
+            return
         start = time.monotonic()
         rows = table.rows_of(self.plan, self.records, self.waiting, {})
         table.write_csv(self.plan.folder, rows)
@@ -94,8 +109,9 @@ class Course:
         else:
             console.print("The page is left out: it needs the kit's extra 'page'")
         console.print(f"Wrote {', '.join(written)} to {folder}", markup=False)
-        waiting = [self.waiting[run.key] for run in self.pending if run.key in self.waiting]
-        for reason, number in Counter(waiting).items():
+        left = [run.key for run in self.plan.runs if run.key not in self.records]
+        reasons = Counter(self.waiting[key].reason for key in left if key in self.waiting)
+        for reason, number in reasons.items():
             console.print(f"{counted(number, 'run')} left as they are: {reason}", markup=False)
 
 
@@ -134,13 +150,22 @@ def open_course(file: Path, folder: Path, device: str, features_dir: Path) -> Co
     )
     records = all_records(plan)
     waiting = outdated(records, grading_from) | stopped_runs(plan, tried)
-    return Course(plan, doing, made_from_same(records, grading_from), waiting)
+    untried = 0
+    if study.search is not None:
+        each = len(set(study.train.datasets)) * len(set(study.train.seeds))
+        untried = max(0, study.search.trials - len(tried)) * each
+    return Course(plan, doing, made_from_same(records, grading_from), waiting, untried)
 
 
-def stopped_runs(plan: Plan, tried: Sequence[Tried]) -> dict[str, str]:
-    """Why runs are not done whose setting a search has stopped, by the key of the run."""
-    stopped = [one.setting for one in tried if one.stopped is not None]
-    return {run.key: STOPPED for run in plan.runs if run.setting in stopped}
+def stopped_runs(plan: Plan, tried: Iterable[Tried]) -> dict[str, Unfinished]:
+    """The runs whose setting a search has stopped, and how far they came, by the key of the run."""
+    stopped = {key_of(one.setting) for one in tried if one.stopped is not None}
+    found = {}
+    for run in plan.runs:
+        if key_of(run.setting) in stopped:
+            rows = read_curves(run.folder)
+            found[run.key] = Unfinished(STOPPED, "stopped", len(rows), unlabelled(rows))
+    return found
 
 
 def _require_names(study: Study) -> None:

@@ -36,7 +36,7 @@ class Estimate(NamedTuple):
 def estimate(
     plan: Plan,
     records: Mapping[str, Record],
-    pending: Sequence[Run],
+    to_do: int,
     steps: Sequence[Step],
     workers: int,
 ) -> Estimate:
@@ -45,7 +45,7 @@ def estimate(
     Args:
         plan: The study.
         records: What is known of its runs, by key.
-        pending: The runs to do.
+        to_do: Number of runs to do.
         steps: The steps that they need.
         workers: Number of runs at once.
     """
@@ -60,8 +60,8 @@ def estimate(
     for kind in dict.fromkeys(step.kind for step in steps):
         of_kind = [step for step in steps if step.kind == kind and seconds_of(step) is None]
         first += -(-len(of_kind) // workers) * a_step
-    rounds = -(-len(pending) // workers)
-    return Estimate(first + rounds * each, len(pending) * disk, len(done))
+    rounds = -(-to_do // workers)
+    return Estimate(first + rounds * each, to_do * disk, len(done))
 
 
 def seconds_of_run(record: Record) -> float:
@@ -82,7 +82,8 @@ def expectation(course: Course, workers: int) -> Estimate:
     """What is left to do."""
     pending = course.pending
     steps = steps_for(course.plan.steps, pending)
-    return estimate(course.plan, course.records, pending, steps, workers)
+    to_do = len(pending) + course.untried
+    return estimate(course.plan, course.records, to_do, steps, workers)
 
 
 def require_disk(folder: Path, expected: Estimate) -> None:
@@ -108,16 +109,20 @@ def show(course: Course, workers: int) -> None:
     named = labels([run.setting for run in plan.runs])
     for run, name in zip(plan.runs, named, strict=True):
         by_setting.setdefault(f"{name}, on {run.dataset}", []).append(run)
+    stopped = {run.key for run in plan.runs if course.is_stopped(run)}
+    done = {run.key for run in plan.runs} - stopped - {run.key for run in pending}
+    early = f"{len(stopped)} stopped by the search, " if stopped else ""
+    untried = f", and {counted(course.untried, 'run')} of settings to try" * bool(course.untried)
     console.print(
         f"{counted(len(plan.runs), 'run')} of {counted(len(by_setting), 'setting')}: "
-        f"{len(plan.runs) - len(pending)} done, {len(pending)} to do"
+        f"{len(done)} done, {early}{len(pending)} to do{untried}"
     )
-    waiting = {run.key for run in pending}
     for name, runs in by_setting.items():
-        done = [str(run.seed) for run in runs if run.key not in waiting]
+        seeds = [str(run.seed) for run in runs if run.key in done]
         console.print(
-            f"  {name}: {len(done)} of {len(runs)} done"
-            + (f" (seeds {', '.join(done)})" if done else ""),
+            f"  {name}: {len(seeds)} of {len(runs)} done"
+            + (f" (seeds {', '.join(seeds)})" if seeds else "")
+            + (", stopped by the search" if any(run.key in stopped for run in runs) else ""),
             markup=False,
         )
     steps = steps_for(plan.steps, pending)

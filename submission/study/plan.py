@@ -130,7 +130,24 @@ def plan_of(
             cannot hold a value.
     """
     settings = settings_of(study) if settings is None else settings
-    config = read_config(file.parent / study.config, _all_bindings(study, settings), file)
+    return plan_with(config_of(study, file, settings), study, folder, settings)
+
+
+def config_of(study: Study, file: Path, settings: Sequence[Setting]) -> Config:
+    """The config of a study, once it is read with every binding of some settings.
+
+    Args:
+        file: The file of the study.
+        settings: They name all bindings that runs may have.
+
+    Raises:
+        KitError: as in `plan_of`.
+    """
+    return read_config(file.parent / study.config, _all_bindings(study, settings), file)
+
+
+def plan_with(config: Config, study: Study, folder: Path, settings: Sequence[Setting]) -> Plan:
+    """The runs and steps of some settings, whose bindings the config was read with."""
     planner = _Planner(study, config, folder)
     runs = [
         planner.run(setting, seed, dataset)

@@ -1,7 +1,7 @@
 """What is known of a run that was done or refused: `run.json` in its folder."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -66,6 +66,22 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     representation: str = ""
 
 
+class Unfinished(NamedTuple):
+    """Why a run is not done that was begun, and how far it came.
+
+    Args:
+        reason: A clause.
+        state: Whether it waits, or a search has stopped it for good.
+        epochs: Epochs of its training.
+        unlabelled: What the last of them says without labels.
+    """
+
+    reason: str
+    state: Literal["waiting", "stopped"] = "waiting"
+    epochs: int = 0
+    unlabelled: Mapping[str, float] = {}
+
+
 def record_of(run: Run) -> Record | None:
     """The record in a run's folder; None if it is absent or damaged."""
     try:
@@ -118,7 +134,7 @@ def made_from_same(
     }
 
 
-def outdated(records: Mapping[str, Record], made_from: Mapping[str, Any]) -> dict[str, str]:
+def outdated(records: Mapping[str, Record], made_from: Mapping[str, Any]) -> dict[str, Unfinished]:
     """Why runs that were graded must be graded again, by the key of the run.
 
     Args:
@@ -136,7 +152,7 @@ def outdated(records: Mapping[str, Record], made_from: Mapping[str, Any]) -> dic
             continue
         changed = [name for name in reasons if record.made_from.get(name) != made_from.get(name)]
         if changed:
-            found[key] = reasons[changed[0]]
+            found[key] = Unfinished(reasons[changed[0]])
     return found
 
 

@@ -2,10 +2,11 @@
 
     python -m tests.benchmarks.bench_many --tables 10 100 1000 --folder /tmp/many
 
-Each number of tables is graded one after another and by two workers: 10 codes of each image of
-mpi3d_sim_real_mini. Then this process grades them, and takes the processor time that is not the
-metrics', and its memory every so often. On a machine that others share, only seconds of the
-processor say something.
+Each number of tables, 10 codes of each image of mpi3d_sim_real_mini, is graded one after another on
+one core, one after another on all cores, and by two workers, which have a share of the cores each.
+The time of two workers is held against both: metrics use the cores that they find. Then this
+process grades them, and takes the time that is not the metrics', and its memory every so often. On
+a machine that others share, only seconds of the processor say something.
 """
 
 import argparse
@@ -16,12 +17,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evaluation import grading
 from evaluation.common.devices import Placement
@@ -45,6 +46,12 @@ class Cost(NamedTuple):
     processor: float
     memory: float
 
+    def __str__(self) -> str:
+        return (
+            f"{self.clock:.1f} s, {self.processor:.1f} s of the processor, at most "
+            f"{self.memory:.0f} MB a process"
+        )
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
@@ -56,13 +63,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = arguments.folder.absolute()
     make_tables(folder / "tables", max(arguments.tables))
     for number in arguments.tables:
-        alone = grade(folder, number, 1, arguments.metrics)
-        together = grade(folder, number, arguments.workers, arguments.metrics)
+        cores = os.sched_getaffinity(0)
+        one_core = grade(folder, number, 1, arguments.metrics, {min(cores)})
+        all_cores = grade(folder, number, 1, arguments.metrics, cores)
+        together = grade(folder, number, arguments.workers, arguments.metrics, cores)
+        print(f"{number} tables")
+        print(f"  one after another, on one core: {one_core}")
+        print(f"  one after another, on {len(cores)} cores: {all_cores}")
+        print(f"  {arguments.workers} workers: {together}")
         print(
-            f"{number} tables: one after another {alone.clock:.1f} s ({alone.processor:.1f} s of "
-            f"the processor, {alone.memory:.0f} MB); "
-            f"{arguments.workers} workers {together.clock:.1f} s ({together.processor:.1f} s, "
-            f"{together.memory:.0f} MB): {together.clock / alone.clock:.2f} of the time",
+            f"  {arguments.workers} workers take {together.clock / one_core.clock:.3f} of the time "
+            f"of one core, {together.clock / all_cores.clock:.3f} of that of {len(cores)}; of the "
+            f"processor's time {together.processor / one_core.processor:.3f}",
             flush=True,
         )
         print(overhead(folder, number, arguments.metrics), flush=True)
@@ -82,8 +94,8 @@ def make_tables(folder: Path, number: int) -> None:
             np.save(path, (mixed + generator.randn(*mixed.shape)).astype(np.float32))
 
 
-def grade(folder: Path, number: int, workers: int, metrics: str) -> Cost:
-    """Grades the first tables anew; each process has one thread, as a worker of two has."""
+def grade(folder: Path, number: int, workers: int, metrics: str, cores: set[int]) -> Cost:
+    """Grades the first tables anew on some cores."""
     shutil.rmtree(folder / "out", ignore_errors=True)
     tables = [str(folder / "tables" / f"{seed}.npy") for seed in range(number)]
     words = [sys.executable, "-m", "evaluation", "--dataset", DATASET, "--metrics", metrics]
@@ -91,29 +103,34 @@ def grade(folder: Path, number: int, workers: int, metrics: str) -> Cost:
     words += ["--output", str(folder / "out"), "--codes", *tables]
     # The children of this child are counted with it.
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    variables = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run(words, cwd=REPOSITORY, env=variables, check=True)
+    all_cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)  # which the child inherits
+    try:
+        subprocess.run(words, cwd=REPOSITORY, check=True)
+    finally:
+        os.sched_setaffinity(0, all_cores)
     clock, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Cost(clock, processor, after.ru_maxrss / 1000)
 
 
 def overhead(folder: Path, number: int, metrics: str) -> str:
-    """Processor time of a grading beyond the metrics, by tenths of the tables, and memory then."""
-    in_metrics, marks = [0.0], []
+    """What a grading takes beyond the metrics, by tenths of the tables, and memory then."""
+    in_metrics, marks = np.zeros(2), []
     evaluate = grading.evaluate_seeds
 
     def timed(*arguments: Any) -> list[Evaluation]:
-        start = time.process_time()
+        start = _times()
         try:
             return evaluate(*arguments)
         finally:
-            in_metrics[0] += time.process_time() - start
+            in_metrics[:] += _times() - start
 
     def scheduler(jobs: Any, work: Any) -> Iterator[Any]:
+        marks.append((*_times(), 0.0))
         for result in one_after_another(jobs, work):
             yield result
-            marks.append((time.process_time() - in_metrics[0], _resident()))
+            marks.append((*(_times() - in_metrics), _resident()))
 
     shutil.rmtree(folder / "out", ignore_errors=True)
     founds = [Found(folder / "tables" / f"{seed}.npy", "codes") for seed in range(number)]
@@ -122,12 +139,23 @@ def overhead(folder: Path, number: int, metrics: str) -> str:
     with mock.patch.object(grading, "evaluate_seeds", timed), silent(True):
         grading.grade_all(founds, [], data, rules, folder / "out", grader=scheduler)
     step = max(1, number // 10)
-    shown = marks[::step]
-    each = [(after[0] - before[0]) / step * 1000 for before, after in pairwise(shown)]
+    processor, clock, memory = np.array(marks[::step]).T
+    kept = (memory[-1] - memory[1]) / max(1, number - step) * 1000
     return (
-        f"  beyond the metrics, ms a table: {', '.join(f'{one:.1f}' for one in each)}; "
-        f"memory, MB: {', '.join(f'{memory:.0f}' for _, memory in shown)}"
+        f"  each {step} of them in this process, beyond the metrics, ms of the processor a table: "
+        f"{_listed(np.diff(processor) / step * 1000)}\n"
+        f"  the same in ms of the clock: {_listed(np.diff(clock) / step * 1000)}\n"
+        f"  memory after each {step}, MB: {_listed(memory[1:])}; {kept:.1f} kB a table"
     )
+
+
+def _times() -> NDArray[np.float64]:
+    """Seconds of the processor and of the clock."""
+    return np.array([time.process_time(), time.monotonic()])
+
+
+def _listed(values: NDArray[np.float64]) -> str:
+    return " ".join(f"{value:.1f}" for value in values)
 
 
 def _resident() -> float:

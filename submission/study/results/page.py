@@ -23,6 +23,7 @@ from submission.study.results.analysis import (
     rank_correlations,
     selection,
 )
+from submission.study.results.trials import trials_of
 from submission.study.running import Doing
 from submission.study.search.objective import uses_labels
 from submission.study.settings import labels
@@ -70,6 +71,7 @@ def write_page(plan: Plan, doing: Doing, rows: Sequence[Mapping[str, Any]], name
     runs, found = [plan.runs[place] for place in done], [rows[place] for place in done]
     scores, subjects = _scores(found), _subjects(plan.runs)
     numbers = {score.column: _column(found, score.column) for score in scores}
+    trials = trials_of(plan, rows)
     from jinja2 import FileSystemLoader
 
     template = page.environment().overlay(loader=FileSystemLoader([_TEMPLATES, page.TEMPLATES]))
@@ -97,6 +99,8 @@ def write_page(plan: Plan, doing: Doing, rows: Sequence[Mapping[str, Any]], name
             if row["state"] == "refused"
         ],
         waiting=Counter(row["problem"] for row in rows if row["state"] == "waiting"),
+        trials=trials,
+        best_trial="\n".join(_commands(run, doing) for run in trials[0].runs) if trials else "",
         rows=[(subjects[run.key], row) for run, row in zip(runs, found, strict=True)],
     )
     path = plan.folder / NAME

@@ -8,7 +8,7 @@ from typing import Any
 from evaluation.common.files import whole_file
 from evaluation.report.runs.tables import Cell, Table, as_text
 from submission.study.plan import Plan, Run
-from submission.study.records import Record
+from submission.study.records import Record, Unfinished
 from submission.study.running import COLUMNS_WITHOUT_LABELS
 from submission.study.search.objective import uses_labels
 from submission.study.settings import gin_text
@@ -19,14 +19,16 @@ CSV, PARQUET = "runs.csv", "runs.parquet"
 def rows_of(
     plan: Plan,
     records: Mapping[str, Record],
-    waiting: Mapping[str, str],
+    waiting: Mapping[str, Unfinished],
     udr: Mapping[str, float],
 ) -> list[dict[str, Any]]:
-    """A row for each run of the plan; its state is "waiting" where nothing is known of it.
+    """A row for each run of the plan.
+
+    Its state is "done", "refused", "stopped" by a search, or "waiting" where nothing is known.
 
     Columns are the run's key, its state, dataset and seed, a column for each binding that varies,
     `DATASET/METRIC` with `_low` and `_high` of its interval, what is known without labels, seconds,
-    digests, and the problem of a run that was refused, or why it waits.
+    digests, and the problem of a run that was refused, or why it is not done.
 
     Args:
         plan: The study.
@@ -42,10 +44,13 @@ def rows_of(
     return [{name: row.get(name) for name in columns} for row in rows]
 
 
-def _row(plan: Plan, run: Run, record: Record | None, waiting: Mapping[str, str]) -> dict[str, Any]:
+def _row(
+    plan: Plan, run: Run, record: Record | None, waiting: Mapping[str, Unfinished]
+) -> dict[str, Any]:
+    unfinished = waiting.get(run.key, Unfinished(""))
     row: dict[str, Any] = {
         "run": run.key,
-        "state": "waiting" if record is None else record.state,
+        "state": unfinished.state if record is None else record.state,
         "dataset": run.dataset,
         "seed": run.seed,
     }
@@ -58,7 +63,8 @@ def _row(plan: Plan, run: Run, record: Record | None, waiting: Mapping[str, str]
         objective = plan.study.search.objective
         row["searched_by"] = f"{objective} (uses labels)" if uses_labels(objective) else objective
     if record is None:
-        return {**row, "problem": waiting.get(run.key, "")}
+        row |= unfinished.unlabelled
+        return {**row, "epochs": unfinished.epochs or None, "problem": unfinished.reason}
     for dataset, graded in record.graded.items():
         for metric, score in graded.scores.items():
             row[f"{dataset}/{metric}"] = score

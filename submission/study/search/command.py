@@ -3,27 +3,24 @@
 import logging
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from evaluation.common.errors import KitError
 from evaluation.common.files import locked
-from evaluation.common.terminal import console
 from evaluation.data import open_dataset
 from evaluation.many.connecting import LOCAL, connected, cpus_in
 from evaluation.many.nodes import Checkout
 from evaluation.origin import grader_digest, versions
 from submission.study.command import SchedulerOf, do_steps, shared_needs, write_config
-from submission.study.course import Course, datasets_of, stopped_runs
+from submission.study.course import Course, datasets_of
 from submission.study.description import Search
 from submission.study.plan import Plan, plan_of
-from submission.study.records import known, of_these_datasets
-from submission.study.search.objective import mode_of, value_of
-from submission.study.search.space import distributions, extremes, parameters_of, setting_of
-from submission.study.search.tried import Stopped, Tried, note_tried, read_tried
-from submission.study.settings import Setting, label
+from submission.study.search.history import History
+from submission.study.search.objective import mode_of
+from submission.study.search.space import distributions, extremes
+from submission.study.search.tried import Stopped
 
 _TUNE = "tune"
 """A folder of Ray Tune's own, which is removed at the end: `search.json` says how far a search is.
@@ -51,7 +48,7 @@ def do_search(course: Course, file: Path, scheduler_of: SchedulerOf) -> list[Kit
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, folder.name), shared_needs(course) as needs:
         write_config(probe)
-        alike = replace(course, plan=replace(probe, runs=probe.runs[:1]), records={})
+        alike = replace(course, plan=replace(probe, runs=probe.runs[:1]), records={}, waiting={})
         failed = do_steps(alike, needs, scheduler_of)
         if failed:
             return list(failed.values())
@@ -96,7 +93,7 @@ def _try(
 
     search = context.study.search
     mode = mode_of(search.objective)
-    history = _History(course, context.file, data)
+    history = History(course, context.file, data)
     left = search.trials - len(history.values)
     if left <= 0:
         return []
@@ -145,6 +142,7 @@ def _try(
             results = tuner.fit()
         finally:
             shutil.rmtree(storage, ignore_errors=True)
+            history.close()
     failed = [_said(error) for error in results.errors]
     refused = [one.problem for one in course.records.values() if one.state == "refused"]
     return [_refusal(problem) for problem in refused or failed]
@@ -164,76 +162,7 @@ def _refusal(problem: str) -> KitError:
     )
 
 
-class _History:
-    """What a search has tried, in the folder and in the course.
-
-    Attributes:
-        values: Parameters of Optuna, and the value, of each trial that is done.
-        unfinished: Parameters of those that were begun.
-    """
-
-    def __init__(self, course: Course, file: Path, data: dict[str, str]) -> None:
-        self._course = course
-        self._file = file
-        self._data = data
-        search = course.plan.study.search
-        assert search is not None
-        self.search = search
-        self.values: list[tuple[dict[str, Any], float]] = []
-        self.unfinished: list[dict[str, Any]] = []
-        for tried in read_tried(course.plan.folder):
-            parameters = parameters_of(search, tried.setting)
-            if parameters is None:
-                continue
-            value = self._value_of(tried)
-            if value is None:
-                self.unfinished.append(parameters)
-            else:
-                self.values.append((parameters, value))
-
-    def _value_of(self, tried: Tried) -> float | None:
-        if tried.stopped is not None:
-            return tried.stopped.value
-        plan = self.plan_of([tried.setting])
-        records = of_these_datasets(known(plan, self._course.doing.grading_from), self._data)
-        done = {key: record for key, record in records.items() if record.state == "done"}
-        if len(done) < len(plan.runs):
-            return None
-        return value_of(self.search.objective, plan, done)
-
-    def plan_of(self, settings: Sequence[Setting]) -> Plan:
-        """The runs of some settings."""
-        plan = self._course.plan
-        return plan_of(plan.study, self._file, plan.folder, settings)
-
-    def begin(self, parameters: dict[str, Any]) -> None:
-        """Notes a setting that is tried from now on."""
-        note_tried(self._course.plan.folder, Tried(setting=setting_of(self.search, parameters)))
-
-    def end(self, parameters: dict[str, Any], value: float, stopped: Stopped | None) -> None:
-        """Notes what came of a setting, and writes the table."""
-        setting = setting_of(self.search, parameters)
-        note_tried(self._course.plan.folder, Tried(setting=setting, stopped=stopped))
-        self.values.append((parameters, value))
-        early = "" if stopped is None else f", stopped after {stopped.epochs} epochs"
-        console.print(
-            f"{len(self.values)} of {self.search.trials}: {label(setting)}: "
-            f"{self.search.objective} {value:.4g}{early}",
-            markup=False,
-        )
-        self.update()
-
-    def update(self) -> None:
-        """Brings the course up to date, and writes its table."""
-        folder = self._course.plan.folder
-        all_tried = read_tried(folder)
-        self._course.plan = self.plan_of([tried.setting for tried in all_tried])
-        self._course.records = known(self._course.plan, self._course.doing.grading_from)
-        self._course.waiting = stopped_runs(self._course.plan, all_tried)
-        self._course.write_table()
-
-
-def _telling(history: _History) -> Any:
+def _telling(history: History) -> Any:
     """What Ray Tune calls when a trial begins and when it ends."""
     from ray import tune
 
@@ -251,6 +180,6 @@ def _telling(history: _History) -> Any:
             history.end(trial.config, last[VALUE], stopped)
 
         def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:  # noqa: ARG002
-            history.update()
+            history.fail(trial.config)
 
     return Telling()

@@ -1,5 +1,6 @@
 """`search.json`: the settings that a search has tried, so that it can be killed and goes on."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -37,12 +38,6 @@ def read_tried(folder: Path) -> list[Tried]:
         return []
 
 
-def note_tried(folder: Path, one: Tried) -> None:
-    """Notes a setting, or what is new of it."""
-    all_tried = read_tried(folder)
-    places = [place for place, other in enumerate(all_tried) if other.setting == one.setting]
-    if places:
-        all_tried[places[0]] = one
-    else:
-        all_tried.append(one)
-    write_json(folder / NAME, msgspec.to_builtins(all_tried))
+def write_tried(folder: Path, tried: Sequence[Tried]) -> None:
+    """Writes what a study's search has tried."""
+    write_json(folder / NAME, msgspec.to_builtins(tried))

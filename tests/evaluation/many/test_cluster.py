@@ -1,5 +1,6 @@
 """Gradings on a real Ray cluster of two nodes, which are processes of this machine."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,23 @@ def test_a_process_ends_and_its_job_is_refused(cluster: Any, tmp_path: Path) -> 
     ended = results.pop("ends")
     assert isinstance(ended, KitError) and ended.code == "JOB-ENDED"
     assert results == {"first": 15, "once": 12, "last": 12}
+
+
+def _visible_gpus(job: Any, shared: None) -> str | None:  # noqa: ARG001
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+VISIBLE = Work(lambda: None, _visible_gpus)
+
+
+def test_workers_share_the_gpus_of_their_node(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Two are named, as on a node that has them; there need be none to name them."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    cluster = request.getfixturevalue("cluster")  # its nodes inherit the variable
+    results = dict(on_cluster(cluster.address)(jobs_of_their_own(tmp_path, ["a"]), VISIBLE))
+    assert results == {"a": "4"}
 
 
 def _missing() -> int:

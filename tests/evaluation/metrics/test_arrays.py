@@ -86,6 +86,20 @@ def test_rounds_that_are_not_finite() -> None:
         differences(rounds.reshape(2, 2, 5, 2))
 
 
+@pytest.mark.parametrize("kind", ["float16", "float32", ">f4", "float64", "uint8"])
+@pytest.mark.parametrize("dims", [2, 5, 33])
+def test_the_least_varying_dim_is_that_of_numpys_var(kind: str, dims: int) -> None:
+    """Two dims differ in the last bits alone, and one is constant in some rounds."""
+    rounds = np.random.default_rng(dims).uniform(0, 20, (400, 64, dims)).astype(kind)
+    rounds[..., -1] = rounds[:, ::-1, 0]
+    rounds[::7, :, 1] = 1
+    variances = np.full_like(rounds[0].var(axis=0), 3)
+    expected = [np.argmin(np.var(points, axis=0, ddof=1) / variances) for points in rounds]
+    winners = least_varying_dims(rounds, variances, np.ones(dims, bool))
+    assert np.array_equal(winners, expected)
+    assert len(set(expected)) > 1
+
+
 @pytest.mark.parametrize("name", DISCRETE)
 def test_continuous_factors(name: str) -> None:
     factors = FACTORS + np.array([0.0, 0.25])

@@ -39,7 +39,8 @@ with event.install_recorder("numba:compile") as compiled:
     codes = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
     few = np.random.default_rng(0).integers(2, size=(400, 3)).astype(np.float32)
     for metric in METRICS.values():
-        metric.load()(grid, codes.__getitem__, RandomState(0))
+        for table in (codes, codes.astype(np.float64)):
+            metric.load()(grid, table.__getitem__, RandomState(0))
         metric.load()(IndexGrid((10, 10, 4)), few.__getitem__, RandomState(0))
 print([found.data["dispatcher"].py_func.__name__ for _, found in compiled.buffer])
 """

@@ -8,6 +8,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from evaluation import reference  # noqa: F401 - lets disentanglement_lib be imported
+from evaluation.data import drawing
 from evaluation.data.ground_truth import FactorGrid, ImageGrid, IndexGrid
 from evaluation.metrics import sampling
 
@@ -36,12 +37,12 @@ def lookup(numbers: NDArray[np.int64]) -> NDArray:
 
 @pytest.mark.parametrize("words_at_once", [7, 1 << 20])
 def test_integers_are_those_of_randint(words_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "_WORDS_AT_ONCE", words_at_once)
+    monkeypatch.setattr(drawing, "_WORDS_AT_ONCE", words_at_once)
     bounds, counts = [7, 1, 2, 3, 40, 64, 1000], [1, 5, 3, 4, 0, 9, 2]
     ours, theirs = RandomState(5), RandomState(5)
     ours.normal(), theirs.normal()  # half of a pair of normals waits in the state
 
-    drawn = sampling.draw_integers(ours, bounds, counts, rounds=11)
+    drawn = drawing.draw_integers(ours, bounds, counts, rounds=11)
 
     expected = [
         np.concatenate([theirs.randint(b, size=c) for b, c in zip(bounds, counts, strict=True)])
@@ -64,6 +65,19 @@ def test_points_are_those_of_the_reference(points: int, batch: int) -> None:
     assert np.array_equal(codes.T, expected[0]) and np.array_equal(factors.T, expected[1])
     assert np.array_equal(stranger[0], codes) and np.array_equal(stranger[1], factors)
     assert same_state(ours, theirs) and same_state(strangers, theirs)
+
+
+def test_draws_that_are_kept_are_those_of_a_first_time() -> None:
+    for seed in (1, 2, 1):
+        ours, theirs = RandomState(seed), RandomState(seed)
+        for _ in range(2):  # the second time from where the first one left the state
+            factors, numbers = drawing.draw_points(GRID.factor_sizes, 50, 16, ours)
+            batches = [GRID.sample_factors(size, theirs) for size in (16, 16, 16, 2)]
+            assert np.array_equal(factors, np.concatenate(batches))
+            assert np.array_equal(numbers, GRID.indices_of(factors))
+            assert same_state(ours, theirs)
+    with pytest.raises(ValueError, match="read-only"):
+        factors[0, 0] = 1
 
 
 @pytest.mark.parametrize("groups", [1, 2])

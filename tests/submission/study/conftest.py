@@ -22,8 +22,13 @@ config = "small.gin"
 @pytest.fixture
 def with_weights(tmp_path: Path, small_config: Path) -> Path:
     """The folder for such a study, with its config and the weights."""
-    backbone = Backbone("SmallCNN_shared", build_network("SmallCNN"), (32, 32), 1)
-    (tmp_path / "torch").mkdir()
-    torch.save(backbone.state_dict(), tmp_path / "torch/SmallCNN_shared_32x32.pth")
+    leave_weights(tmp_path / "torch")
     assert small_config.parent == tmp_path
     return tmp_path
+
+
+def leave_weights(torch_home: Path) -> None:
+    """Leaves the weights where a study looks for them."""
+    backbone = Backbone("SmallCNN_shared", build_network("SmallCNN"), (32, 32), 1)
+    torch_home.mkdir(parents=True)
+    torch.save(backbone.state_dict(), torch_home / "SmallCNN_shared_32x32.pth")

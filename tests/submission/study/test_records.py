@@ -32,7 +32,7 @@ def test_a_dataset_that_changed_makes_a_run_again(run: Run, tmp_path: Path) -> N
     records = known(plan, {"grader": "g"})
     assert records == {"key": record}
     assert not known(plan, {"grader": "another"}) and not outdated(records, {"grader": "g"})
-    assert "grader's code" in outdated(records, {"grader": "another"})["key"]
+    assert "grader's code" in outdated(records, {"grader": "another"})["key"].reason
     assert of_these_datasets(records, {"a": "of a", "b": "of b"}) == records
     assert not of_these_datasets(records, {"a": "changed", "b": "of b"})
     assert not of_these_datasets(records, {"a": "of a", "b": "changed"})

@@ -14,8 +14,11 @@ import pytest
 from evaluation.common.environment import REPOSITORY
 from evaluation.common.errors import KitError
 from submission.study.course import open_course
+from submission.study.estimate import show
 from submission.study.plan import plan_of
 from submission.study.reading import read_study
+from submission.study.records import Record
+from submission.study.results.page import write_page
 from submission.study.results.table import rows_of
 from submission.study.search.objective import mode_of, of_epoch, uses_labels
 from submission.study.search.space import (
@@ -24,7 +27,7 @@ from submission.study.search.space import (
     parameters_of,
     setting_of,
 )
-from submission.study.search.tried import Stopped, Tried, note_tried, read_tried
+from submission.study.search.tried import Stopped, Tried, read_tried, write_tried
 from submission.study.search.wanted import require_search
 from tests.submission.study.conftest import HEAD
 
@@ -116,22 +119,60 @@ def test_objectives() -> None:
     assert of_epoch("mig", row) is None and of_epoch("kld", {"loss": 1.0}) is None
 
 
-def test_what_was_tried_is_in_the_table(file: Path, tmp_path: Path) -> None:
+def test_what_was_tried_is_in_the_table_and_in_the_dry_run(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "out"
     assert not open_course(file, folder, "cpu", tmp_path).plan.runs
     first = {"train_vae.lr": 0.001, "Encoder.features_per_layer": [96]}
-    note_tried(folder, Tried(setting=first))
-    note_tried(folder, Tried(setting={**first, "train_vae.lr": 0.002}))
-    note_tried(folder, Tried(setting=first, stopped=Stopped(epochs=2, value=0.5)))
-    assert [one.stopped is None for one in read_tried(folder)] == [False, True]
+    stopped = Tried(setting=first, stopped=Stopped(epochs=2, value=0.5))
+    tried = [stopped, Tried(setting={**first, "train_vae.lr": 0.002})]
+    write_tried(folder, tried)
+    assert read_tried(folder) == tried
     course = open_course(file, folder, "cpu", tmp_path)
-    rows = rows_of(course.plan, course.records, course.waiting, {})
-    assert [row["problem"] for row in rows] == ["the search stopped this setting early", ""]
-    assert {row["searched_by"] for row in rows} == {"reconstruction"}
-    file.write_text(SEARCH.replace('"reconstruction"', '"mig"'))
+    begun = course.plan.runs[0].folder
+    begun.mkdir(parents=True)
+    (begun / "stats.csv").write_text("MSE;KLD\n0.7;1.5\n0.5;2.5\n")
     course = open_course(file, folder, "cpu", tmp_path)
+    assert [run.setting["train_vae.lr"] for run in course.pending] == [0.002]
     rows = rows_of(course.plan, course.records, course.waiting, {})
-    assert {row["searched_by"] for row in rows} == {"mig (uses labels)"}
+    assert [row["problem"] for row in rows] == ["the search stopped their setting early", ""]
+    assert [row["state"] for row in rows] == ["stopped", "waiting"]
+    found = [(row["epochs"], row["reconstruction"], row["kld"]) for row in rows]
+    assert found == [(2, 0.5, 2.5), (None, None, None)]
+    show(course, 1)
+    said = capsys.readouterr().out
+    assert "2 runs of 2 settings: 0 done, 1 stopped by the search, 1 to do\n" in said
+    assert "lr 0.001, features_per_layer [96], on mpi3d_sim_real_mini: 0 of 1 done, stopped" in said
+
+
+def test_the_page_has_what_was_tried_the_best_first(file: Path, tmp_path: Path) -> None:
+    pytest.importorskip("jinja2", reason="Jinja is missing: pip install jinja2")
+    folder = tmp_path / "out"
+    file.write_text(SEARCH.replace("trials = 2", "trials = 3"))
+    stopped, *done = (
+        {"train_vae.lr": lr, "Encoder.features_per_layer": [96]} for lr in (0.001, 0.002, 0.003)
+    )
+    early = Stopped(epochs=2, value=0.1)
+    tried = [Tried(setting=stopped, stopped=early), *(Tried(setting=one) for one in done)]
+    write_tried(folder, tried)
+    course = open_course(file, folder, "cpu", tmp_path)
+    for run, error in zip(course.plan.runs[1:], (0.4, 0.3), strict=True):
+        course.records[run.key] = Record(
+            made_from={},
+            state="done",
+            setting=run.setting,
+            seed=1,
+            dataset=run.dataset,
+            unlabelled={"reconstruction": error},
+            epochs=3,
+        )
+    rows = rows_of(course.plan, course.records, course.waiting, {})
+    text = write_page(course.plan, course.doing, rows, "named").read_text()
+    shown = text[text.index("What the search tried") : text.index("Commands that make the best")]
+    places = [shown.index(f"lr {lr}, ") for lr in (0.003, 0.002, 0.001)]
+    assert places == sorted(places) and "stopped early" not in shown[: places[2]]
+    assert "stopped early" in shown[places[2] :] and "A search tried 3 of 3 settings" in text
 
 
 def test_what_runs_share_is_not_searched(file: Path, tmp_path: Path) -> None:
@@ -154,12 +195,20 @@ def test_what_runs_share_is_not_searched(file: Path, tmp_path: Path) -> None:
     assert refusal.value.code == "STUDY-SEARCH"
 
 
-def test_killed_and_started_again_it_goes_on(
+def test_killed_and_started_again_it_goes_on_and_stops_what_is_worse(
     file: Path, tmp_path: Path, submission: Callable
 ) -> None:
+    """Three settings are begun, of which the last one learns a hundred times as slowly."""
     pytest.importorskip("optuna", reason="Optuna is missing: pip install optuna")
     pytest.importorskip("ray.tune", reason="Ray Tune is missing: pip install 'ray[tune]'")
+    longer = SEARCH.replace('epochs" = 3', 'epochs" = 30')
+    file.write_text(longer.replace("trials = 2", "trials = 3\ngrace_epochs = 5"))
     folder = tmp_path / "shared/search"
+    begun = [
+        Tried(setting={"train_vae.lr": lr, "Encoder.features_per_layer": [96]})
+        for lr in (0.005, 0.01, 0.0001)
+    ]
+    write_tried(folder, begun)
     words = ["study", file, "--search", "--features-dir", tmp_path / "features", "--device", "cpu"]
     first = submission(*words)
     while not list(folder.glob("runs/*/run.json")):
@@ -167,18 +216,20 @@ def test_killed_and_started_again_it_goes_on(
         time.sleep(0.1)
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    begun = read_tried(folder)
-    assert begun
+    assert read_tried(folder) == begun
     second = submission(*words)
     output, errors = second.communicate()
     assert second.returncode == 0, errors
-    assert f"{2} of 2: " in output and "reconstruction" in output
-    tried = read_tried(folder)
-    assert [one.setting for one in tried][: len(begun)] == [one.setting for one in begun]
+    assert "2 of 3: lr 0.01, features_per_layer [96]: reconstruction" in output
+    assert "3 of 3: lr 0.0001" in output and "stopped after 5 epochs" in output
+    *done, last = read_tried(folder)
+    assert done == begun[:2]
+    assert last.setting == begun[2].setting
+    assert last.stopped is not None and last.stopped.epochs == 5
     rows = list(csv.DictReader((folder / "runs.csv").open()))
-    assert [row["state"] for row in rows] == ["done", "done"] and len(tried) == 2
-    assert len({row["train_vae.lr"] for row in rows}) == 2
-    assert "A search tried these settings" in (folder / "study.html").read_text()
+    assert [row["state"] for row in rows] == ["done", "done", "stopped"]
+    assert [row["mpi3d_sim_real_mini/mig"] == "" for row in rows] == [False, False, True]
+    assert float(rows[2]["reconstruction"]) > float(rows[1]["reconstruction"])
     assert not (folder / "tune").exists()
 
 
