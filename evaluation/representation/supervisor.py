@@ -108,6 +108,8 @@ class Worker:
         trace: TracebackType | None,
     ) -> None:
         self._end()
+        if error is None:
+            self._require_no_breach()
 
     @property
     def used(self) -> Use:
@@ -153,6 +155,7 @@ class Worker:
             self._require_width(shape[1], shape[2])
         payload = self._receive(math.prod(shape) * np.dtype(dtype).itemsize)
         self._count_time()
+        self._require_no_breach()
         return np.frombuffer(payload, dtype=dtype).reshape(shape)
 
     def _tell_parts(self, at_once: int) -> None:
@@ -244,6 +247,11 @@ class Worker:
         with suppress(ValueError):
             return f"ended its process, by {signal.Signals(status - 128).name}"
         return f"ended its process, with status {status}"
+
+    def _require_no_breach(self) -> None:
+        """Refuses who broke a limit and had answered before the watch could end it."""
+        if breach := self._watch.breach:
+            raise self._refusal(*breach)
 
     def _garbled(self) -> KitError:
         return self._refusal("REPRESENTATION-DIED", "garbles its answers")

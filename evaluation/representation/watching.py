@@ -71,6 +71,7 @@ class Watch:
         self._stopping.set()
         self._thread.join()
         self._look()
+        self._breach = self._breach or self._broken_limit()
 
     @property
     def breach(self) -> tuple[str, str] | None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from evaluation.common import environment
 from evaluation.common.errors import KitError
 from evaluation.data.ground_truth import ImageGrid
+from evaluation.representation import watching
 from evaluation.representation.finding import only
 from evaluation.representation.limits import WORK_MIB, Limits
 from evaluation.representation.resources import processes
@@ -238,6 +239,15 @@ def test_a_fork_bomb_ends(attack: Attack) -> None:
     others = set(processes.descendants(os.getpid()))
     refused(attack, "PROCESSES", bomb, limits=Limits(processes=50))
     assert set(processes.descendants(os.getpid())) <= others
+
+
+def test_who_answers_before_the_watch_looks_is_refused_too(
+    attack: Attack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "WATCH_SECONDS", 60)
+    many = "import os, time\nfor _ in range(40):\n    if os.fork() == 0:\n"
+    many += "        time.sleep(30)\n        os._exit(0)"
+    refused(attack, "PROCESSES", many, limits=Limits(processes=20))
 
 
 def test_a_slow_batch_is_refused_at_once(attack: Attack) -> None:
