@@ -65,7 +65,8 @@ def test_a_work_that_fails_does_not_stop_the_others(
     content = json.loads(output.read_text())
     assert [work["name"] for work in content["work"]] == ["grading, float32"]
     assert [each["name"] for each in content["failed"]] == [
-        f"{name}, float32" for name in ("extraction", "fine-tuning", "VAE, stage 1", "VAE, stage 2")
+        f"{name}, float32"
+        for name in ("extraction", "fine-tuning", "VAE, quick", "VAE, stage 1", "VAE, stage 2")
     ]
     assert all("illegal memory access" in each["trace"] for each in content["failed"])
 
