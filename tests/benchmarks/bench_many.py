@@ -1,6 +1,6 @@
 """What it costs to grade many tables of codes at once, beyond the metrics themselves.
 
-    python -m tests.benchmarks.bench_many --tables 10 100 1000 --folder /tmp/many
+    python -m tests.benchmarks.bench_many --tables 10 100 1000
 
 Each number of tables, 10 codes of each image of mpi3d_sim_real_mini, is graded one after another on
 one core, one after another on all cores, and by two workers, which have a share of the cores each.
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from evaluation import grading
 from evaluation.common.devices import Placement
-from evaluation.common.environment import REPOSITORY, data_root
+from evaluation.common.environment import REPOSITORY, SCRATCH, data_root
 from evaluation.common.terminal import silent
 from evaluation.data import open_dataset
 from evaluation.many.jobs import one_after_another
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--tables", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--metrics", default=METRICS)
-    parser.add_argument("--folder", type=Path, required=True, help="gets the tables and results")
+    parser.add_argument("--folder", type=Path, default=SCRATCH / "many", help="of tables, results")
     arguments = parser.parse_args(argv)
     folder = arguments.folder.absolute()
     make_tables(folder / "tables", max(arguments.tables))

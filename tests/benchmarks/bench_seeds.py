@@ -127,8 +127,9 @@ class Seed:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("config", type=Path)
-    parser.add_argument("dataset")
+    quick = Path("submission/configs/quick.gin")
+    parser.add_argument("config", type=Path, nargs="?", default=quick)
+    parser.add_argument("dataset", nargs="?", default="mpi3d_sim_real_mini")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--binding", action="append", default=[], dest="bindings")
     parser.add_argument("--verbs", nargs="+", default=["finetune", "train"])

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluation.common.environment import REPOSITORY, data_root
+from evaluation.common.environment import REPOSITORY, SCRATCH, data_root
 from evaluation.data import open_dataset
 
 DATASETS = ("mpi3d_sim_toy_mini", "mpi3d_sim_realistic_mini", "mpi3d_sim_real_mini")
@@ -45,7 +45,7 @@ codes_from = "features"
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--output", type=Path, required=True, help="an empty folder")
+    parser.add_argument("--output", type=Path, default=SCRATCH / "vae_study", help="empty or new")
     parser.add_argument("--betas", type=float, nargs="+", default=[0.1, 0.4, 1.6, 6.4])
     parser.add_argument("--seeds", type=int, default=6)
     arguments = parser.parse_args(argv)
