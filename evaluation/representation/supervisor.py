@@ -88,6 +88,7 @@ class Worker:
         for handle in theirs.values():
             os.close(handle)
         self._received = bytearray()
+        self._has_refused = False
         self._watch = Watch(
             self._process.pid, self._order.work, self._limits, self._group, self._kill
         )
@@ -108,7 +109,7 @@ class Worker:
         trace: TracebackType | None,
     ) -> None:
         self._end()
-        if error is None:
+        if error is None and not self._has_refused:
             self._require_no_breach()
 
     @property
@@ -257,6 +258,7 @@ class Worker:
         return self._refusal("REPRESENTATION-DIED", "garbles its answers")
 
     def _refusal(self, code: str, problem: str) -> KitError:
+        self._has_refused = True
         # All else may follow from the end that a breach led to.
         code, problem = self._watch.breach or (code, problem)
         remedy = REMEDIES[code].format(
