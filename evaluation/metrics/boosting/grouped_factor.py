@@ -87,6 +87,8 @@ class GroupedFactor:
         """
         trees = stage.at(self.trees)
         if self._parts_groups.any():
+            if self._regroupings == _MOST_REGROUPINGS:
+                return False
             self._regroupings += 1
             groups = parted(
                 self._groups,
@@ -95,7 +97,7 @@ class GroupedFactor:
                 trees.column[self._parts_groups].ravel(),
                 trees.threshold[self._parts_groups].ravel(),
             )
-            if groups is None or self._regroupings > _MOST_REGROUPINGS:
+            if groups is None:
                 return False
             _, points = np.unique(groups.of_point, return_index=True)
             self._raw = np.ascontiguousarray(self._raw[:, self._groups.of_point[points]])

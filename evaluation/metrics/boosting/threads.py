@@ -58,13 +58,11 @@ class Threads:
         The function gets a workshop after the two numbers. Returns when all have ended.
         """
 
-        def run(task: tuple[Any, ...]) -> None:
-            function, start, stop, *others = task
+        def in_workshop(function: Callable[..., None], start: int, stop: int, *others: Any) -> None:
             work = self._workshops.get()
             try:
                 function(start, stop, work, *others)
             finally:
                 self._workshops.put(work)
 
-        for _ in self._pool.map(run, tasks):
-            pass
+        self.run(in_workshop, tasks)

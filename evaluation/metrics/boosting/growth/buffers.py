@@ -67,7 +67,7 @@ class Workshop(NamedTuple):
         histograms: Of up to three nodes (3, cells, 2).
         root: Histogram of a root (cells, 2).
         gradient: Of the points (p,).
-        half_gradient: Of halves of groups, see `grouped` (p,).
+        half_gradient: Of halves of groups, see `grouped_trees` (p,).
         half_weight: Number of their samples (p,).
         half_node: The node that each has come to (p,).
         members: Points of one node (p + 1,).

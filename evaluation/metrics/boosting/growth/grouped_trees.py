@@ -17,7 +17,7 @@ from evaluation.metrics.boosting.growth.groups import Groups
 from evaluation.metrics.boosting.growth.histograms import fill, subtract
 from evaluation.metrics.boosting.growth.leaves import set_leaves
 from evaluation.metrics.boosting.growth.ties import Node, break_tie
-from evaluation.metrics.boosting.growth.trees import grow_tree
+from evaluation.metrics.boosting.growth.trees import grow_tree, set_children, start_at_root
 
 
 class GroupTargets(NamedTuple):
@@ -130,12 +130,8 @@ def _grow(
     weight = work.half_weight[: 2 * g]
     node_of[:] = 0
     _fill(groups, number_of_class, gradient, node_of, 0, work, work.root)
-    total = 0.0
-    for cell in range(columns.first_cell[1]):
-        total += work.root[cell, 0]
+    start_at_root(columns, work.root, work)
     sizes = work.sizes
-    sizes[:] = 0.0
-    sizes[0], work.totals[0] = columns.point_of.size, total
     slot = np.full(INNER_NODES, -1)  # of the node's histogram in `work`; the root has its own
     slots = 0
     column_of[:] = 0
@@ -160,19 +156,15 @@ def _grow(
             tie = break_tie(columns, work.gradient, node, histogram, priorities, work, ties)
         column = work.ties[tie, 0]
         cell = np.searchsorted(columns.cell_start, work.ties[tie, 1])
-        size, total = work.tie_sums[tie, 0], work.tie_sums[tie, 1]
-        left, right = 2 * number + 1, 2 * number + 2
         if not _part(groups, column, cell - columns.first_cell[column], number, node_of):
             return False
         column_of[number] = column
         threshold[number] = _threshold(columns, column, cell, histogram)
         gains[number] = best / node.size
-        sizes[left], sizes[right] = size, node.size - size
-        sizes[number] = 0.0
-        if right >= INNER_NODES:
+        size, total = work.tie_sums[tie, 0], work.tie_sums[tie, 1]
+        smaller, larger = set_children(node, size, total, work)
+        if smaller >= INNER_NODES:
             continue
-        work.totals[left], work.totals[right] = total, node.total - total
-        smaller, larger = (left, right) if 2.0 * size <= node.size else (right, left)
         slot[smaller], slot[larger] = slots, slot[number]
         _fill(groups, number_of_class, gradient, node_of, smaller, work, work.histograms[slots])
         subtract(work.histograms[slots], histogram)

@@ -77,14 +77,13 @@ class Groups(NamedTuple):
 
 def can_be_grouped(columns: Columns) -> bool:
     """Whether each cell has a single value, or no column can be cut at all."""
-    d, p = columns.values.shape
-    if len(columns.cell_start) == d + 1:
+    if len(columns.cell_start) == len(columns.values) + 1:
         return not columns.divisible[0].any()
     if columns.divisible.any():
         return False
     for column, values in enumerate(columns.values):
         cells = slice(columns.first_cell[column], columns.first_cell[column + 1] + 1)
-        starts = np.minimum(columns.cell_start[cells], (column + 1) * p)
+        starts = columns.cell_start[cells]
         first, last = columns.order[starts[:-1]], columns.order[starts[1:] - 1]
         if not np.array_equal(values[first], values[last]):
             return False
@@ -156,8 +155,7 @@ def _gathered(
 
 
 def _contents(columns: Columns, of_point: NDArray[np.int64], g: int) -> Contents:
-    points = np.argsort(of_point, kind="stable")
-    begin = np.searchsorted(of_point[points], np.arange(g + 1))
+    points, begin = _by_set(of_point, g)
     start = np.zeros(g + 1, np.int64)
     _count(columns, points, begin, start[1:])
     np.cumsum(start, out=start)
@@ -176,8 +174,7 @@ def _classes(
     entry = np.concatenate(([0], np.cumsum(np.diff(contents.start)[group])))
     if entry[-1] > columns.values.size:
         return None
-    points = np.argsort(row_of, kind="stable")
-    begin = np.searchsorted(row_of[points], np.arange(len(rows) + 1))
+    points, begin = _by_set(row_of, len(rows))
     classes = Classes(
         np.searchsorted(rows, np.arange(labels.max() + 2) * g),
         group,
@@ -188,6 +185,12 @@ def _classes(
     )
     _set_classes(columns, points, begin, contents, classes)
     return classes
+
+
+def _by_set(set_of: NDArray[np.int64], sets: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Points of one set after another (p,), and where each set begins, and p (sets + 1,)."""
+    points = np.argsort(set_of, kind="stable")
+    return points, np.searchsorted(set_of[points], np.arange(sets + 1))
 
 
 @njit

@@ -100,15 +100,11 @@ def grow_tree(
         column[number] = cut.column
         threshold[number] = _threshold(columns, node, cut, work.node_of)
         importance[cut.column] += cut.score / node.size
-        left, right = 2 * number + 1, 2 * number + 2
-        sizes[left], sizes[right] = cut.size, node.size - cut.size
-        sizes[number] = 0.0
+        smaller, larger = set_children(node, cut.size, cut.total, work)
         values = columns.values[cut.column]
         part(values, values[columns.order[cut.position]], np.uint8(number), work.node_of)
-        if right >= INNER_NODES:
+        if smaller >= INNER_NODES:
             continue
-        work.totals[left], work.totals[right] = cut.total, node.total - cut.total
-        smaller, larger = (left, right) if 2.0 * cut.size <= node.size else (right, left)
         slot[smaller], slot[larger] = slots, slot[number]
         count = find_members(work.node_of, np.uint8(smaller), work.members)
         least, most = fill(columns, gradient, work.members[:count], work.histograms[slots])
@@ -125,20 +121,46 @@ def _start(
     root: NDArray[np.float64],
     work: Workshop,
 ) -> None:
-    """Has all points at the root."""
+    """Has all points at the root, whose gradients lie in a range."""
     least, most = np.inf, -np.inf
     for point in range(gradient.size):
         g = gradient[point]
         least = g if g < least else least
         most = g if g > most else most
     work.node_of[:] = 0
+    start_at_root(columns, root, work)
+    work.ranges[0, 0], work.ranges[0, 1] = least, most
+
+
+@subroutine
+def start_at_root(columns: Columns, root: NDArray[np.float64], work: Workshop) -> None:
+    """Has all samples at the root, with the sum of their gradients from its histogram."""
     total = 0.0
     for cell in range(columns.first_cell[1]):
         total += root[cell, 0]
     work.sizes[:] = 0.0
-    work.sizes[0] = columns.point_of.size
-    work.totals[0] = total
-    work.ranges[0, 0], work.ranges[0, 1] = least, most
+    work.sizes[0], work.totals[0] = columns.point_of.size, total
+
+
+@subroutine
+def set_children(node: Node, size: float, total: float, work: Workshop) -> tuple[int, int]:
+    """Sets the numbers of the children's samples, and the sums of their gradients.
+
+    Args:
+        node: That is cut.
+        size: Number of samples on the left.
+        total: Sum of their gradients.
+        work: Overwritten.
+
+    Returns:
+        The child of fewer samples, and the other one.
+    """
+    left, right = 2 * node.number + 1, 2 * node.number + 2
+    work.sizes[node.number] = 0.0
+    work.sizes[left], work.sizes[right] = size, node.size - size
+    if right < INNER_NODES:
+        work.totals[left], work.totals[right] = total, node.total - total
+    return (left, right) if 2.0 * size <= node.size else (right, left)
 
 
 @subroutine
