@@ -107,6 +107,6 @@ def _refusal(address: str, version: str, error: Exception) -> KitError:
 def _unreachable(address: str, error: Exception) -> KitError:
     return KitError(
         "CLUSTER-UNREACHABLE",
-        f"no Ray cluster answers at {address!r}: {first_line(error)}",
+        f"no Ray cluster answers at {address!r}: {first_line(error).rstrip('.')}",
         f"Start one with `ray start --head` and give its address, or choose {LOCAL}",
     )

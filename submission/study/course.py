@@ -16,7 +16,7 @@ from evaluation.metrics import METRICS
 from evaluation.origin import grader_digest, versions
 from evaluation.report.page import can_be_made
 from submission.study.description import Study
-from submission.study.plan import Plan, Run, key_of, plan_of
+from submission.study.plan import Plan, Run, plan_of
 from submission.study.reading import read_study
 from submission.study.records import (
     Record,
@@ -29,7 +29,7 @@ from submission.study.results import table
 from submission.study.results.agreement import udr_of
 from submission.study.running import Doing, read_curves, unlabelled
 from submission.study.search.tried import Tried, read_tried
-from submission.study.settings import counted
+from submission.study.settings import counted, identity
 
 STOPPED = "the search stopped their setting early"
 
@@ -159,10 +159,10 @@ def open_course(file: Path, folder: Path, device: str, features_dir: Path) -> Co
 
 def stopped_runs(plan: Plan, tried: Iterable[Tried]) -> dict[str, Unfinished]:
     """The runs whose setting a search has stopped, and how far they came, by the key of the run."""
-    stopped = {key_of(one.setting) for one in tried if one.stopped is not None}
+    stopped = {identity(one.setting) for one in tried if one.stopped is not None}
     found = {}
     for run in plan.runs:
-        if key_of(run.setting) in stopped:
+        if identity(run.setting) in stopped:
             rows = read_curves(run.folder)
             found[run.key] = Unfinished(STOPPED, "stopped", len(rows), unlabelled(rows))
     return found

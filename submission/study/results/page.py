@@ -26,7 +26,7 @@ from submission.study.results.analysis import (
 from submission.study.results.trials import trials_of
 from submission.study.running import Doing
 from submission.study.search.objective import uses_labels
-from submission.study.settings import labels
+from submission.study.settings import identity, labels
 
 NAME = "study.html"
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -79,7 +79,7 @@ def write_page(plan: Plan, doing: Doing, rows: Sequence[Mapping[str, Any]], name
         name=name,
         total=len(rows),
         done=len(found),
-        settings=len({repr(run.setting) for run in runs}),
+        settings=len({identity(run.setting) for run in runs}),
         seeds=len({run.seed for run in runs}),
         datasets=list(dict.fromkeys(run.dataset for run in runs)),
         codes_from=plan.study.grade.codes_from,
