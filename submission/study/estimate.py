@@ -8,9 +8,9 @@ from evaluation.common.errors import KitError
 from evaluation.common.files import free_bytes, readable_size
 from evaluation.common.terminal import console
 from submission.study.course import Course
+from submission.study.notes import is_made, seconds_of
 from submission.study.plan import Plan, Run, Step, steps_for
 from submission.study.records import Record
-from submission.study.running import seconds_of
 from submission.study.settings import counted, labels
 
 SECONDS_A_RUN = 90.0
@@ -46,7 +46,7 @@ def estimate(
         plan: The study.
         records: What is known of its runs, by key.
         to_do: Number of runs to do.
-        steps: The steps that they need.
+        steps: The steps that they need and that are not made.
         workers: Number of runs at once.
     """
     done = [record for record in records.values() if record.state == "done"]
@@ -58,8 +58,7 @@ def estimate(
     a_step = sum(known) / len(known) if known else SECONDS_A_STEP
     first = 0.0
     for kind in dict.fromkeys(step.kind for step in steps):
-        of_kind = [step for step in steps if step.kind == kind and seconds_of(step) is None]
-        first += -(-len(of_kind) // workers) * a_step
+        first += -(-sum(step.kind == kind for step in steps) // workers) * a_step
     rounds = -(-to_do // workers)
     return Estimate(first + rounds * each, to_do * disk, len(done))
 
@@ -81,7 +80,8 @@ def in_words(seconds: float) -> str:
 def expectation(course: Course, workers: int) -> Estimate:
     """What is left to do."""
     pending = course.pending
-    steps = steps_for(course.plan.steps, pending)
+    needed = steps_for(course.plan.steps, pending)
+    steps = [step for step in needed if not is_made(step, course.doing.features_dir)]
     to_do = len(pending) + course.untried
     return estimate(course.plan, course.records, to_do, steps, workers)
 
@@ -127,9 +127,11 @@ def show(course: Course, workers: int) -> None:
         )
     steps = steps_for(plan.steps, pending)
     kinds = [step.kind for step in steps]
+    made = sum(is_made(step, course.doing.features_dir) for step in steps)
     console.print(
         f"Shared steps: {counted(kinds.count('finetune'), 'fine-tuning')}, "
         f"{counted(kinds.count('extract'), 'extraction')} of features"
+        + (f"; {made} of these {len(steps)} made" if made else "")
     )
     expected = expectation(course, workers)
     source = (

@@ -73,13 +73,17 @@ def test_killed_continued_and_extended(
     assert {row["codes_from"] for row in rows} == {"features"}
     assert logs.count("Reusing") >= 2
 
+    steps = {path: path.read_text() for path in folder.glob("shared/*/log.txt")}
+    study_file.write_text(STUDY.replace("seeds = [1]", "seeds = [1, 2, 3]"))
+    output, errors = submission(*words, "--dry-run").communicate()
+    assert "2 done, 1 to do" in output and "2 of these 2 made" in output, errors
     written = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/run.json")}
-    dry = submission(*words, "--dry-run")
-    output, errors = dry.communicate()
-    assert "2 done, 0 to do" in output and "2 of 2 done (seeds 1, 2)" in output, errors
-    again = submission(*words)
-    assert again.wait() == 0
+    third = submission(*words)
+    assert third.wait() == 0, third.communicate()
+    assert {path: path.read_text() for path in steps} == steps  # the features are there
     assert {path: path.stat().st_mtime_ns for path in written} == written
+    output, errors = submission(*words, "--dry-run").communicate()
+    assert "3 done, 0 to do" in output and "3 of 3 done (seeds 1, 2, 3)" in output, errors
 
 
 def test_a_run_that_fails_and_a_disk_that_is_full(
