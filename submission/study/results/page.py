@@ -83,6 +83,7 @@ def write_page(plan: Plan, doing: Doing, rows: Sequence[Mapping[str, Any]], name
         seeds=len({run.seed for run in runs}),
         datasets=list(dict.fromkeys(run.dataset for run in runs)),
         codes_from=plan.study.grade.codes_from,
+        sampling_seeds=plan.study.grade.seeds,
         search=plan.study.search,
         search_uses_labels=plan.study.search and uses_labels(plan.study.search.objective),
         scores=scores,
@@ -204,7 +205,7 @@ def _correlations(
     for score in scores:
         short = SHORT[score.metric]
         on_dataset.setdefault(f"Between metrics, on {score.dataset}", {})[score.column] = short
-        of_metric.setdefault(f"{short} elsewhere", {})[score.column] = score.dataset
+        of_metric.setdefault(f"{short}, between datasets", {})[score.column] = score.dataset
     maps = []
     for title, named in (on_dataset | of_metric).items():
         if len(named) > 1:
