@@ -43,6 +43,7 @@ class Course:
         doing: How its runs are done.
         records: What is known of its runs, by key.
         waiting: Why runs are not done that were begun, by key.
+        earlier: What is known of runs that must be graded again, by key.
         untried: How many runs a search has that belong to no setting yet.
         written: When the table was last written, and how long that took, in seconds.
     """
@@ -51,6 +52,7 @@ class Course:
     doing: Doing
     records: dict[str, Record]
     waiting: dict[str, Unfinished] = field(default_factory=dict)
+    earlier: dict[str, Record] = field(default_factory=dict)
     untried: int = 0
     written: tuple[float, float] = field(default=(0.0, 0.0))
 
@@ -149,12 +151,15 @@ def open_course(file: Path, folder: Path, device: str, features_dir: Path) -> Co
         grading_from=grading_from,
     )
     records = all_records(plan)
-    waiting = outdated(records, grading_from) | stopped_runs(plan, tried)
+    again = outdated(records, grading_from)
+    waiting = again | stopped_runs(plan, tried)
+    earlier = {key: records[key] for key in again}
     untried = 0
     if study.search is not None:
         each = len(set(study.train.datasets)) * len(set(study.train.seeds))
         untried = max(0, study.search.trials - len(tried)) * each
-    return Course(plan, doing, made_from_same(records, grading_from), waiting, untried)
+    same = made_from_same(records, grading_from)
+    return Course(plan, doing, same, waiting, earlier, untried)
 
 
 def stopped_runs(plan: Plan, tried: Iterable[Tried]) -> dict[str, Unfinished]:

@@ -83,5 +83,5 @@ def test_the_page_says_what_was_found(plan: Plan, tmp_path: Path) -> None:
     shares = re.findall(r"(\d+)% <span class=\"faint small\">noise", text)
     assert int(shares[0]) > 95  # of MIG on the first dataset, by beta
     assert "says the same of all" in text  # the divergence does
-    assert "MIG elsewhere" in text and "error[X-Y]: no." in text
+    assert "MIG, between datasets" in text and "error[X-Y]: no." in text
     assert text.count("data:image/svg+xml") == 3
