@@ -1,4 +1,4 @@
-"""What the dry run says that a study will take, from runs that are done and that must be graded again."""
+"""What the dry run says that a study will take, while runs are new and where some are done."""
 
 from dataclasses import replace
 from pathlib import Path
