@@ -80,6 +80,9 @@ def test_the_page_says_what_was_found(plan: Plan, tmp_path: Path) -> None:
         key=lambda key: records[key].graded[REAL].scores["mig"] or 0,
     )
     assert f"submission train {tmp_path}/a.gin {best}" in re.sub(r"\s+", " ", text)
+    assert f"export AICROWD_OUTPUT_PATH={tmp_path}/again" in text  # the study's has the run
+    assert f"--output {tmp_path}/again/{best}/graded/{REAL}" in text
+    assert f"export TORCH_HOME={tmp_path}\n" in text
     shares = re.findall(r"(\d+)% <span class=\"faint small\">noise", text)
     assert int(shares[0]) > 95  # of MIG on the first dataset, by beta
     assert "says the same of all" in text  # the divergence does
