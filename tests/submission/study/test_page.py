@@ -41,7 +41,9 @@ def plan(tmp_path: Path) -> Plan:
         for seed in SEEDS
         if (setting := {"b.beta": beta, "b.name": EVIL})
     ]
-    study = Study("a.gin", Train([REAL], list(SEEDS)), grade=Grade([REAL, TOY]))
+    study = Study(
+        "a.gin", Train([REAL], list(SEEDS)), bindings={"c.width": 7}, grade=Grade([REAL, TOY])
+    )
     return Plan(study, "", tmp_path, runs, [])
 
 
@@ -56,7 +58,7 @@ def test_a_row_a_run(plan: Plan, tmp_path: Path) -> None:
     assert [row["state"] for row in read] == ["waiting"] + ["done"] * 11
     assert read[0][f"{REAL}/mig"] is None and read[1][f"{REAL}/mig_high"] == 0.2
     assert [row["udr"] for row in read[1:4]] == [None, 0.7, None]
-    assert read[-1]["b.beta"] == 1.6
+    assert read[-1]["b.beta"] == 1.6 and read[-1]["c.width"] == 7
     assert len((tmp_path / CSV).read_text().splitlines()) == 13
 
 
