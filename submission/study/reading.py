@@ -23,9 +23,9 @@ def read_study(path: Path) -> Study:
     Raises:
         KitError: `STUDY-FILE`, it cannot be read or is no TOML; `STUDY-KEY`, it has a key that
             there is not; `STUDY-VALUE`, a value is of the wrong kind or out of its range;
-            `STUDY-EMPTY`, a list is empty; `STUDY-NAME`, a binding has no gin name; `STUDY-SEED`,
-            the seed of training is bound; `STUDY-TWICE`, a binding is named twice; `STUDY-LARGE`,
-            there are too many runs.
+            `STUDY-EMPTY`, a list or a part is empty; `STUDY-NAME`, a binding has no gin name;
+            `STUDY-SEED`, the seed of training is bound; `STUDY-TWICE`, a binding is named twice;
+            `STUDY-LARGE`, there are too many runs.
     """
     try:
         content = msgspec.toml.decode(path.read_text(encoding="utf-8"))

@@ -21,6 +21,9 @@ def settings_of(study: Study) -> list[Setting]:
     """All combinations of the grid, the list and the draws, each setting once.
 
     The same file gives the same settings. A larger `count` only adds to the draws.
+
+    Raises:
+        KitError: as in `gin_text`.
     """
     grid = [
         dict(zip(study.grid, values, strict=True))
