@@ -3,9 +3,10 @@
 The score of a cut with n of a node's N samples before it, whose gradients sum to S of T, is
 (S N - T n)^2 / (n (N - n)): N times what the cut takes from the sum of squared errors. It is convex
 in (n, S). The node's histogram scores all cuts between cells. Within a cell the path of (n, S)
-stays inside a hexagon (no gradient is larger than 1, and those above 0 have a known sum) and inside
-a parallelogram (no gradient leaves the node's range), so no cut there scores more than their
-corners. Only cells whose corners beat the best cut so far are looked into.
+rises by the sum of the gradients above 0 at most, and no more steeply than the node's largest
+gradient; it falls likewise. So it stays inside a hexagon, or inside a parallelogram where all
+gradients of the node have one sign, and no cut there scores more than the corners. Only cells whose
+corners beat the best cut so far are looked into.
 """
 
 from typing import NamedTuple
@@ -54,10 +55,12 @@ def best_cut(
 ) -> Cut:
     """The cut that scikit-learn makes, of equal ones one by their priorities (7, d)."""
     best, ties = search_edges(columns, node, histogram, work)
+    if is_pure(columns.weights, gradient, work.node_of, node, best, work.members):
+        return Cut(-1, 0, 0.0, 0.0, 0.0)
     bar = best * (1.0 - _SAME_SCORE)
     _find_promising(columns, node, histogram, bar, work.before, work.promising)
     best, ties = _search_inside(columns, gradient, node, histogram, best, ties, work)
-    if ties == 0 or is_pure(columns.weights, gradient, work.node_of, node, best, work.members):
+    if ties == 0:
         return Cut(-1, 0, 0.0, 0.0, 0.0)
     tie = break_tie(columns, gradient, node, histogram, priorities, work, ties)
     return Cut(
@@ -161,19 +164,22 @@ def _may_hold(
 ) -> bool:
     """Whether a corner of the hexagon and one of the parallelogram reach the bar."""
     size = np.floor(packed)
+    end = n + size
+    if node.least >= 0.0 or node.most <= 0.0:
+        rise = (total - node.least * size) / (node.most - node.least)
+        fall = size - rise
+        return _reaches(n + rise, s + node.most * rise, node, bar) | _reaches(
+            n + fall, s + node.least * fall, node, bar
+        )
     positive = (packed - size) * room
     negative = total - positive
-    end, high, low = n + size, s + positive, s + negative
-    rise = (total - node.least * size) / (node.most - node.least)
-    fall = size - rise
+    up, down = positive / node.most, negative / node.least
+    high, low = s + positive, s + negative
     return (
-        _reaches(n + positive, high, node, bar)
-        | _reaches(end + negative, high, node, bar)
-        | _reaches(n - negative, low, node, bar)
-        | _reaches(end - positive, low, node, bar)
-    ) & (
-        _reaches(n + rise, s + node.most * rise, node, bar)
-        | _reaches(n + fall, s + node.least * fall, node, bar)
+        _reaches(n + up, high, node, bar)
+        | _reaches(end - down, high, node, bar)
+        | _reaches(n + down, low, node, bar)
+        | _reaches(end - up, low, node, bar)
     )
 
 
@@ -198,6 +204,7 @@ def _search_inside(
     values, weights = columns.values, columns.weights
     sizes, sums, promising = work.before[0], work.before[1], work.promising
     inside, node_of, noted, noted_sums = work.inside, work.node_of, work.ties, work.tie_sums
+    run_sizes, run_sums = work.inside_before[0], work.inside_before[1]
     room = packing_of(columns.point_of.size).room
     bar = best * (1.0 - _SAME_SCORE)
     for column in range(first_cell.size - 1):
@@ -218,26 +225,36 @@ def _search_inside(
                 inside[count] = k  # without a branch, as members cannot be predicted
                 count += np.uint64(node_of[points[k]] == node.number)
             n, s = sizes[cell], sums[cell]
-            last = points[inside[0]]
-            for k in range(1, np.int64(count)):
+            cut_sizes, cut_sums = run_sizes[: np.int64(count) - 1], run_sums[: np.int64(count) - 1]
+            for k in range(cut_sizes.size):
                 point = points[inside[k]]
-                n += weights[last]
-                s += weights[last] * gradient[last]
+                n += weights[point]
+                s += weights[point] * gradient[point]
+                cut_sizes[k] = n
+                cut_sums[k] = s
+            reaching = 0
+            for k in range(cut_sizes.size):
+                n = cut_sizes[k]
+                difference = cut_sums[k] * node.size - node.total * n
+                reaching += difference * difference >= bar * (n * (node.size - n))
+            if reaching == 0:  # as in most cells
+                continue
+            for k in range(cut_sizes.size):
+                n, s = cut_sizes[k], cut_sums[k]
                 difference = s * node.size - node.total * n
                 square, area = difference * difference, n * (node.size - n)
-                if square >= bar * area and values[column, point] > (
-                    values[column, last] + SAME_VALUE
+                if square >= bar * area and values[column, points[inside[k + 1]]] > (
+                    values[column, points[inside[k]]] + SAME_VALUE
                 ):
                     score = square / area
                     if score > best * (1.0 + _SAME_SCORE):
                         ties = 0
                     if ties < len(noted):
                         noted[ties, 0] = column
-                        noted[ties, 1] = cell_start[cell] + inside[k]
+                        noted[ties, 1] = cell_start[cell] + inside[k + 1]
                         noted_sums[ties, 0] = n
                         noted_sums[ties, 1] = s
                         ties += 1
                     best = max(score, best)
                     bar = best * (1.0 - _SAME_SCORE)
-                last = point
     return best, ties
