@@ -190,7 +190,7 @@ def _fill(
         while filled < end and used < words.size:
             value = words[used] & mask
             values[filled] = value  # without a branch, as what is too large cannot be predicted
-            filled += np.int64(value <= bound)
+            filled += int(value <= bound)
             used += 1
         if filled < end:
             break
