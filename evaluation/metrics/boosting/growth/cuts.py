@@ -144,11 +144,12 @@ def _find_promising(
     divisible, room = columns.divisible[min(node.number, 1)], packing_of(columns.point_of.size).room
     sizes, sums = before[0], before[1]
     number, total = node.size, node.total
+    flat = histogram.reshape(-1)  # as numba does not know how far apart the rows of a matrix are
     for cell in range(promising.size):
-        n, s, packed = sizes[cell], sums[cell], histogram[cell, 1]
+        n, s, packed = sizes[cell], sums[cell], flat[2 * cell + 1]
         size = np.floor(packed)
         positive = (packed - size) * room
-        end, high, low = n + size, s + positive, s + histogram[cell, 0] - positive
+        end, high, low = n + size, s + positive, s + flat[2 * cell] - positive
         at_start, at_end = total * n, total * end
         up = high * number - (at_start if at_start < at_end else at_end)
         down = (at_end if at_start < at_end else at_start) - low * number
@@ -219,27 +220,18 @@ def _search_inside(
                 bar * (1.0 - _SAME_SCORE),
             ):
                 continue
-            count = np.uint64(0)
             points = order[cell_start[cell] : cell_start[cell + 1]]
-            for k in range(points.size):
-                inside[count] = k  # without a branch, as members cannot be predicted
-                count += np.uint64(node_of[points[k]] == node.number)
-            n, s = sizes[cell], sums[cell]
-            cut_sizes, cut_sums = run_sizes[: np.int64(count) - 1], run_sums[: np.int64(count) - 1]
-            for k in range(cut_sizes.size):
-                point = points[inside[k]]
-                n += weights[point]
-                s += weights[point] * gradient[point]
-                cut_sizes[k] = n
-                cut_sums[k] = s
+            cuts = _find_inside(points, node_of, node.number, inside) - 1
+            cut_sizes, cut_sums = run_sizes[:cuts], run_sums[:cuts]
+            _add_up(points, inside, weights, gradient, sizes[cell], sums[cell], cut_sizes, cut_sums)
             reaching = 0
-            for k in range(cut_sizes.size):
+            for k in range(cuts):
                 n = cut_sizes[k]
                 difference = cut_sums[k] * node.size - node.total * n
                 reaching += difference * difference >= bar * (n * (node.size - n))
             if reaching == 0:  # as in most cells
                 continue
-            for k in range(cut_sizes.size):
+            for k in range(cuts):
                 n, s = cut_sizes[k], cut_sums[k]
                 difference = s * node.size - node.total * n
                 square, area = difference * difference, n * (node.size - n)
@@ -258,3 +250,42 @@ def _search_inside(
                     best = max(score, best)
                     bar = best * (1.0 - _SAME_SCORE)
     return best, ties
+
+
+@subroutine
+def _find_inside(
+    points: NDArray[np.uint32],
+    node_of: NDArray[np.uint8],
+    number: int,
+    inside: NDArray[np.uint32],
+) -> int:
+    """Fills in which of a cell's points are members of a node, and says how many they are."""
+    if number == 0:  # all are
+        for k in range(points.size):
+            inside[k] = k
+        return points.size
+    count = np.uint64(0)
+    for k in range(points.size):
+        inside[count] = k  # without a branch, as members cannot be predicted
+        count += np.uint64(node_of[points[k]] == number)
+    return np.int64(count)
+
+
+@subroutine
+def _add_up(
+    points: NDArray[np.uint32],
+    inside: NDArray[np.uint32],
+    weights: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+    n: float,
+    s: float,
+    cut_sizes: NDArray[np.float64],
+    cut_sums: NDArray[np.float64],
+) -> None:
+    """Fills the numbers and sums before each cut, from those before the cell."""
+    for k in range(cut_sizes.size):
+        point = points[inside[k]]
+        n += weights[point]
+        s += weights[point] * gradient[point]
+        cut_sizes[k] = n
+        cut_sums[k] = s
