@@ -258,12 +258,12 @@ def _find_inside(
     node_of: NDArray[np.uint8],
     number: int,
     inside: NDArray[np.uint32],
-) -> int:
+) -> np.int64:
     """Fills in which of a cell's points are members of a node, and says how many they are."""
     if number == 0:  # all are
         for k in range(points.size):
             inside[k] = k
-        return points.size
+        return np.int64(points.size)
     count = np.uint64(0)
     for k in range(points.size):
         inside[count] = k  # without a branch, as members cannot be predicted

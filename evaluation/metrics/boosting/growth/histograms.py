@@ -17,7 +17,7 @@ from evaluation.metrics.boosting.growth.columns import Columns
 LANES = 8
 """Trees whose gradients lie side by side, a cache line, while the roots' are summed."""
 
-_COLUMNS_AT_ONCE = 16
+_COLUMNS_AT_ONCE = 32
 _MANTISSA = 53
 
 
