@@ -67,6 +67,7 @@ def test_killed_continued_and_extended(
     lows = [float(row["mpi3d_sim_real_mini/mig_low"]) for row in rows]
     assert len(set(scores)) == 2 and all(low > 0 for low in lows)
     assert (folder / "study.html").is_file()
+    assert not list(features.glob(".study-*"))  # the one that was killed had left its mark
     logs = "".join(path.read_text() for path in folder.rglob("log.txt"))
     # Extracted once, for both seeds: 64 images to train on, and all of them to grade.
     assert logs.count("of features to") == 2
