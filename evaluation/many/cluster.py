@@ -15,7 +15,16 @@ from evaluation.common.files import readable_size
 from evaluation.common.terminal import console, progress
 from evaluation.many.connecting import connected, cpus_in
 from evaluation.many.copying import Copying, copy_to_nodes
-from evaluation.many.jobs import AnyJob, Job, Result, Scheduler, Shared, Work, ended, note
+from evaluation.many.jobs import (
+    AnyJob,
+    Job,
+    Result,
+    Scheduler,
+    Shared,
+    Work,
+    ended,
+    running_and_refused,
+)
 from evaluation.many.nodes import Checkout, Worker
 from evaluation.origin import grader_digest, versions
 
@@ -157,7 +166,7 @@ def _on_workers(cluster: _Cluster, jobs: Sequence[Job], title: str) -> Iterator[
             while waiting and idle:
                 worker, job = idle.pop(), waiting.popleft()
                 running[cluster.give(worker, job)] = (worker, job)
-            advance(0, note(len(running), refused))
+            advance(0, running_and_refused(len(running), refused))
             answer = ray.wait(list(running), num_returns=1)[0][0]
             worker, job = running.pop(answer)
             result: Any = None
@@ -180,7 +189,7 @@ def _on_workers(cluster: _Cluster, jobs: Sequence[Job], title: str) -> Iterator[
                     idle += cluster.workers(1)
             if result is not None:
                 refused += isinstance(result, KitError)
-                advance(1, note(len(running), refused))
+                advance(1, running_and_refused(len(running), refused))
                 yield job.name, result
 
 

@@ -105,7 +105,7 @@ def attempt(job: AnyJob, work: Work[AnyJob, Shared, Result], shared: Shared) -> 
         )
 
 
-def note(running: int, refused: int) -> str:
+def running_and_refused(running: int, refused: int) -> str:
     """What the bar says beside the number of jobs that are done, and the time left."""
     return f"{running} running, {refused} refused"
 

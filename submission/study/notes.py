@@ -23,7 +23,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     features_dir: str = ""
 
 
-def note(done: Step | Run, seconds: float, features_dir: Path) -> float:
+def leave_note(done: Step | Run, seconds: float, features_dir: Path) -> float:
     """Notes that a step or a training took so long, and returns what is noted of its time."""
     longest = max(seconds, seconds_of(done) or 0.0)
     noted = Note(seconds=longest, features_dir=str(features_dir))

@@ -21,7 +21,7 @@ from evaluation.metrics import CHALLENGE
 from evaluation.origin import source_digest
 from evaluation.report.runs.reading import read_run
 from submission.study.description import Grade, Train
-from submission.study.notes import note
+from submission.study.notes import leave_note
 from submission.study.plan import Run, Step, graded_on
 from submission.study.records import Graded, Record, leave
 
@@ -169,7 +169,7 @@ def do_step(doing: Doing, step: Step, data: Mapping[str, str]) -> float:  # noqa
         step.folder,
         doing.variables(step.folder.parent.parent, step.dataset, None),
     )
-    return note(step, time.monotonic() - start, doing.features_dir)
+    return leave_note(step, time.monotonic() - start, doing.features_dir)
 
 
 def do_run(doing: Doing, run: Run, data: Mapping[str, str]) -> Record:
@@ -187,7 +187,7 @@ def do_run(doing: Doing, run: Run, data: Mapping[str, str]) -> Record:
     variables = doing.variables(run.folder.parent, run.dataset, doing.train.threads)
     start = time.monotonic()
     _command(training, run.folder, variables)
-    seconds = note(run, time.monotonic() - start, doing.features_dir)
+    seconds = leave_note(run, time.monotonic() - start, doing.features_dir)
     graded = {}
     for dataset, words in zip(doing.datasets_of(run), gradings, strict=True):
         start = time.monotonic()

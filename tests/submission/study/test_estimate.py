@@ -14,7 +14,7 @@ from submission.study.estimate import (
     expectation,
     show,
 )
-from submission.study.notes import note
+from submission.study.notes import leave_note
 from submission.study.plan import Run
 from submission.study.records import Graded, Record, leave
 
@@ -68,7 +68,7 @@ def test_by_what_was_measured(
     leave_done(course, first, course.doing.grading_from["grader"])
     leave_done(course, second, "another")
     (tmp_path / "features").mkdir()
-    note(course.plan.steps[0], 20.0, course.doing.features_dir)
+    leave_note(course.plan.steps[0], 20.0, course.doing.features_dir)
     # Four are new, and one is graded again, whose bytes are there.
     expected = (2 * 40.0 + SECONDS_TO_FIND + 10.0, 4 * 1000.0, 2)
     assert expectation(opened(tmp_path), 2) == expected
