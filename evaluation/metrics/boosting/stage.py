@@ -1,7 +1,7 @@
 """A stage of the trees that are grown from points: what its threads do, one piece after another.
 
-The pieces are gradients of some points, then roots' histograms of some cells, then trees. A thread
-takes the next piece when it is done with one, so that all end at about the same time.
+The pieces are gradients of some points, then roots' histograms of some cells and trees, then trees.
+A thread takes the next piece when it is done with one, so that all end at about the same time.
 """
 
 import numpy as np
@@ -56,7 +56,8 @@ def grow_stage(
     """
     p, cells = columns.weights.size, columns.first_cell[-1]
     gradient_pieces = -(-p // _POINTS_AT_ONCE)
-    root_pieces = -(-cells // _CELLS_AT_ONCE)
+    cell_pieces = -(-cells // _CELLS_AT_ONCE)
+    root_pieces = cell_pieces * len(lanes)
     while True:
         piece = increased(counters, _TAKEN)
         if piece < gradient_pieces:
@@ -78,9 +79,9 @@ def grow_stage(
         piece -= gradient_pieces
         if piece < root_pieces:
             wait_for(counters, _GRADIENTS_DONE, gradient_pieces)
-            start = piece * _CELLS_AT_ONCE
+            start = piece % cell_pieces * _CELLS_AT_ONCE
             stop = min(start + _CELLS_AT_ONCE, cells)
-            sum_roots(start, stop, columns, lanes, targets.histograms)
+            sum_roots(start, stop, piece // cell_pieces, columns, lanes, targets.histograms)
             increased(counters, _ROOTS_DONE)
             continue
         tree = piece - root_pieces
