@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import gin
@@ -31,6 +32,7 @@ class TransferMethod:
 
     Args:
         main: The settings of `main`.
+        features_dir: Folder of cached features; None keeps features in memory.
         adaptation: The settings of `adapt`.
         target: The dataset without labels.
         chosen: Numbers (n,) of its images to train on.
@@ -41,6 +43,7 @@ class TransferMethod:
     """
 
     main: Main
+    features_dir: Path | None
     adaptation: Adaptation
     target: ImageGrid
     chosen: NDArray[np.int64]
@@ -52,10 +55,11 @@ class TransferMethod:
     """All that the adapted classifier depends on, and nothing of further codes."""
 
 
-def prepare(placement: Placement, tuned: bool = True) -> TransferMethod:
+def prepare(features_dir: Path, placement: Placement, tuned: bool = True) -> TransferMethod:
     """Builds the parts that the current config describes, for `$AICROWD_DATASET_NAME`.
 
     Args:
+        features_dir: Folder of cached features, used if the config caches them.
         placement: Device, and the precision that the user wants.
         tuned: Whether the classifier gets its tuned weights. If not, it gets the weights that
             fine-tuning starts from.
@@ -97,7 +101,16 @@ def prepare(placement: Placement, tuned: bool = True) -> TransferMethod:
         "torch": str(torch.__version__),
     }
     return TransferMethod(
-        main, adaptation, target, chosen, labelled, learned, classifier, placement, made_from
+        main,
+        features_dir if main.cache_features_on_disk else None,
+        adaptation,
+        target,
+        chosen,
+        labelled,
+        learned,
+        classifier,
+        placement,
+        made_from,
     )
 
 

@@ -132,8 +132,8 @@ def test_no_label_of_the_target_is_read(
     monkeypatch.setattr(method, "open_dataset", lambda name: Unlabelled.of_images(opened(name)))
     with pytest.raises(AssertionError, match="was read"):
         method.open_dataset("mpi3d_sim_real_mini").factors_of(np.arange(3))
-    run.train("x", Placement("cpu"))
-    run.export_untrained("x", Placement("cpu"))
+    run.train("x", Placement("cpu"), features_dir=tmp_path)
+    run.export_untrained("x", Placement("cpu"), features_dir=tmp_path)
     files = [tmp_path / "shared/x" / name / "pytorch_model.pt" for name in FOLDERS]
     assert files[0].read_bytes() != files[1].read_bytes()
 
@@ -162,7 +162,7 @@ def test_weights_without_heads_are_refused(settings: Callable[..., None], tmp_pa
     weights.with_suffix(".json").unlink()
     torch.save({name: kept[name] for name in kept if not name.startswith("heads")}, weights)
     with pytest.raises(KitError, match="TRANSFER-HEADS"):
-        run.train("x", Placement("cpu"))
+        run.train("x", Placement("cpu"), features_dir=tmp_path)
 
 
 def test_a_code_is_the_expected_value_of_its_factor() -> None:
