@@ -16,8 +16,6 @@ from torch import Tensor, nn
 
 from evaluation.common.devices import Placement
 from submission.config import used
-from submission.features.extraction import extract
-from submission.features.inference import extraction_placement
 from submission.transfer.codes import FactorCodes
 from submission.transfer.method import TransferMethod
 from submission.vae.fitting import fit, fitting_placement, load_fitted
@@ -75,7 +73,10 @@ class ExtendedCodes(nn.Module):
         self.encoder = encoder
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.factor_codes.extractor(images)
+        return self.of_features(self.factor_codes.extractor(images))
+
+    def of_features(self, features: Tensor) -> Tensor:
+        """The codes (N, factors and latents) of the extractor's features (N, D)."""
         probabilities = self.factor_codes.probabilities(features)
         latents = self.encoder(self.unexplained(features, probabilities))
         return torch.cat([self.factor_codes.of_probabilities(probabilities), latents], 1)
@@ -94,19 +95,20 @@ class _Parts(NamedTuple):
 
 
 def fit_further_codes(
-    method: TransferMethod, factor_codes: FactorCodes, folder: Path
+    method: TransferMethod, factor_codes: FactorCodes, features: Tensor, folder: Path
 ) -> ExtendedCodes:
     """Trains the VAE on the target's images. It continues where an earlier run stopped.
 
     Args:
         method: The parts of the method.
         factor_codes: Those of the adapted classifier, the same in all processes.
+        features: Features (n, D) of the images to train on, from the same classifier.
         folder: The experiment's folder.
 
     Returns:
         The representation with the VAE's latents.
     """
-    parts = _parts(method, factor_codes)
+    parts = _parts(method, factor_codes, features)
     # A copy is trained, because under torchrun it gets batch norms of another class.
     trained = copy.deepcopy(parts.vae)
     fit(
@@ -124,14 +126,14 @@ def fit_further_codes(
 
 
 def fitted_further_codes(
-    method: TransferMethod, factor_codes: FactorCodes, folder: Path
+    method: TransferMethod, factor_codes: FactorCodes, features: Tensor, folder: Path
 ) -> ExtendedCodes:
     """The representation with the latents of a finished `fit_further_codes` of the same.
 
     Raises:
         KitError: `EXPORT-UNTRAINED`, there is no such training, or it is not finished.
     """
-    parts = _parts(method, factor_codes)
+    parts = _parts(method, factor_codes, features)
     load_fitted(
         parts.vae,
         parts.training,
@@ -143,27 +145,18 @@ def fitted_further_codes(
     return _extended(factor_codes, parts)
 
 
-def untrained_further_codes(method: TransferMethod, factor_codes: FactorCodes) -> ExtendedCodes:
+def untrained_further_codes(
+    method: TransferMethod, factor_codes: FactorCodes, features: Tensor
+) -> ExtendedCodes:
     """The representation with the latents of a VAE that has its initial weights."""
-    return _extended(factor_codes, _parts(method, factor_codes))
+    return _extended(factor_codes, _parts(method, factor_codes, features))
 
 
 def _extended(factor_codes: FactorCodes, parts: _Parts) -> ExtendedCodes:
     return ExtendedCodes(factor_codes, parts.unexplained, get_representation_extractor(parts.vae))
 
 
-def _parts(method: TransferMethod, factor_codes: FactorCodes) -> _Parts:
-    extractor = factor_codes.extractor
-    extracting = extraction_placement(extractor, method.placement)
-    table = extract(
-        method.target,
-        method.chosen,
-        extractor,
-        None,
-        features_dir=method.features_dir,
-        placement=extracting,
-    )
-    features = torch.from_numpy(np.array(table))
+def _parts(method: TransferMethod, factor_codes: FactorCodes, features: Tensor) -> _Parts:
     with torch.no_grad():
         probabilities = factor_codes.probabilities(features)
         unexplained = Unexplained(features.numpy(), probabilities.numpy())
@@ -175,7 +168,6 @@ def _parts(method: TransferMethod, factor_codes: FactorCodes) -> _Parts:
     fitting = fitting_placement(vae, shape, training.latent_dims, batch_size, method.placement)
     made_from = {
         **method.made_from,
-        "extracted_in": extracting.precision,
         "fitted_in": fitting.precision,
         "config": used(),
     }

@@ -1,10 +1,14 @@
 """From a config to a representation: the tuned classifier, adapted to the target, and exported."""
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from evaluation.common import gin_config
 from evaluation.common.devices import Placement
 from evaluation.common.environment import output_path
 from evaluation.common.terminal import console
@@ -12,13 +16,16 @@ from submission.config import save_config
 from submission.export import export
 from submission.runtime import checkpoints, distributed
 from submission.transfer.codes import FactorCodes
+from submission.transfer.features import target_features
 from submission.transfer.further_codes import (
+    ExtendedCodes,
     fit_further_codes,
     fitted_further_codes,
     untrained_further_codes,
 )
 from submission.transfer.loop import CHECKPOINT, adapt
 from submission.transfer.method import TransferMethod, prepare
+from submission.vae.postprocessing import fit_postprocessing
 
 
 def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
@@ -31,7 +38,7 @@ def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
         experiment: Name of the experiment's folder.
         placement: Where to train. If this machine computes bf16 wrongly, float32 is used, and a
             line says so.
-        features_dir: Folder of cached feature tables, for further codes.
+        features_dir: Folder of cached feature tables. Further codes and `postprocess` need one.
 
     Raises:
         KitError: the config, the data or the weights are missing or do not fit together.
@@ -62,9 +69,7 @@ def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
         )
         distributed.report_progress(0.9)
         method.classifier.load_state_dict(adapted.state_dict())
-        codes = FactorCodes(method.classifier)
-        further = method.adaptation.further_codes
-        network = fit_further_codes(method, codes, folder) if further else codes
+        network = _representation(method, partial(fit_further_codes, folder=folder))
         if distributed.is_main():
             _export(method, network, folder / "representation")
     distributed.report_progress(1.0)
@@ -82,9 +87,7 @@ def export_trained(experiment: str, placement: Placement, *, features_dir: Path)
         folder / CHECKPOINT, method.made_from, lambda state: bool(state["finished"])
     )
     method.classifier.load_state_dict(state["classifier"])
-    codes = FactorCodes(method.classifier)
-    further = method.adaptation.further_codes
-    network = fitted_further_codes(method, codes, folder) if further else codes
+    network = _representation(method, partial(fitted_further_codes, folder=folder))
     _export(method, network, folder / "representation")
 
 
@@ -95,9 +98,35 @@ def export_untrained(experiment: str, placement: Placement, *, features_dir: Pat
     """
     method = prepare(features_dir, placement, tuned=False)
     codes = FactorCodes(method.classifier)
-    further = method.adaptation.further_codes
-    network = untrained_further_codes(method, codes) if further else codes
+    network: nn.Module = codes
+    if method.adaptation.further_codes:
+        network = untrained_further_codes(method, codes, target_features(method))
     _export(method, network, output_path() / experiment / "representation-untrained")
+
+
+def _representation(
+    method: TransferMethod,
+    with_further_codes: Callable[[TransferMethod, FactorCodes, Tensor], ExtendedCodes],
+) -> nn.Module:
+    """The network from images to codes, with the options of the config.
+
+    Args:
+        method: The parts of the method, with the adapted classifier.
+        with_further_codes: Adds the latents of a VAE; called if the config asks for them.
+    """
+    codes = FactorCodes(method.classifier)
+    postprocesses = gin_config.sets("postprocess")
+    if not method.adaptation.further_codes and not postprocesses:
+        return codes
+    features = target_features(method)
+    network: FactorCodes | ExtendedCodes = codes
+    if method.adaptation.further_codes:
+        network = with_further_codes(method, codes, features)
+    if not postprocesses:
+        return network
+    with torch.no_grad():
+        trained = network.eval().of_features(features)
+    return nn.Sequential(network, fit_postprocessing(trained.numpy(), method.main.seed))
 
 
 def _export(method: TransferMethod, network: nn.Module, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A target of which nothing but the images can be read, in this process and in others."""
+"""A target whose labels cannot be read, in this process and in others."""
 
 import sys
 from collections.abc import Callable
@@ -25,10 +25,11 @@ if sys.orig_argv[1:3] == ["-m", "submission"] and sys.orig_argv[3] != "study":
 
 
 class Unlabelled:
-    """The images of a set. Its factors, their sizes and their names cannot be asked for."""
+    """The images of a set, and the names of its factors. Their values cannot be asked for."""
 
     def __init__(self, grid: ImageGrid) -> None:
         self.name, self.fingerprint = grid.name, grid.fingerprint
+        self.factor_names = grid.factor_names
         self.images, self.image_format = grid.images, grid.image_format
         self.images_at, self.observations_at = grid.images_at, grid.observations_at
 

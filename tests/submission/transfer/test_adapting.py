@@ -106,17 +106,6 @@ def settings(
     return load
 
 
-@pytest.mark.parametrize("target", ["mpi3d_sim_toy_mini", "mpi3d_sim_toy", "mpi3d_sim_toy_4x4"])
-def test_a_target_among_the_labelled_looks_is_refused(
-    settings: Callable[..., None], target: str
-) -> None:
-    from submission.finetuning.run import finetune
-
-    settings(target)
-    with pytest.raises(KitError, match="FINETUNE-TARGET"):
-        finetune("x", Placement("cpu"))
-
-
 def test_weights_without_heads_are_refused(settings: Callable[..., None], tmp_path: Path) -> None:
     from submission.finetuning.run import finetune
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from numpy.random import RandomState
 
+from evaluation.data.ground_truth import ImageGrid
 from evaluation.representation.resources.processes import descendants
 from submission.transfer.further_codes import Unexplained
 from tests.submission.transfer.test_adapting import CONFIG, finish
@@ -84,6 +85,27 @@ def test_they_follow_the_codes_of_the_factors(
     finish(submission("export", config, "x", "--untrained"))
     untrained = tmp_path / "shared/x/representation-untrained/pytorch_model.pt"
     assert torch.jit.load(untrained)(images).shape == (5, 10)
+
+
+@pytest.mark.parametrize(("further", "codes"), [(False, 7), (True, 10)])
+def test_a_linear_step_follows_the_codes(
+    run_here: Callable[..., None], mini: ImageGrid, tmp_path: Path, further: bool, codes: int
+) -> None:
+    config = tmp_path / "transfer.gin"
+    config.write_text(CONFIG + VAE + "adapt.epochs = 0\npostprocess.method = 'normalise'\n")
+    option = ("--binding", f"adapt.further_codes = {further}")
+    run_here("finetune", config, "x")
+    run_here("train", config, "x", *option)
+    exported = tmp_path / "shared/x/representation/pytorch_model.pt"
+    images = torch.from_numpy(mini.observations_at(np.arange(96))).permute(0, 3, 1, 2)
+    found = torch.jit.load(exported)(images).detach().numpy()
+    assert found.shape == (96, codes)
+    np.testing.assert_allclose(found.mean(0), 0, atol=1e-2)
+    np.testing.assert_allclose(found.std(0), 1, atol=1e-2)
+    stored = exported.read_bytes()
+    exported.unlink()
+    run_here("export", config, "x", *option)
+    assert exported.read_bytes() == stored
 
 
 def test_two_processes_that_were_killed_before_the_vae_learn_as_one(
