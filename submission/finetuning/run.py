@@ -119,9 +119,9 @@ def open_labelled(main: Main) -> LabelledImages:
     """The datasets of `main.dataset_name`.
 
     Raises:
-        KitError: `FINETUNE-DATASETS`, there is none; `FINETUNE-TARGET`, the target is one of them,
-            or shows the same look; or they are missing, not in colour, or their factors or images
-            differ.
+        KitError: `FINETUNE-DATASETS`, there is none; `FINETUNE-TARGET`, the config adapts to a
+            target that is one of them, or shows the same look; or they are missing, not in colour,
+            or their factors or images differ.
     """
     names = [main.dataset_name] if isinstance(main.dataset_name, str) else main.dataset_name
     if not names:
@@ -130,7 +130,9 @@ def open_labelled(main: Main) -> LabelledImages:
             "main.dataset_name is an empty list, so there are no labels to learn",
             "Name one dataset in it, or more",
         )
-    refuse_target_among(names)
+    # Stage 2's fine-tuning may be for several targets. `train` looks at what its weights learned.
+    if gin_config.sets("adapt"):
+        refuse_target_among(names)
     grids = [open_dataset(name) for name in names]
     require_colour(grids[0])
     return LabelledImages(grids)

@@ -62,15 +62,6 @@ def test_a_target_among_the_labelled_looks(
     assert refused(verb, target=target).code == "FINETUNE-TARGET"
 
 
-def test_a_target_among_those_of_stage_2(run_here: Callable[..., None], tmp_path: Path) -> None:
-    """Without a binding of `adapt` this is stage 2, whose labels are those of others, too."""
-    path = tmp_path / "stage2.gin"
-    path.write_text(CONFIG.replace("adapt.epochs = 6", ""))
-    named = ["--binding", f"main.dataset_name = ['mpi3d_sim_toy_mini', '{REAL}']"]
-    with pytest.raises(KitError, match="FINETUNE-TARGET"):
-        run_here("finetune", path, "x", *named)
-
-
 def test_weights_that_have_learned_the_target(
     tuned: Path, refused: Callable[..., KitError]
 ) -> None:
