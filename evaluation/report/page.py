@@ -30,6 +30,7 @@ from evaluation.report.printed import number
 from evaluation.report.reconstructions import read_reconstructions, show, written_text
 from evaluation.report.sections import code_sections, factor_sections
 from evaluation.report.summary import (
+    best_score,
     cards,
     command_of,
     costs,
@@ -131,6 +132,7 @@ def environment() -> Any:
         finalize=_shown,
     )
     made.filters["number"] = number
+    made.globals["best_score"] = best_score
     made.filters["percent"] = lambda value: f"{value:.0%}"
     made.filters["place"] = lambda value: f"{100 * min(max(value or 0.0, 0.0), 1.0):.1f}%"
     return made

@@ -18,6 +18,7 @@ from evaluation.common.errors import KitError
 from evaluation.common.files import write_json
 from evaluation.report import page
 from evaluation.report.material import Material
+from evaluation.report.printed import print_report
 from evaluation.report.training_log import panels, read_columns, read_config
 from evaluation.scores import Isolation, Used
 from tests.evaluation.report.graded import material_of
@@ -46,6 +47,18 @@ def test_scores_on_the_page_are_those_of_the_report(material: Material, tmp_path
     assert shown == [(name, f"{score:.4f}") for name, score in material.report.scores.items()]
     assert "The representation misses shape: " in text
     assert text.count("Heat map of codes and factors") == 5
+
+
+def test_it_says_that_sap_has_another_best_score(
+    material: Material, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    others = {name: score for name, score in material.report.scores.items() if name != "sap_score"}
+    without = msgspec.structs.replace(material.report, scores=others)
+    for report, is_said in ((material.report, True), (without, False)):
+        text = written(replace(material, report=report), tmp_path)
+        assert ("but not for SAP" in " ".join(text.split())) is is_said
+        print_report(report)
+        assert ("not for SAP" in " ".join(capsys.readouterr().out.split())) is is_said
 
 
 def test_it_fetches_and_runs_nothing(material: Material, tmp_path: Path) -> None:
