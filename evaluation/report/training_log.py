@@ -19,6 +19,9 @@ _MOST_DOMAINS = 6
 _CONFIG_BYTES = 40_000
 _MOST_DRAWABLE = 1e100  # the drawing's sums of larger numbers are not finite
 
+LABELS_LINE = "# Learned the labels of: "
+"""Begins the first line of a config that names the datasets whose labels the training used."""
+
 Columns = dict[str, NDArray[np.float64]]
 Group = tuple[str, str, bool]
 
@@ -102,6 +105,12 @@ def _of_domains(tuning: Columns) -> list[Group]:
 def read_config(experiment: Path) -> str | None:
     """The text of the config that the training ran with, if it is there and not huge."""
     return text_below(experiment, "config.gin", _CONFIG_BYTES)
+
+
+def labels_of(config: str) -> str | None:
+    """The datasets whose labels the training used, if its config says so."""
+    first = config.partition("\n")[0]
+    return first.removeprefix(LABELS_LINE) if first.startswith(LABELS_LINE) else None
 
 
 def _panels(log: str, columns: Columns, groups: Sequence[Group]) -> Iterator[Panel]:

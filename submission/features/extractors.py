@@ -91,6 +91,14 @@ def weights_record(path: Path) -> dict[str, Any] | None:
     return record if is_record else None
 
 
+def labels_of(extractor: Extractor) -> list[str]:
+    """The datasets whose labels an extractor's weights have learned, as far as a record says so."""
+    if not isinstance(extractor, AggregatedFeatureExtractor):
+        return []
+    record = weights_record(checkpoint_path(extractor))
+    return [] if record is None else list(record.get("labels_of", ()))
+
+
 def load_checkpoint(extractor: nn.Module, path: Path) -> None:
     """Loads weights that fine-tuning saved: that of this kit, or that of the original of 2019.
 

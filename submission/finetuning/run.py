@@ -97,7 +97,7 @@ def finetune(experiment: str, placement: Placement) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with distributed.only_group(folder):
         if distributed.is_main():
-            save_config(folder)
+            save_config(folder, images.domain_names)
         tune(
             classifier,
             images,

@@ -53,7 +53,7 @@ def train(experiment: str, placement: Placement, *, features_dir: Path) -> None:
     adapted = copy.deepcopy(method.classifier)
     with distributed.only_group(folder):
         if distributed.is_main():
-            save_config(folder)
+            save_config(folder, method.labelled.domain_names)
         adapt(
             adapted,
             method.target.images_at,

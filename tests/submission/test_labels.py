@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evaluation.report.training_log import LABELS_LINE
 from submission import method, training
 from submission.finetuning import run as finetuning
 from submission.transfer import method as transfer
@@ -71,3 +72,6 @@ def test_nothing_but_images_is_read(
     folders = ("representation", "representation-untrained")
     files = [tmp_path / "shared/x" / folder / "pytorch_model.pt" for folder in folders]
     assert files[0].read_bytes() != files[1].read_bytes()
+    config = (tmp_path / "shared/x/config.gin").read_text()
+    learned = f"{LABELS_LINE}mpi3d_sim_toy_mini, mpi3d_sim_realistic_mini\n"
+    assert config.startswith(learned) is ("finetune" in verbs)

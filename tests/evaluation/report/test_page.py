@@ -19,7 +19,7 @@ from evaluation.common.files import write_json
 from evaluation.report import page
 from evaluation.report.material import Material
 from evaluation.report.printed import print_report
-from evaluation.report.training_log import panels, read_columns, read_config
+from evaluation.report.training_log import LABELS_LINE, panels, read_columns, read_config
 from evaluation.scores import Isolation, Used
 from tests.evaluation.report.graded import material_of
 
@@ -77,7 +77,8 @@ def test_every_picture_has_a_text(material: Material, tmp_path: Path) -> None:
 
 def test_names_of_others_stay_text(material: Material, tmp_path: Path) -> None:
     (tmp_path / "stats.csv").write_text(f"epochs;{HOSTILE}\n0;1\n1;2\n", encoding="utf-8")
-    (tmp_path / "config.gin").write_text(HOSTILE, encoding="utf-8")
+    config = f"{LABELS_LINE}{HOSTILE}\n{HOSTILE}"
+    (tmp_path / "config.gin").write_text(config, encoding="utf-8")
     about = msgspec.structs.replace(material.report.representation, path=f"{HOSTILE}\u202e\x1b.pt")
     report = msgspec.structs.replace(material.report, representation=about)
     text = written(replace(material, report=report, output=tmp_path), tmp_path)
@@ -155,6 +156,14 @@ def test_codes_of_many_kinds_have_a_page(material: Material, tmp_path: Path) -> 
     images = len(material.numbers)
     for codes in (np.full((images, 2), 7.0), 1e30 * material.codes, material.codes[:, :1]):
         assert "</html>" in written(replace(material, codes=codes, report=report), tmp_path)
+
+
+def test_labels_that_a_training_used_are_named(material: Material, tmp_path: Path) -> None:
+    material = replace(material, output=tmp_path)
+    (tmp_path / "stats.csv").write_text("epochs;loss\n0;1\n1;2\n", encoding="utf-8")
+    for config, is_said in ((f"{LABELS_LINE}a, b\n", True), (f"x = 1\n{LABELS_LINE}a", False)):
+        (tmp_path / "config.gin").write_text(config, encoding="utf-8")
+        assert ("learned the labels of: a, b." in written(material, tmp_path)) is is_said
 
 
 def test_curves_of_a_training_are_grouped(tmp_path: Path) -> None:
