@@ -25,6 +25,7 @@ _DRAWS_KEPT = 16
 """A sampling seed of the challenge takes four, and the largest of them has 8 MB."""
 
 _WORDS_AT_ONCE = 1 << 20
+_MORE_THAN_ENOUGH = 1.05
 _WORDS_BEYOND = 1024
 
 
@@ -79,14 +80,15 @@ def draw_integers(
     masks = np.repeat(
         np.array([(1 << (bound - 1).bit_length()) - 1 for bound in bounds], np.uint32), counts
     )
+    ends = np.repeat(np.cumsum(counts), counts)
+    words_per_value = float(np.sum((masks + 1.0) / (largest + 1.0))) / max(len(largest), 1)
     values = np.empty((rounds, len(largest)), dtype=np.int64)
     filled = 0
     while filled < values.size:
         before = random_state.get_state()
-        # At most half of the words are rejected on average, for a bound just above a power of two.
-        enough = 2 * (values.size - filled) + _WORDS_BEYOND
+        enough = int(_MORE_THAN_ENOUGH * words_per_value * (values.size - filled)) + _WORDS_BEYOND
         words = _draw_words(random_state, min(enough, _WORDS_AT_ONCE))
-        filled, used = _fill(values.reshape(-1), filled, words, largest, masks)
+        filled, used = _fill(values.reshape(-1), filled, words, largest, masks, ends)
         if filled == values.size:
             random_state.set_state(before)
             _draw_words(random_state, used)
@@ -164,18 +166,32 @@ def _fill(
     words: NDArray[np.uint32],
     largest: NDArray[np.uint32],
     masks: NDArray[np.uint32],
+    ends: NDArray[np.int64],
 ) -> tuple[int, int]:
+    """Fills in what words give, and says how many values are filled and words used then.
+
+    Args:
+        values: Rows of len(largest), one after another.
+        filled: How many values are filled.
+        words: To be used.
+        largest: Values of each column.
+        masks: Their bits.
+        ends: The column after the last one that is drawn together with each column.
+    """
     used = 0
     while filled < values.size:
         column = filled % largest.size
-        value = np.uint32(0)
-        if largest[column] > 0:  # a bound of one takes no word
-            if used == words.size:
-                break
-            value = words[used] & masks[column]
+        end = filled + ends[column] - column
+        bound, mask = largest[column], masks[column]
+        if bound == 0:  # it takes no word
+            values[filled:end] = 0
+            filled = end
+            continue
+        while filled < end and used < words.size:
+            value = words[used] & mask
+            values[filled] = value  # without a branch, as what is too large cannot be predicted
+            filled += int(value <= bound)
             used += 1
-            if value > largest[column]:
-                continue
-        values[filled] = value
-        filled += 1
+        if filled < end:
+            break
     return filled, used

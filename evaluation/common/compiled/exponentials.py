@@ -108,11 +108,11 @@ def add_exponentials(
         largest: What is taken away from them, no less than they are (m,).
         found: e to the powers of the differences (m,), filled; other memory than the numbers'.
         total: To which `found` is added (m,).
-        scratch: (2, m), overwritten.
+        scratch: (2 or more, m or more), overwritten.
         tables: What `tables` returns.
     """
     bits, rest = tables.bits, tables.rest
-    steps, scales = scratch[0], scratch[1]
+    steps, scales = scratch[0][: numbers.size], scratch[1][: numbers.size]
     steps_bits, scale_bits = steps.view(np.int64), scales.view(np.int64)
     too_low = 0
     for k in range(numbers.size):
@@ -124,18 +124,23 @@ def add_exponentials(
             found[k] = np.exp(numbers[k] - largest[k])
             total[k] += found[k]
         return
+    # Loops that read and write few arrays each, as LLVM makes vectors only of such.
     for k in range(numbers.size):
         scale_bits[k] = bits[np.uint64(steps_bits[k]) & np.uint64(127)] + (steps_bits[k] << 45)
     for k in range(numbers.size):
-        tail = rest[np.uint64(steps_bits[k]) & np.uint64(127)]
+        found[k] = rest[np.uint64(steps_bits[k]) & np.uint64(127)]
+    for k in range(numbers.size):
         step = steps[k] - _TO_WHOLE
         difference = numbers[k] - largest[k]
-        r = fused(step, _MINUS_STEP[1], fused(step, _MINUS_STEP[0], difference))
+        steps[k] = fused(step, _MINUS_STEP[1], fused(step, _MINUS_STEP[0], difference))
+    for k in range(numbers.size):
+        r = steps[k]
         square = r * r
         low = fused(r, _POLYNOMIAL[1], _POLYNOMIAL[0])
         high = fused(r, _POLYNOMIAL[3], _POLYNOMIAL[2])
-        more = fused(square * square, high, fused(square, low, tail + r))
+        more = fused(square * square, high, fused(square, low, found[k] + r))
         found[k] = fused(scales[k], more, scales[k])
+    for k in range(numbers.size):
         total[k] += found[k]
 
 

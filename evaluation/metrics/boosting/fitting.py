@@ -47,10 +47,17 @@ class Fitting:
     def grow(self, threads: Threads, priorities: NDArray[np.float64]) -> Trees:
         """The trees of the next stage; `priorities` (trees, 7, d) as in `Targets`."""
         stage = Trees.new(len(self._prior))
+        trees = sum(factor.number for factor in self._grouped)
         threads.grow(
             task
-            for factor in self._grouped
-            for task in factor.tasks(threads, self._columns, priorities, stage, self.importances)
+            for factor in sorted(self._grouped, key=lambda one: -one.number)
+            for task in factor.tasks(
+                -(-threads.number * factor.number // trees),
+                self._columns,
+                priorities,
+                stage,
+                self.importances,
+            )
         )
         self._others.grow(threads, priorities, stage, self.importances)
         for factor in [one for one in self._grouped if not one.follow(self._columns, stage)]:

@@ -12,7 +12,7 @@ from evaluation.metrics.boosting.growth.grouped_trees import GroupTargets, grow_
 from evaluation.metrics.boosting.growth.groups import Groups, parted
 from evaluation.metrics.boosting.losses import set_group_gradients
 from evaluation.metrics.boosting.predictions import add_stages
-from evaluation.metrics.boosting.threads import Threads, split
+from evaluation.metrics.boosting.threads import split
 
 _MOST_REGROUPINGS = 20
 """A factor that needs more has other cuts in each stage, and is cheaper with points."""
@@ -40,27 +40,27 @@ class GroupedFactor:
         prior: NDArray[np.float64],
     ) -> None:
         self.trees, self.labels, self.leaf_factor = trees, labels, leaf_factor
-        self._number = len(prior)
+        self.number = len(prior)
         self._groups = groups
         self._raw = np.repeat(prior[:, np.newaxis], len(groups.sizes), axis=1)
         self._point_labels = labels.astype(np.uint32)
         self._sample_labels = sample_labels.astype(np.uint32)
-        self._parts_groups = np.zeros(self._number, dtype=np.bool_)
+        self._parts_groups = np.zeros(self.number, dtype=np.bool_)
         self._regroupings = 0
 
     def tasks(
         self,
-        threads: Threads,
+        parts: int,
         columns: Columns,
         priorities: NDArray[np.float64],
         stage: Trees,
         importances: NDArray[np.float64],
     ) -> list[tuple[Any, ...]]:
-        """What grows the factor's trees of a stage: see `grow_grouped_trees`."""
+        """What grows the factor's trees of a stage in so many parts: see `grow_grouped_trees`."""
         other, own = np.empty((2, *self._raw.shape))
         set_group_gradients(self._raw, other, own, tables())
         targets = GroupTargets(
-            int(self._number == 1),
+            int(self.number == 1),
             self._point_labels,
             self._sample_labels,
             other,
@@ -76,9 +76,7 @@ class GroupedFactor:
             importances[self.trees],
             self._parts_groups,
         )
-        return [
-            (grow_grouped_trees, *part, *common) for part in split(self._number, threads.number)
-        ]
+        return [(grow_grouped_trees, *part, *common) for part in split(self.number, parts)]
 
     def follow(self, columns: Columns, stage: Trees) -> bool:
         """Adds a stage's trees to the predictions; False if groups no longer pay.
@@ -102,14 +100,14 @@ class GroupedFactor:
             _, points = np.unique(groups.of_point, return_index=True)
             self._raw = np.ascontiguousarray(self._raw[:, self._groups.of_point[points]])
             self._groups = groups
-        add_stages(0, self._number, trees.at(np.newaxis), self._groups.codes, self._raw)
+        add_stages(0, self.number, trees.at(np.newaxis), self._groups.codes, self._raw)
         return True
 
     def raw_after(self, columns: Columns, stage: Trees) -> NDArray[np.float64]:
         """Raw predictions of the points (trees, p) after one more stage."""
         raw = self.raw
         trees = stage.at(self.trees)
-        add_stages(0, self._number, trees.at(np.newaxis), columns.values, raw)
+        add_stages(0, self.number, trees.at(np.newaxis), columns.values, raw)
         return raw
 
     @property

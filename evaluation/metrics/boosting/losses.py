@@ -38,28 +38,26 @@ def set_gradients(
         lanes: The same times the weights, as `histograms.sum_roots` wants them; filled.
         tables: See `exponentials`.
     """
-    largest = np.empty(_POINTS_AT_ONCE)
     total = np.empty(_POINTS_AT_ONCE)
-    scratch = np.empty((2, _POINTS_AT_ONCE))
+    scratch = np.empty((3, _POINTS_AT_ONCE))
     for begin in range(start, stop, _POINTS_AT_ONCE):
         end = min(begin + _POINTS_AT_ONCE, stop)
         for factor in range(len(labels)):
             first, after = first_tree[factor], first_tree[factor + 1]
-            label = labels[factor, begin:end]
+            label = labels[factor][begin:end]
             if after - first == 1:
-                scores, out = raw[first, begin:end], gradients[first, begin:end]
+                scores, out = raw[first][begin:end], gradients[first][begin:end]
                 for k in range(out.size):
                     out[k] = _of_two_classes(scores[k], label[k])
                 continue
-            scores_of, out_of = raw[first:after, begin:end], gradients[first:after, begin:end]
-            size = end - begin
-            _exponentials(
-                scores_of, largest[:size], total[:size], out_of, scratch[:, :size], tables
-            )
-            for tree in range(after - first):
-                out = out_of[tree]
+            sums = total[: end - begin]
+            _exponentials(raw, gradients, first, after, begin, end, sums, scratch, tables)
+            for tree in range(first, after):
+                out = gradients[tree][begin:end]
                 for k in range(out.size):
-                    out[k] = np.float64(label[k] == tree) - out[k] / total[k]
+                    out[k] = 0.0 - out[k] / sums[k]
+            for k in range(label.size):
+                gradients[first + label[k], begin + k] += 1.0
         _set_lanes(begin, end, weights, gradients, lanes)
 
 
@@ -83,8 +81,9 @@ def set_group_gradients(
             other[0, k] = _of_two_classes(raw[0, k], 0)
             own[0, k] = _of_two_classes(raw[0, k], 1)
         return
-    largest, total = np.empty(raw.shape[1]), np.empty(raw.shape[1])
-    _exponentials(raw, largest, total, other, np.empty((2, raw.shape[1])), tables)
+    groups = raw.shape[1]
+    total = np.empty(groups)
+    _exponentials(raw, other, 0, len(raw), 0, groups, total, np.empty((3, groups)), tables)
     for tree in range(len(raw)):
         for k in range(raw.shape[1]):
             probability = other[tree, k] / total[k]
@@ -142,18 +141,37 @@ def _of_two_classes(score: float, label: int) -> float:
 @subroutine
 def _exponentials(
     raw: NDArray[np.float64],
-    largest: NDArray[np.float64],
-    total: NDArray[np.float64],
     out: NDArray[np.float64],
+    first: int,
+    after: int,
+    begin: int,
+    end: int,
+    total: NDArray[np.float64],
     scratch: NDArray[np.float64],
     tables: Tables,
 ) -> None:
-    """Fills `out` (trees, m) with what is to be divided by `total` (m,) to be probabilities."""
+    """Fills a factor's part of `out` with what is to be divided by `total` to be probabilities.
+
+    Args:
+        raw: Raw predictions of all trees (trees, p).
+        out: (trees, p).
+        first: The factor's first tree.
+        after: The one after its last.
+        begin: The first point.
+        end: The one after the last.
+        total: (end - begin,), filled.
+        scratch: (3, at least end - begin), overwritten.
+        tables: See `exponentials`.
+    """
+    # Rows are taken before parts of them, as only so numba knows that their numbers are neighbours.
+    largest = scratch[2][: total.size]
     largest[:] = -np.inf
     total[:] = 0.0
-    for tree in range(len(raw)):
-        scores = raw[tree]
-        for k in range(scores.size):
-            largest[k] = max(largest[k], scores[k])
-    for tree in range(len(raw)):
-        add_exponentials(raw[tree], largest, out[tree], total, scratch, tables)
+    for tree in range(first, after):
+        scores = raw[tree][begin:end]
+        for k in range(largest.size):
+            largest[k] = scores[k] if scores[k] > largest[k] else largest[k]
+    for tree in range(first, after):
+        add_exponentials(
+            raw[tree][begin:end], largest, out[tree][begin:end], total, scratch, tables
+        )

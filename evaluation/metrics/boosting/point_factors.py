@@ -6,12 +6,9 @@ from numpy.typing import NDArray
 from evaluation.common.compiled.exponentials import tables
 from evaluation.metrics.boosting.growth.buffers import Targets, Trees
 from evaluation.metrics.boosting.growth.columns import Columns
-from evaluation.metrics.boosting.growth.histograms import LANES, sum_roots
-from evaluation.metrics.boosting.growth.trees import grow_trees
-from evaluation.metrics.boosting.losses import set_gradients
-from evaluation.metrics.boosting.threads import Threads, split
-
-_TASKS_PER_THREAD = 2
+from evaluation.metrics.boosting.growth.histograms import LANES
+from evaluation.metrics.boosting.stage import COUNTERS, grow_stage
+from evaluation.metrics.boosting.threads import Threads
 
 
 class PointFactors:
@@ -51,20 +48,6 @@ class PointFactors:
         """Grows the factors' trees of a stage, and adds them to the predictions."""
         if not self.trees.size:
             return
-        columns = self._columns
-        threads.run(
-            set_gradients,
-            split(len(columns.weights), threads.number),
-            self._labels,
-            columns.weights,
-            self._first_tree,
-            self.raw,
-            self._gradients,
-            self._lanes,
-            tables(),
-        )
-        cells = split(int(columns.first_cell[-1]), threads.number)
-        threads.run(sum_roots, cells, columns, self._lanes, self._histograms)
         targets = Targets(
             self._gradients,
             self._histograms,
@@ -72,9 +55,18 @@ class PointFactors:
             priorities[self.trees],
         )
         grown, gains = Trees.new(len(self.trees)), importances[self.trees]
-        parts = split(len(self.trees), threads.number * _TASKS_PER_THREAD)
-        threads.grow(
-            (grow_trees, *part, columns, targets, grown, gains, self.raw) for part in parts
+        threads.each(
+            grow_stage,
+            np.zeros(COUNTERS, dtype=np.int64),
+            self._columns,
+            self._labels,
+            self._first_tree,
+            targets,
+            self._lanes,
+            grown,
+            gains,
+            self.raw,
+            tables(),
         )
         importances[self.trees] = gains
         for whole, part in zip(stage, grown, strict=True):

@@ -22,39 +22,52 @@ def add_stages(
         columns: Codes (d, m).
         raw: (trees, m).
     """
+    leaves = np.empty(_ROWS_AT_ONCE, dtype=np.int32)
     for tree in range(start, stop):
         for begin in range(0, raw.shape[1], _ROWS_AT_ONCE):
             end = min(begin + _ROWS_AT_ONCE, raw.shape[1])
+            predictions = raw[tree][begin:end]
             for stage in range(len(stages.column)):
-                _add_tree(
-                    stages.column[stage, tree],
-                    stages.threshold[stage, tree],
-                    stages.value[stage, tree],
-                    columns[:, begin:end],
-                    raw[tree, begin:end],
-                )
+                threshold, value = stages.threshold[stage, tree], stages.value[stage, tree]
+                leaf = leaves[: predictions.size]
+                _find_leaves(stages.column[stage, tree], threshold, columns, begin, leaf)
+                for row in range(leaf.size):
+                    predictions[row] += LEARNING_RATE * value[leaf[row]]
 
 
 @subroutine
-def _add_tree(
+def _find_leaves(
     column: NDArray[np.int64],
     threshold: NDArray[np.float64],
-    value: NDArray[np.float64],
     columns: NDArray[np.float32],
-    raw: NDArray[np.float64],
+    begin: int,
+    leaf: NDArray[np.int32],
 ) -> None:
     """All cuts of all rows are compared, and no row goes its own way, so that it is vectorised."""
     if threshold[0] == np.inf:
-        for row in range(raw.size):
-            raw[row] += LEARNING_RATE * value[0]
+        leaf[:] = 0
         return
-    a, b, c, d = columns[column[0]], columns[column[1]], columns[column[2]], columns[column[3]]
-    e, f, g = columns[column[4]], columns[column[5]], columns[column[6]]
-    for row in range(raw.size):
-        left = value[1] if d[row] > threshold[3] else value[0]
-        right = value[3] if e[row] > threshold[4] else value[2]
-        low = right if b[row] > threshold[1] else left
-        left = value[5] if f[row] > threshold[5] else value[4]
-        right = value[7] if g[row] > threshold[6] else value[6]
-        high = right if c[row] > threshold[2] else left
-        raw[row] += LEARNING_RATE * (high if a[row] > threshold[0] else low)
+    end = begin + leaf.size
+    # Rows are taken before parts of them, as only so numba knows that their numbers are neighbours.
+    a, b, c = columns[column[0]][begin:end], columns[column[1]][begin:end], columns[column[2]]
+    d, e, f = columns[column[3]][begin:end], columns[column[4]][begin:end], columns[column[5]]
+    c, f, g = c[begin:end], f[begin:end], columns[column[6]][begin:end]
+    cut_a, cut_b, cut_c = _below(threshold[0]), _below(threshold[1]), _below(threshold[2])
+    cut_d, cut_e = _below(threshold[3]), _below(threshold[4])
+    cut_f, cut_g = _below(threshold[5]), _below(threshold[6])
+    zero, one, two, four = np.int32(0), np.int32(1), np.int32(2), np.int32(4)
+    for row in range(leaf.size):
+        left = one if d[row] > cut_d else zero
+        right = one if e[row] > cut_e else zero
+        low = right + two if b[row] > cut_b else left
+        left = one if f[row] > cut_f else zero
+        right = one if g[row] > cut_g else zero
+        high = right + two if c[row] > cut_c else left
+        leaf[row] = high + four if a[row] > cut_a else low
+
+
+@subroutine
+def _below(threshold: float) -> np.float32:
+    """The largest float32 up to a threshold: the same float32 numbers are above both."""
+    nearest = np.float32(threshold)
+    return np.nextafter(nearest, np.float32(-np.inf)) if nearest > threshold else nearest

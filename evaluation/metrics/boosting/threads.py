@@ -1,9 +1,9 @@
 """Threads that grow trees, each with memory of its own."""
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 
@@ -23,16 +23,13 @@ class Threads:
     """As many threads as there are cores.
 
     Args:
-        new_workshop: Makes a thread's memory; without it, `grow` cannot be called.
+        new_workshop: Makes a thread's memory, for what trees are grown in.
     """
 
     def __init__(self, new_workshop: Callable[[], Workshop] | None = None) -> None:
         self.number = cores()
         self._pool = ThreadPoolExecutor(self.number)
-        self._workshops: SimpleQueue[Workshop] = SimpleQueue()
-        if new_workshop:
-            for _ in range(self.number):
-                self._workshops.put(new_workshop())
+        self._workshops = [new_workshop() for _ in range(self.number)] if new_workshop else []
 
     def __enter__(self) -> "Threads":
         return self
@@ -52,17 +49,24 @@ class Threads:
         for _ in self._pool.map(lambda task: function(*task, *arguments), tasks):
             pass
 
+    def each(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Calls the function once in each thread, with the thread's workshop, and waits."""
+        self.run(function, ((workshop,) for workshop in self._workshops), *arguments)
+
     def grow(self, tasks: Iterable[tuple[Any, ...]]) -> None:
         """Runs tasks: a function, the first tree, the one after the last, what else it takes.
 
-        The function gets a workshop after the two numbers. Returns when all have ended.
+        Each thread takes the next one when it is done. The function gets a workshop after the two
+        numbers. Returns when all have ended.
         """
+        left = deque(tasks)
 
-        def in_workshop(function: Callable[..., None], start: int, stop: int, *others: Any) -> None:
-            work = self._workshops.get()
-            try:
+        def take(work: Workshop) -> None:
+            while True:
+                try:
+                    function, start, stop, *others = left.popleft()
+                except IndexError:  # another thread has taken the last one
+                    return
                 function(start, stop, work, *others)
-            finally:
-                self._workshops.put(work)
 
-        self.run(in_workshop, tasks)
+        self.each(take)

@@ -37,7 +37,7 @@ def grow(codes: NDArray, gradient: NDArray) -> tuple[Trees, NDArray, NDArray]:
     lanes = np.zeros((1, p, LANES))
     lanes[0, :, 0] = columns.weights * gradients
     histograms = np.empty((1, cells, 2))
-    sum_roots(0, cells, columns, lanes, histograms)
+    sum_roots(0, cells, 0, columns, lanes, histograms)
     priorities = np.random.default_rng(0).random((1, 7, d))
     targets = Targets(gradients, histograms, np.ones(1), priorities)
     trees = Trees(np.empty((1, 7), dtype=np.int64), np.empty((1, 7)), np.empty((1, 8)))
@@ -251,13 +251,15 @@ def test_ties_that_rounding_decides_need_the_exact_total(monkeypatch: pytest.Mon
     grid = IndexGrid(KINDS["rectified"][0])
     codes, factors = sample_points(grid, represent("rectified", grid), 2000, 16, RandomState(3))
     gradients = []
-    set_gradients = point_factors.set_gradients
+    grow_stage = point_factors.grow_stage
 
     def spy(*arguments: Any) -> None:
-        set_gradients(*arguments)
-        gradients.append(arguments[-3].copy())
+        grow_stage(*arguments)
+        gradients.extend(
+            argument.gradients.copy() for argument in arguments if isinstance(argument, Targets)
+        )
 
-    monkeypatch.setattr(point_factors, "set_gradients", spy)
+    monkeypatch.setattr(point_factors, "grow_stage", spy)
     monkeypatch.setattr(threads_module, "cores", lambda: 1)
     monkeypatch.setattr(model_module, "_STAGES", 2)
     model = model_module.fit(codes, factors, seed=7)

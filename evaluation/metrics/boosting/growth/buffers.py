@@ -79,8 +79,11 @@ class Workshop(NamedTuple):
         scores: Of the cut before each cell (cells,).
         promising: Whether to look into a cell (cells,).
         inside: Positions of the node's members within a cell (p + 1,).
+        inside_before: Number and sum before each of them but the first (2, p + 1).
         terms: Of sums, each leaf's side by side (n,).
         samples: Points of a node's samples (n + 1,).
+        sides: To which child each of them goes: see `ties` (n + 1,).
+        moved: Points of those that swaps move (n + 1,).
         in_cell: Points of its samples in one cell (n + 1,).
         ties: Columns and positions of the best cuts (ties, 2).
         tie_sums: Number and sum before them (ties, 2).
@@ -101,8 +104,11 @@ class Workshop(NamedTuple):
     scores: NDArray[np.float64]
     promising: NDArray[np.bool_]
     inside: NDArray[np.uint32]
+    inside_before: NDArray[np.float64]
     terms: NDArray[np.float64]
     samples: NDArray[np.uint32]
+    sides: NDArray[np.uint8]
+    moved: NDArray[np.uint32]
     in_cell: NDArray[np.uint32]
     ties: NDArray[np.int64]
     tie_sums: NDArray[np.float64]
@@ -126,8 +132,11 @@ def new_workshop(n: int, p: int, d: int, cells: int) -> Workshop:
         scores=np.empty(cells),
         promising=np.empty(cells, dtype=np.bool_),
         inside=np.empty(p + 1, dtype=np.uint32),
+        inside_before=np.empty((2, p + 1)),
         terms=np.empty(n),
         samples=np.empty(n + 1, dtype=np.uint32),
+        sides=np.empty(n + 1, dtype=np.uint8),
+        moved=np.empty(n + 1, dtype=np.uint32),
         in_cell=np.empty(n + 1, dtype=np.uint32),
         ties=np.empty((ties, 2), dtype=np.int64),
         tie_sums=np.empty((ties, 2)),

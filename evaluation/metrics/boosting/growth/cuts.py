@@ -3,9 +3,10 @@
 The score of a cut with n of a node's N samples before it, whose gradients sum to S of T, is
 (S N - T n)^2 / (n (N - n)): N times what the cut takes from the sum of squared errors. It is convex
 in (n, S). The node's histogram scores all cuts between cells. Within a cell the path of (n, S)
-stays inside a hexagon (no gradient is larger than 1, and those above 0 have a known sum) and inside
-a parallelogram (no gradient leaves the node's range), so no cut there scores more than their
-corners. Only cells whose corners beat the best cut so far are looked into.
+rises by the sum of the gradients above 0 at most, and no more steeply than the node's largest
+gradient; it falls likewise. So it stays inside a hexagon, or inside a parallelogram where all
+gradients of the node have one sign, and no cut there scores more than the corners. Only cells whose
+corners beat the best cut so far are looked into.
 """
 
 from typing import NamedTuple
@@ -54,10 +55,12 @@ def best_cut(
 ) -> Cut:
     """The cut that scikit-learn makes, of equal ones one by their priorities (7, d)."""
     best, ties = search_edges(columns, node, histogram, work)
+    if is_pure(columns.weights, gradient, work.node_of, node, best, work.members):
+        return Cut(-1, 0, 0.0, 0.0, 0.0)
     bar = best * (1.0 - _SAME_SCORE)
     _find_promising(columns, node, histogram, bar, work.before, work.promising)
     best, ties = _search_inside(columns, gradient, node, histogram, best, ties, work)
-    if ties == 0 or is_pure(columns.weights, gradient, work.node_of, node, best, work.members):
+    if ties == 0:
         return Cut(-1, 0, 0.0, 0.0, 0.0)
     tie = break_tie(columns, gradient, node, histogram, priorities, work, ties)
     return Cut(
@@ -141,11 +144,12 @@ def _find_promising(
     divisible, room = columns.divisible[min(node.number, 1)], packing_of(columns.point_of.size).room
     sizes, sums = before[0], before[1]
     number, total = node.size, node.total
+    flat = histogram.reshape(-1)  # as numba does not know how far apart the rows of a matrix are
     for cell in range(promising.size):
-        n, s, packed = sizes[cell], sums[cell], histogram[cell, 1]
+        n, s, packed = sizes[cell], sums[cell], flat[2 * cell + 1]
         size = np.floor(packed)
         positive = (packed - size) * room
-        end, high, low = n + size, s + positive, s + histogram[cell, 0] - positive
+        end, high, low = n + size, s + positive, s + flat[2 * cell] - positive
         at_start, at_end = total * n, total * end
         up = high * number - (at_start if at_start < at_end else at_end)
         down = (at_end if at_start < at_end else at_start) - low * number
@@ -161,19 +165,22 @@ def _may_hold(
 ) -> bool:
     """Whether a corner of the hexagon and one of the parallelogram reach the bar."""
     size = np.floor(packed)
+    end = n + size
+    if node.least >= 0.0 or node.most <= 0.0:
+        rise = (total - node.least * size) / (node.most - node.least)
+        fall = size - rise
+        return _reaches(n + rise, s + node.most * rise, node, bar) | _reaches(
+            n + fall, s + node.least * fall, node, bar
+        )
     positive = (packed - size) * room
     negative = total - positive
-    end, high, low = n + size, s + positive, s + negative
-    rise = (total - node.least * size) / (node.most - node.least)
-    fall = size - rise
+    up, down = positive / node.most, negative / node.least
+    high, low = s + positive, s + negative
     return (
-        _reaches(n + positive, high, node, bar)
-        | _reaches(end + negative, high, node, bar)
-        | _reaches(n - negative, low, node, bar)
-        | _reaches(end - positive, low, node, bar)
-    ) & (
-        _reaches(n + rise, s + node.most * rise, node, bar)
-        | _reaches(n + fall, s + node.least * fall, node, bar)
+        _reaches(n + up, high, node, bar)
+        | _reaches(end - down, high, node, bar)
+        | _reaches(n + down, low, node, bar)
+        | _reaches(end - up, low, node, bar)
     )
 
 
@@ -198,6 +205,7 @@ def _search_inside(
     values, weights = columns.values, columns.weights
     sizes, sums, promising = work.before[0], work.before[1], work.promising
     inside, node_of, noted, noted_sums = work.inside, work.node_of, work.ties, work.tie_sums
+    run_sizes, run_sums = work.inside_before[0], work.inside_before[1]
     room = packing_of(columns.point_of.size).room
     bar = best * (1.0 - _SAME_SCORE)
     for column in range(first_cell.size - 1):
@@ -212,32 +220,72 @@ def _search_inside(
                 bar * (1.0 - _SAME_SCORE),
             ):
                 continue
-            count = np.uint64(0)
             points = order[cell_start[cell] : cell_start[cell + 1]]
-            for k in range(points.size):
-                inside[count] = k  # without a branch, as members cannot be predicted
-                count += np.uint64(node_of[points[k]] == node.number)
-            n, s = sizes[cell], sums[cell]
-            last = points[inside[0]]
-            for k in range(1, np.int64(count)):
-                point = points[inside[k]]
-                n += weights[last]
-                s += weights[last] * gradient[last]
+            cuts = _find_inside(points, node_of, node.number, inside) - 1
+            cut_sizes, cut_sums = run_sizes[:cuts], run_sums[:cuts]
+            _add_up(points, inside, weights, gradient, sizes[cell], sums[cell], cut_sizes, cut_sums)
+            reaching = 0
+            for k in range(cuts):
+                n = cut_sizes[k]
+                difference = cut_sums[k] * node.size - node.total * n
+                reaching += difference * difference >= bar * (n * (node.size - n))
+            if reaching == 0:  # as in most cells
+                continue
+            for k in range(cuts):
+                n, s = cut_sizes[k], cut_sums[k]
                 difference = s * node.size - node.total * n
                 square, area = difference * difference, n * (node.size - n)
-                if square >= bar * area and values[column, point] > (
-                    values[column, last] + SAME_VALUE
+                if square >= bar * area and values[column, points[inside[k + 1]]] > (
+                    values[column, points[inside[k]]] + SAME_VALUE
                 ):
                     score = square / area
                     if score > best * (1.0 + _SAME_SCORE):
                         ties = 0
                     if ties < len(noted):
                         noted[ties, 0] = column
-                        noted[ties, 1] = cell_start[cell] + inside[k]
+                        noted[ties, 1] = cell_start[cell] + inside[k + 1]
                         noted_sums[ties, 0] = n
                         noted_sums[ties, 1] = s
                         ties += 1
                     best = max(score, best)
                     bar = best * (1.0 - _SAME_SCORE)
-                last = point
     return best, ties
+
+
+@subroutine
+def _find_inside(
+    points: NDArray[np.uint32],
+    node_of: NDArray[np.uint8],
+    number: int,
+    inside: NDArray[np.uint32],
+) -> np.int64:
+    """Fills in which of a cell's points are members of a node, and says how many they are."""
+    if number == 0:  # all are
+        for k in range(points.size):
+            inside[k] = k
+        return np.int64(points.size)
+    count = np.uint64(0)
+    for k in range(points.size):
+        inside[count] = k  # without a branch, as members cannot be predicted
+        count += np.uint64(node_of[points[k]] == number)
+    return np.int64(count)
+
+
+@subroutine
+def _add_up(
+    points: NDArray[np.uint32],
+    inside: NDArray[np.uint32],
+    weights: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+    n: float,
+    s: float,
+    cut_sizes: NDArray[np.float64],
+    cut_sums: NDArray[np.float64],
+) -> None:
+    """Fills the numbers and sums before each cut, from those before the cell."""
+    for k in range(cut_sizes.size):
+        point = points[inside[k]]
+        n += weights[point]
+        s += weights[point] * gradient[point]
+        cut_sizes[k] = n
+        cut_sums[k] = s

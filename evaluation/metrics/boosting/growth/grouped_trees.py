@@ -16,6 +16,7 @@ from evaluation.metrics.boosting.growth.cuts import is_pure, search_edges
 from evaluation.metrics.boosting.growth.groups import Groups
 from evaluation.metrics.boosting.growth.histograms import fill, subtract
 from evaluation.metrics.boosting.growth.leaves import set_leaves
+from evaluation.metrics.boosting.growth.members import part
 from evaluation.metrics.boosting.growth.ties import Node, break_tie
 from evaluation.metrics.boosting.growth.trees import grow_tree, set_children, start_at_root
 
@@ -137,7 +138,7 @@ def _grow(
     column_of[:] = 0
     threshold[:] = np.inf
     gains = np.zeros(INNER_NODES)
-    is_spread = False  # whether the points have their gradients
+    is_spread = False  # whether the points have their gradients and nodes
     for number in range(INNER_NODES):
         if sizes[number] < 2.0:
             continue
@@ -150,14 +151,18 @@ def _grow(
         if ties > 1:
             if not is_spread:
                 _spread_gradients(groups, number_of_class, labels, work)
+                for point in range(work.node_of.size):
+                    work.node_of[point] = node_of[2 * groups.of_point[point]]
                 is_spread = True
-            for point in range(work.node_of.size):
-                work.node_of[point] = node_of[2 * groups.of_point[point]]
             tie = break_tie(columns, work.gradient, node, histogram, priorities, work, ties)
         column = work.ties[tie, 0]
         cell = np.searchsorted(columns.cell_start, work.ties[tie, 1])
         if not _part(groups, column, cell - columns.first_cell[column], number, node_of):
             return False
+        if is_spread:
+            values = columns.values[column]
+            cut = values[columns.order[columns.cell_start[cell]]]
+            part(values, cut, np.uint8(number), work.node_of)
         column_of[number] = column
         threshold[number] = _threshold(columns, column, cell, histogram)
         gains[number] = best / node.size

@@ -15,6 +15,8 @@ from evaluation.metrics.boosting.growth.columns import Columns
 _LEAST_GAIN = 4
 """Groups are kept while their histograms take this many times fewer additions than points'."""
 
+_MOST_NUMBERS = 1 << 62
+
 
 class Contents(NamedTuple):
     """How many samples each group has in each cell that its points reach.
@@ -116,14 +118,24 @@ def parted(
         cut_columns: Columns of cuts, in any order and number.
         thresholds: Their thresholds; inf is none.
     """
-    of_point = groups.of_point.astype(np.int64)
+    of_point, possible = groups.of_point.astype(np.int64), len(groups.sizes)
     for column in np.unique(cut_columns):
         cuts = np.unique(thresholds[(cut_columns == column) & np.isfinite(thresholds)])
-        side = np.searchsorted(cuts, columns.values[column])
-        _, of_point = np.unique(of_point * (len(cuts) + 1) + side, return_inverse=True)
-        if (of_point.max() + 1) * _LEAST_GAIN > len(labels):
-            return None
+        sides = len(cuts) + 1
+        if possible * sides > _MOST_NUMBERS:
+            of_point, possible = _renumbered(of_point)
+        of_point = of_point * sides + np.searchsorted(cuts, columns.values[column])
+        possible *= sides
+    of_point, number = _renumbered(of_point)
+    if number * _LEAST_GAIN > len(labels):
+        return None
     return _gathered(columns, labels, of_point)
+
+
+def _renumbered(of_point: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """The groups' numbers without gaps, and how many groups there are."""
+    numbers, of_point = np.unique(of_point, return_inverse=True)
+    return of_point, len(numbers)
 
 
 def _gathered(
@@ -131,32 +143,28 @@ def _gathered(
 ) -> Groups | None:
     d, p = columns.values.shape
     g = int(of_point.max()) + 1
-    contents = _contents(columns, of_point, g)
+    points, begin = _by_set(of_point, g)
+    contents = _contents(columns, points, begin)
     if len(contents.cell) * _LEAST_GAIN > p * d:
         return None
     classes = _classes(columns, labels, of_point, contents)
     if classes is None:
         return None
-    ends = np.zeros((2, g, d), dtype=np.uint16)
-    ends[0] = columns.cell_of.max()
-    np.minimum.at(ends[0], of_point, columns.cell_of)
-    np.maximum.at(ends[1], of_point, columns.cell_of)
-    _, firsts = np.unique(of_point, return_index=True)
+    cells = columns.cell_of[points]
     return Groups(
         of_point.astype(np.uint32),
         of_point[columns.point_of].astype(np.uint32),
         np.bincount(of_point, columns.weights).astype(np.float64),
-        np.ascontiguousarray(columns.values[:, firsts]),
-        ends[0],
-        ends[1],
+        np.ascontiguousarray(columns.values[:, points[begin[:-1]]]),
+        np.minimum.reduceat(cells, begin[:-1]),
+        np.maximum.reduceat(cells, begin[:-1]),
         contents,
         classes,
     )
 
 
-def _contents(columns: Columns, of_point: NDArray[np.int64], g: int) -> Contents:
-    points, begin = _by_set(of_point, g)
-    start = np.zeros(g + 1, np.int64)
+def _contents(columns: Columns, points: NDArray[np.int64], begin: NDArray[np.int64]) -> Contents:
+    start = np.zeros(len(begin), np.int64)
     _count(columns, points, begin, start[1:])
     np.cumsum(start, out=start)
     contents = Contents(start, np.empty(start[-1], np.int64), np.empty(start[-1]))

@@ -33,6 +33,12 @@ def set_leaves(
         values: (8,).
     """
     terms = work.terms
+    if work.sizes[0] == point_of.size:  # the tree has no cut
+        node_of[:] = values[:] = 0
+        for sample in range(point_of.size):
+            terms[sample] = gradient[point_of[sample]]
+        values[0] = _newton_step(terms[: point_of.size], factor)
+        return
     for point in range(node_of.size):
         node_of[point] = _LEAF_OF[node_of[point]]
     end = np.zeros(LEAVES, dtype=np.uint64)

@@ -102,21 +102,27 @@ def _before(
     sample_order, sample_start = columns.sample_order, columns.sample_start
     column_end = (column + 1) * columns.point_of.size
     cut = values[columns.order[position]]
+    size = int(node.size)
     n = counted = taken = 0
     s = 0.0
     last = np.float32(0.0)
     for cell in range(columns.first_cell[column], columns.first_cell[column + 1]):
-        if histogram[cell, 1] == 0.0:
+        more = int(histogram[cell, 1])
+        if more == 0:
             continue
+        samples = sample_order[sample_start[cell] : sample_start[cell + 1]]
         count = np.uint64(0)
-        for k in range(sample_start[cell], sample_start[cell + 1]):
-            members[count] = sample_order[k]  # without a branch, as members cannot be predicted
-            count += np.uint64(node_of[sample_order[k]] == node.number)
-        for point in members[: np.int64(count)]:
+        for point in samples:
+            members[count] = point  # without a branch, as members cannot be predicted
+            count += np.uint64(node_of[point] == node.number)
+        # A cell's edge is a possible cut. Where what is left after a cell is no less than what is
+        # in it, no cut in it comes from the end, and none has to be looked at.
+        is_plain = columns.cell_start[cell + 1] <= position and more <= size - n - more
+        for point in members[: 1 if is_plain else more]:
             value = values[point]
             if n > 0 and value > last + SAME_VALUE:
-                if n - counted > node.size - n:
-                    taken = int(node.size) - n
+                if n - counted > size - n:
+                    taken = size - n
                     if taken > 1 and not is_exact:
                         total = _total(columns, gradient, node, priorities, work)
                         is_exact = True
@@ -124,9 +130,15 @@ def _before(
                 counted = n
                 if value >= cut:
                     return float(n), s, taken, total, is_exact
-            s += gradient[point]
-            n += 1
-            last = value
+            if not is_plain:
+                s += gradient[point]
+                n += 1
+                last = value
+        if is_plain:
+            for point in members[:more]:
+                s += gradient[point]
+            n += more
+            last = values[members[more - 1]]
     return float(n), s, taken, total, is_exact
 
 
@@ -141,13 +153,16 @@ def _left_of(
     work: Workshop,
 ) -> float:
     """What is left of the total without the node's last samples in a column."""
-    k = column_end - 1
-    while taken:
-        point = columns.sample_order[k]
-        if work.node_of[point] == node.number:
-            total -= gradient[point]
-            taken -= 1
+    node_of, samples = work.node_of, work.samples
+    count = np.uint64(0)
+    k = column_end
+    while count < np.uint64(taken):
         k -= 1
+        point = columns.sample_order[k]
+        samples[count] = point  # without a branch, as members cannot be predicted
+        count += np.uint64(node_of[point] == node.number)
+    for point in samples[:taken]:
+        total -= gradient[point]
     return total
 
 
@@ -172,23 +187,79 @@ def _total(
     left = 2 * parent + 1
     n = columns.point_of.size
     last = np.argmin(priorities[parent])
-    samples = work.samples
+    samples, sides = work.samples, work.sides
     # 1 for what the parent's cut sent left, 2 for right, 0 for what the parent never had.
     side = np.zeros(INNER_NODES + LEAVES, dtype=np.uint8)
     side[left], side[left + 1] = 1, 2
     for descendant in range(left + 2, INNER_NODES + LEAVES):
         side[descendant] = side[(descendant - 1) // 2]
-    back = 0
+    count = np.uint64(0)
     for point in columns.sample_order[last * n : (last + 1) * n]:
-        samples[back] = point  # without a branch, as members cannot be predicted
-        back += int(side[work.node_of[point]] > 0)
-    size, front = back, 0
-    while front < back:
-        if side[work.node_of[samples[front]]] == 1:
-            front += 1
-        else:
-            back -= 1
-            samples[front], samples[back] = samples[back], samples[front]
-    for point in samples[:front] if node.number == left else samples[front:size]:
+        samples[count] = point  # without a branch, as members cannot be predicted
+        sides[count] = side[work.node_of[point]]
+        count += np.uint64(sides[count] > 0)
+    samples, sides = samples[: np.int64(count)], sides[: np.int64(count)]
+    if node.number == left:
+        return _sum_of_left(gradient, samples, sides, int(node.size), work.moved)
+    return _sum_of_right(gradient, samples, sides, samples.size - int(node.size), work.moved)
+
+
+@subroutine
+def _sum_of_left(
+    gradient: NDArray[np.float64],
+    samples: NDArray[np.uint32],
+    sides: NDArray[np.uint8],
+    lefts: int,
+    moved: NDArray[np.uint32],
+) -> float:
+    """The sum of what goes left of a parent's sorted samples, as swaps leave it.
+
+    A sample that goes right is swapped with the last one, until one comes that goes left. So among
+    the first `lefts` samples those that go right give their places to those that go left of the
+    others, from the end.
+    """
+    count = np.uint64(0)
+    for k in range(samples.size - 1, lefts - 1, -1):
+        moved[count] = samples[k]
+        count += np.uint64(sides[k] == 1)
+    total = 0.0
+    count = np.uint64(0)
+    for k in range(lefts):
+        stays, point, other = sides[k] == 1, samples[k], moved[count]
+        total += gradient[point if stays else other]
+        count += np.uint64(not stays)
+    return total
+
+
+@subroutine
+def _sum_of_right(
+    gradient: NDArray[np.float64],
+    samples: NDArray[np.uint32],
+    sides: NDArray[np.uint8],
+    lefts: int,
+    moved: NDArray[np.uint32],
+) -> float:
+    """The sum of what goes right, likewise; `samples` are overwritten.
+
+    From the end on, there is the first of the samples that give their places, then what is swapped
+    with it and goes right too, then the next one, where something goes left.
+    """
+    count = np.uint64(0)
+    for k in range(lefts):
+        moved[count] = samples[k]
+        count += np.uint64(sides[k] == 2)
+    moved[count] = samples[lefts]
+    point = samples[samples.size - 1]
+    samples[samples.size - 1] = moved[0]
+    count = np.uint64(0)
+    for k in range(samples.size - 1, lefts, -1):
+        following = samples[k - 1]
+        goes_left = sides[k] == 1
+        count += np.uint64(goes_left)
+        other = moved[count]
+        samples[k - 1] = other if goes_left else point
+        point = following
+    total = 0.0
+    for point in samples[lefts:]:
         total += gradient[point]
     return total
