@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation.common import gin_config
+from evaluation.common.environment import LABELS_LINE
 from evaluation.common.files import whole_file
 from evaluation.common.gin_sources import stand_ins
 
@@ -40,8 +41,6 @@ def save_config(folder: Path, labels_of: Sequence[str] = ()) -> None:
         folder: The experiment's folder.
         labels_of: Names of the datasets whose labels the method learns. The first line says so.
     """
-    from evaluation.report.training_log import LABELS_LINE
-
     said = f"{LABELS_LINE}{', '.join(labels_of)}\n\n" if labels_of else ""
     with whole_file(folder / "config.gin") as temporary:
         temporary.write_text(said + gin_config.effective(), encoding="utf-8")

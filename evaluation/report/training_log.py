@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.common.environment import LABELS_LINE
 from evaluation.representation.reading import text_below
 
 _MOST_BYTES = 4_000_000
@@ -18,9 +19,6 @@ _MOST_DRAWN = 14
 _MOST_DOMAINS = 6
 _CONFIG_BYTES = 40_000
 _MOST_DRAWABLE = 1e100  # the drawing's sums of larger numbers are not finite
-
-LABELS_LINE = "# Learned the labels of: "
-"""Begins the first line of a config that names the datasets whose labels the training used."""
 
 Columns = dict[str, NDArray[np.float64]]
 Group = tuple[str, str, bool]

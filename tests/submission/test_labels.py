@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.report.training_log import LABELS_LINE
+from evaluation.common.environment import LABELS_LINE
 from submission import method, training
 from submission.finetuning import run as finetuning
 from submission.transfer import method as transfer

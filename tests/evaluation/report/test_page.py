@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from evaluation.codes import ledger
 from evaluation.codes.frames.content import FramesReport
 from evaluation.codes.frames.walking import walked_set
+from evaluation.common.environment import LABELS_LINE
 from evaluation.common.errors import KitError
 from evaluation.common.files import write_json
 from evaluation.report import page
 from evaluation.report.material import Material
 from evaluation.report.printed import print_report
-from evaluation.report.training_log import LABELS_LINE, panels, read_columns, read_config
+from evaluation.report.training_log import panels, read_columns, read_config
 from evaluation.scores import Isolation, Used
 from tests.evaluation.report.graded import material_of
 
