@@ -15,6 +15,7 @@ from evaluation.representation.resources.processes import descendants
 from submission.study.command import SchedulerOf, do_all
 from submission.study.course import open_course
 from tests.submission.study.conftest import HEAD
+from tests.submission.unlabelled import HIDDEN, hide_labels_in_processes
 
 STUDY = (
     HEAD
@@ -41,8 +42,9 @@ def study_file(with_weights: Path) -> Path:
 
 
 def test_killed_continued_and_extended(
-    study_file: Path, tmp_path: Path, submission: Callable
+    study_file: Path, tmp_path: Path, submission: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hide_labels_in_processes(tmp_path / "site", monkeypatch)
     folder, features = tmp_path / "shared/study", tmp_path / "features"
     words = ("study", study_file, "--workers", 2, "--features-dir", features, "--device", "cpu")
     first = submission(*words)
@@ -69,6 +71,12 @@ def test_killed_continued_and_extended(
     assert (folder / "study.html").is_file()
     assert not list(features.glob(".study-*"))  # the one that was killed had left its mark
     logs = "".join(path.read_text() for path in folder.rglob("log.txt"))
+    for path in folder.rglob("log.txt"):
+        commands = path.read_text().split("$ python -m ")
+        # The one before the last may have been killed before it said anything.
+        *_, last = [text for text in commands if text.startswith("submission")]
+        assert HIDDEN in last
+        assert not any(HIDDEN in text for text in commands if text.startswith("evaluation"))
     # Extracted once, for both seeds: 64 images to train on, and all of them to grade.
     assert logs.count("of features to") == 2
     assert {row["codes_from"] for row in rows} == {"features"}
