@@ -117,7 +117,8 @@ def grade_all(
         in_order = [(name, results[name]) for name in named if name in results]
         rows = {name: one for name, one in in_order if isinstance(one, Row)}
         refused = [*unfound, *(one for _, one in in_order if isinstance(one, KitError))]
-        if not alone:
+        # Where nothing could begin, as without a cluster, an earlier summary stays.
+        if not alone and (rows or refused):
             summary = Summary(
                 scores={name: row.scores for name, row in rows.items()},
                 baselines=printed.baselines_of(rows.values()),

@@ -166,7 +166,7 @@ def _train(arguments: argparse.Namespace) -> int:
                     "adapts a network and has no features",
                     "Omit the flag, and grade the representation",
                 )
-            adapt(arguments.experiment, placement)
+            adapt(arguments.experiment, placement, features_dir=arguments.features_dir)
             return
         from submission.training import train
 
@@ -185,13 +185,9 @@ def _export(arguments: argparse.Namespace) -> int:
         from submission import transfer
 
         if transfer.is_configured():
-            from submission.transfer import run
-
-            adapted = run.export_untrained if arguments.untrained else run.export_trained
-            adapted(arguments.experiment, placement)
-            return
-        from submission.training import export_trained, export_untrained
-
+            from submission.transfer.run import export_trained, export_untrained
+        else:
+            from submission.training import export_trained, export_untrained
         step = export_untrained if arguments.untrained else export_trained
         step(arguments.experiment, placement, features_dir=arguments.features_dir)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation.common import gin_config
+from evaluation.common.environment import LABELS_LINE
 from evaluation.common.files import whole_file
 from evaluation.common.gin_sources import stand_ins
 
@@ -33,10 +34,16 @@ def load(path: Path, bindings: Sequence[str] = ()) -> None:
     gin_config.load(path, bindings)
 
 
-def save_config(folder: Path) -> None:
-    """Writes the current configuration to `folder`/config.gin."""
+def save_config(folder: Path, labels_of: Sequence[str] = ()) -> None:
+    """Writes the current configuration to `folder`/config.gin.
+
+    Args:
+        folder: The experiment's folder.
+        labels_of: Names of the datasets whose labels the method learns. The first line says so.
+    """
+    said = f"{LABELS_LINE}{', '.join(labels_of)}\n\n" if labels_of else ""
     with whole_file(folder / "config.gin") as temporary:
-        temporary.write_text(gin_config.effective(), encoding="utf-8")
+        temporary.write_text(said + gin_config.effective(), encoding="utf-8")
 
 
 def used() -> str:

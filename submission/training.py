@@ -22,6 +22,7 @@ from submission.config import save_config
 from submission.export import export
 from submission.features.aggregation import IdentityTransform
 from submission.features.extraction import extract
+from submission.features.extractors import labels_of
 from submission.features.pixels import Pixels, PixelTable
 from submission.method import Method, prepare, representation
 from submission.runtime import distributed
@@ -72,7 +73,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     with distributed.only_group(folder):
         if distributed.is_main():
-            save_config(folder)
+            save_config(folder, labels_of(method.extractor))
         features = _features(method)
         distributed.report_progress(0.4)
         fit(

@@ -9,6 +9,7 @@ import pytest
 from evaluation.common import environment
 from evaluation.data import open_dataset
 from evaluation.data.ground_truth import ImageGrid
+from evaluation.many import connecting  # noqa: F401 - it must come before Ray, as in a command
 from tests import real_parts
 from tests.faults.harness import COUNTS
 

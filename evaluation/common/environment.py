@@ -28,6 +28,9 @@ def _cache() -> Path:
 SCRATCH = REPOSITORY / "scratch" if IS_CHECKOUT else _cache()
 """The folder for files that later runs use again: datasets, features, weights."""
 
+LABELS_LINE = "# Learned the labels of: "
+"""Begins the first line of an experiment's config.gin, if its training used labels of datasets."""
+
 HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 """PyTorch's variable: 1 turns large pages on. PyTorch reads it once, when it first allocates."""
 

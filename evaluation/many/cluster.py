@@ -15,7 +15,16 @@ from evaluation.common.files import readable_size
 from evaluation.common.terminal import console, progress
 from evaluation.many.connecting import connected, cpus_in
 from evaluation.many.copying import Copying, copy_to_nodes
-from evaluation.many.jobs import AnyJob, Job, Result, Scheduler, Shared, Work, ended
+from evaluation.many.jobs import (
+    AnyJob,
+    Job,
+    Result,
+    Scheduler,
+    Shared,
+    Work,
+    ended,
+    running_and_refused,
+)
 from evaluation.many.nodes import Checkout, Worker
 from evaluation.origin import grader_digest, versions
 
@@ -109,6 +118,10 @@ class _Cluster:
             sent = copy_to_nodes(self.ray, self.copying.reads)
             if sent:
                 console.print(f"Copied {readable_size(sent)} to nodes that lacked it")
+        if not self.idle_cpus:
+            console.print(
+                f"No CPU of the cluster is free: this waits at most {_SECONDS_TO_START} s for one"
+            )
         started = [self.start() for _ in range(number)]
         _prepare(self.ray, started)
         return started
@@ -153,7 +166,7 @@ def _on_workers(cluster: _Cluster, jobs: Sequence[Job], title: str) -> Iterator[
             while waiting and idle:
                 worker, job = idle.pop(), waiting.popleft()
                 running[cluster.give(worker, job)] = (worker, job)
-            advance(0, note=f"{len(running)} running, {refused} refused")
+            advance(0, running_and_refused(len(running), refused))
             answer = ray.wait(list(running), num_returns=1)[0][0]
             worker, job = running.pop(answer)
             result: Any = None
@@ -166,12 +179,17 @@ def _on_workers(cluster: _Cluster, jobs: Sequence[Job], title: str) -> Iterator[
                     result = ended(job, title, _TRIES, f"because {first_line(error)}")
                 else:
                     waiting.append(job)
+                    console.print(
+                        f"{title} {job.subject} was lost with its process or its node, and is done "
+                        "again",
+                        markup=False,
+                    )
                 # Of a process that the system ended, the CPU is free; with a node it is gone.
                 if cluster.idle_cpus or not (idle or running):
                     idle += cluster.workers(1)
             if result is not None:
                 refused += isinstance(result, KitError)
-                advance(1)
+                advance(1, running_and_refused(len(running), refused))
                 yield job.name, result
 
 
@@ -193,7 +211,7 @@ def _prepare(ray: Any, workers: Sequence[Any]) -> None:
     except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError) as error:
         raise KitError(
             "CLUSTER-WORKERS",
-            f"the cluster starts no process to work in: {first_line(error)}",
+            f"the cluster starts no process to work in: {first_line(error).rstrip('.')}",
             "See `ray status`: a node must have a free CPU and this checkout's packages",
         ) from None
     if refusals:

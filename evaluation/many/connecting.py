@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,11 +13,18 @@ from evaluation.common.devices import cores
 from evaluation.common.environment import REPOSITORY
 from evaluation.common.errors import KitError, first_line
 
+_VERSION = re.compile(r"^\s*(Ray|Python): (\S+)", re.MULTILINE)
+"""As Ray lists the versions of the cluster, and then those of this process."""
+
 LOCAL = "local"
 """In place of an address: a cluster of this machine, for this command."""
 
 _KEEP_GPUS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 """Else Ray hides all GPUs from processes that ask it for none, as those that share them do here."""
+
+# When a node is lost, Ray prints the last lines of that node's log to the standard output, where
+# `--json` writes. It reads this as it is imported; what a user has set stays.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
 
 
 @contextmanager
@@ -48,7 +56,7 @@ def connected(address: str, cpus: int | None = None) -> Iterator[Any]:
         )
     except Exception as error:  # Ray raises plain ones, such as for a start that took too long
         ray.shutdown()
-        raise _refusal(address, ray.__version__, error) from None
+        raise refusal_of(address, ray.__version__, error) from None
     try:
         yield ray
     finally:
@@ -87,12 +95,14 @@ def _require_answer(address: str) -> None:
         raise _unreachable(address, error) from None
 
 
-def _refusal(address: str, version: str, error: Exception) -> KitError:
+def refusal_of(address: str, version: str, error: Exception) -> KitError:
+    """What Ray's error means, of a process with this version of Ray."""
     if "ersion mismatch" in str(error):
+        here = f"Ray {version}, Python {platform.python_version()}"
+        there = ", ".join(f"{name} {found}" for name, found in _VERSION.findall(str(error))[:2])
         return KitError(
             "CLUSTER-VERSIONS",
-            f"the cluster at {address!r} has another version of Ray or Python than this "
-            f"process (Ray {version}, Python {platform.python_version()})",
+            f"the cluster at {address!r} has {there or 'other versions'}, and this process {here}",
             "Install the same versions everywhere",
         )
     if address == LOCAL:
@@ -107,6 +117,6 @@ def _refusal(address: str, version: str, error: Exception) -> KitError:
 def _unreachable(address: str, error: Exception) -> KitError:
     return KitError(
         "CLUSTER-UNREACHABLE",
-        f"no Ray cluster answers at {address!r}: {first_line(error)}",
+        f"no Ray cluster answers at {address!r}: {first_line(error).rstrip('.')}",
         f"Start one with `ray start --head` and give its address, or choose {LOCAL}",
     )

@@ -105,6 +105,11 @@ def attempt(job: AnyJob, work: Work[AnyJob, Shared, Result], shared: Shared) -> 
         )
 
 
+def running_and_refused(running: int, refused: int) -> str:
+    """What the bar says beside the number of jobs that are done, and the time left."""
+    return f"{running} running, {refused} refused"
+
+
 def ended(job: Job, title: str, times: int, how: str) -> KitError:
     """The refusal of a job whose process ended, `times` times, and `how` the last time."""
     return KitError(

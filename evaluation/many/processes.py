@@ -15,7 +15,17 @@ from typing import Any
 
 from evaluation.common.errors import KitError
 from evaluation.common.terminal import console, progress
-from evaluation.many.jobs import AnyJob, Job, Result, Scheduler, Shared, Work, attempt, ended
+from evaluation.many.jobs import (
+    AnyJob,
+    Job,
+    Result,
+    Scheduler,
+    Shared,
+    Work,
+    attempt,
+    ended,
+    running_and_refused,
+)
 from evaluation.many.shares import take_share
 from evaluation.representation.sandbox.kernel import PR_SET_PDEATHSIG, set_process_option
 
@@ -70,7 +80,7 @@ def _run(
             worker.take(waiting.popleft())
         with progress(work.title, len(jobs)) as advance:
             while busy := [worker for worker in places if worker.job is not None]:
-                advance(0, note=f"{len(busy)} running, {refused} refused")
+                advance(0, running_and_refused(len(busy), refused))
                 wait([worker.connection for worker in busy])
                 for number, worker in enumerate(places):
                     if worker.job is None or not worker.connection.poll():
@@ -85,7 +95,7 @@ def _run(
                             result = ended(job, work.title, _TRIES, _how(worker.process.exitcode))
                     if result is not None:
                         refused += isinstance(result, KitError)
-                        advance(1)
+                        advance(1, running_and_refused(len(busy), refused))
                         yield job.name, result
                     if waiting:
                         places[number].take(waiting.popleft())

@@ -30,6 +30,7 @@ from evaluation.report.printed import number
 from evaluation.report.reconstructions import read_reconstructions, show, written_text
 from evaluation.report.sections import code_sections, factor_sections
 from evaluation.report.summary import (
+    best_score,
     cards,
     command_of,
     costs,
@@ -37,7 +38,7 @@ from evaluation.report.summary import (
     origins,
     shape_of,
 )
-from evaluation.report.training_log import Panel, experiment_of, panels, read_config
+from evaluation.report.training_log import Panel, experiment_of, labels_of, panels, read_config
 from evaluation.scores import Report
 
 NAME = "report.html"
@@ -78,6 +79,7 @@ def write_page(path: Path, material: Material) -> None:
     reconstructions = read_reconstructions(text_of_reconstructions, report, data)
     lost = losses(report.scores, report.details, data, material.deviations)
     known = material.known
+    config = None if experiment is None else read_config(experiment)
     text = (
         environment()
         .get_template("page.html")
@@ -109,7 +111,8 @@ def write_page(path: Path, material: Material) -> None:
             costs=costs(report, len(material.numbers)),
             origins=origins(report),
             command=command_of(report),
-            config=None if experiment is None else read_config(experiment),
+            config=config,
+            labels=None if config is None else labels_of(config),
         )
     )
     with whole_file(path) as temporary:
@@ -131,6 +134,7 @@ def environment() -> Any:
         finalize=_shown,
     )
     made.filters["number"] = number
+    made.globals["best_score"] = best_score
     made.filters["percent"] = lambda value: f"{value:.0%}"
     made.filters["place"] = lambda value: f"{100 * min(max(value or 0.0, 0.0), 1.0):.1f}%"
     return made

@@ -12,6 +12,7 @@ from evaluation.common.escaping import visible
 from evaluation.common.terminal import console
 from evaluation.metrics import METRICS
 from evaluation.outputs import ALL_SCORES
+from evaluation.report.summary import best_score
 from evaluation.scores import Report, Spread, Verification
 
 MOST_ROWS = 100
@@ -37,7 +38,7 @@ def print_report(report: Report) -> None:
     empty = [""] * (1 + len(baselines))
     table.add_row("encoding", *empty, f"{report.seconds['encode']:.1f}")
     console.print(table)
-    console.print("The best score is 1; noise scores what codes give by chance.")
+    console.print(f"{best_score(report.scores)} Noise has what codes give by chance.")
     if not isinstance(report.own_data, UnsetType):
         for name, reason in report.own_data.left_out.items():
             console.print(f"There is no {name}: {reason}.", markup=False)

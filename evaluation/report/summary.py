@@ -1,7 +1,7 @@
 """The parts of a page that show scores: beside what, at which cost, and made from what."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -62,6 +62,16 @@ def cards(report: Report, compared_with: Report | None) -> list[Card]:
         )
         for name, score in report.scores.items()
     ]
+
+
+def best_score(names: Iterable[str]) -> str:
+    """What the best score is, in one sentence, for these metrics."""
+    if "sap_score" not in names:
+        return "The best score is 1."
+    return (
+        "The best score is 1, but not for SAP: the factors themselves have 0.36 to 0.71 on the "
+        "grids of MPI3D, since one line cannot tell a value that lies between two others."
+    )
 
 
 def costs(report: Report, encoded: int) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.common.environment import LABELS_LINE
 from evaluation.representation.reading import text_below
 
 _MOST_BYTES = 4_000_000
@@ -102,6 +103,12 @@ def _of_domains(tuning: Columns) -> list[Group]:
 def read_config(experiment: Path) -> str | None:
     """The text of the config that the training ran with, if it is there and not huge."""
     return text_below(experiment, "config.gin", _CONFIG_BYTES)
+
+
+def labels_of(config: str) -> str | None:
+    """The datasets whose labels the training used, if its config says so."""
+    first = config.partition("\n")[0]
+    return first.removeprefix(LABELS_LINE) if first.startswith(LABELS_LINE) else None
 
 
 def _panels(log: str, columns: Columns, groups: Sequence[Group]) -> Iterator[Panel]:

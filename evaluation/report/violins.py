@@ -38,4 +38,5 @@ def violins(groups: Mapping[str, NDArray[np.float64]], axis: str) -> str:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlabel(axis)
+    axes.xaxis.get_major_locator().set_params(nbins=5)  # more would touch on a telephone
     return as_uri(figure)

@@ -23,6 +23,7 @@ from evaluation.common.terminal import console
 from submission.features.aggregation import AggregatedFeatureExtractor, Extractor
 from submission.features.backbones import BUILDERS, SMALL_CNNS, Backbone, build_network
 from submission.features.pixels import PIXELS, Pixels
+from submission.features.target_labels import refuse_weights_of_target
 
 _SECONDS_TO_ANSWER = 10.0
 _LONG_LINE = 200
@@ -90,6 +91,14 @@ def weights_record(path: Path) -> dict[str, Any] | None:
     return record if is_record else None
 
 
+def labels_of(extractor: Extractor) -> list[str]:
+    """The datasets whose labels an extractor's weights have learned, as far as a record says so."""
+    if not isinstance(extractor, AggregatedFeatureExtractor):
+        return []
+    record = weights_record(checkpoint_path(extractor))
+    return [] if record is None else list(record.get("labels_of", ()))
+
+
 def load_checkpoint(extractor: nn.Module, path: Path) -> None:
     """Loads weights that fine-tuning saved: that of this kit, or that of the original of 2019.
 
@@ -97,8 +106,9 @@ def load_checkpoint(extractor: nn.Module, path: Path) -> None:
 
     Raises:
         KitError: `EXTRACTOR-MISSING`, no such file; `EXTRACTOR-DAMAGED`, the weights do not match
-            their record; `EXTRACTOR-UNREADABLE`, not a file of weights; `EXTRACTOR-MISMATCH`,
-            weights of another architecture.
+            their record; `EXTRACTOR-TARGET`, they have learned labels of the target;
+            `EXTRACTOR-UNREADABLE`, not a file of weights; `EXTRACTOR-MISMATCH`, weights of another
+            architecture.
     """
     if not path.exists():
         raise KitError(
@@ -117,6 +127,7 @@ def load_checkpoint(extractor: nn.Module, path: Path) -> None:
                 "Move both away and run `python -m submission finetune` again; if these weights "
                 "are your own, remove the record",
             )
+        refuse_weights_of_target(path, record.get("labels_of", ()))
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         state = _in_our_names(state, extractor.state_dict())

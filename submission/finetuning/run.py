@@ -15,7 +15,7 @@ import torch
 
 from evaluation.common import gin_config
 from evaluation.common.devices import Placement
-from evaluation.common.environment import dataset_name, output_path
+from evaluation.common.environment import output_path
 from evaluation.common.errors import KitError
 from evaluation.common.files import locked, sha256_of, whole_file, write_json
 from evaluation.common.terminal import console
@@ -25,6 +25,7 @@ from submission.features.aggregation import AggregatedFeatureExtractor
 from submission.features.backbones import Backbone
 from submission.features.extraction import digest_of, require_colour
 from submission.features.extractors import checkpoint_path, get_feature_extractor, weights_record
+from submission.features.target_labels import refuse_target_among
 from submission.finetuning.classifier import FactorClassifier
 from submission.finetuning.labelled import LabelledImages
 from submission.finetuning.loop import CHECKPOINT, FineTuning, tune
@@ -96,7 +97,7 @@ def finetune(experiment: str, placement: Placement) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with distributed.only_group(folder):
         if distributed.is_main():
-            save_config(folder)
+            save_config(folder, images.domain_names)
         tune(
             classifier,
             images,
@@ -110,7 +111,7 @@ def finetune(experiment: str, placement: Placement) -> None:
             made_from=made_from,
         )
         if distributed.is_main():
-            _save_weights(classifier, path, made_from)
+            _save_weights(classifier, path, made_from, images.domain_names)
         distributed.barrier()
 
 
@@ -118,27 +119,23 @@ def open_labelled(main: Main) -> LabelledImages:
     """The datasets of `main.dataset_name`.
 
     Raises:
-        KitError: `FINETUNE-TARGET`, the config adapts to a target that is one of them, or shows the
-            same look; or they are missing, not in colour, or their factors or images differ.
+        KitError: `FINETUNE-DATASETS`, there is none; `FINETUNE-TARGET`, the config adapts to a
+            target that is one of them, or shows the same look; or they are missing, not in colour,
+            or their factors or images differ.
     """
     names = [main.dataset_name] if isinstance(main.dataset_name, str) else main.dataset_name
-    target = dataset_name()
-    if gin_config.sets("adapt") and _look(target) in map(_look, names):
+    if not names:
         raise KitError(
-            "FINETUNE-TARGET",
-            f"main.dataset_name {names} has the look of the target {target}, whose labels must not "
-            "be used",
-            "Name datasets of other looks in main.dataset_name, or another target in "
-            "AICROWD_DATASET_NAME",
+            "FINETUNE-DATASETS",
+            "main.dataset_name is an empty list, so there are no labels to learn",
+            "Name one dataset in it, or more",
         )
+    # Stage 2's fine-tuning may be for several targets. `train` looks at what its weights learned.
+    if gin_config.sets("adapt"):
+        refuse_target_among(names)
     grids = [open_dataset(name) for name in names]
     require_colour(grids[0])
     return LabelledImages(grids)
-
-
-def _look(name: str) -> str:
-    """A dataset's name without the ending that tells how many of its images it holds."""
-    return name.removesuffix("_mini").removesuffix("_4x4")
 
 
 def _is_made_from(path: Path, made_from: dict[str, Any]) -> bool:
@@ -162,7 +159,9 @@ def _is_made_from(path: Path, made_from: dict[str, Any]) -> bool:
     return bool(record["made_from"] == made_from)
 
 
-def _save_weights(classifier: FactorClassifier, path: Path, made_from: dict[str, Any]) -> None:
+def _save_weights(
+    classifier: FactorClassifier, path: Path, made_from: dict[str, Any], labels_of: list[str]
+) -> None:
     """Writes the weights and their record, and keeps weights of another fine-tuning.
 
     The weights have the extractor's names. Those of the heads follow, for `transfer`.
@@ -179,7 +178,11 @@ def _save_weights(classifier: FactorClassifier, path: Path, made_from: dict[str,
                 temporary, {name: weight.cpu().contiguous() for name, weight in weights.items()}
             )
             # The record comes first: the kit would not accept weights without a record as its own.
-            record = {"made_from": made_from, "sha256": sha256_of(temporary)}
+            record = {
+                "made_from": made_from,
+                "labels_of": labels_of,
+                "sha256": sha256_of(temporary),
+            }
             write_json(path.with_suffix(".json"), {**record, "config": gin_config.effective()})
     console.print(f"Wrote {path}", markup=False)
 

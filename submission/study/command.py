@@ -14,7 +14,8 @@ from evaluation.many.jobs import Scheduler, Work
 from evaluation.origin import source_digest
 from submission.study.course import Course, datasets_of
 from submission.study.estimate import expectation, require_disk
-from submission.study.plan import Plan, Run, Step, steps_for
+from submission.study.notes import is_made
+from submission.study.plan import TUNING, Plan, Run, Step, key_of, steps_for
 from submission.study.records import Record, known, leave, of_these_datasets, refused
 from submission.study.running import SOURCES, Needs, do_run, do_step
 from submission.study.settings import counted
@@ -66,11 +67,17 @@ class SchedulerOf:
 
 @contextmanager
 def shared_needs(course: Course) -> Iterator[Needs]:
-    """What all processes need; within the block, a mark lies in each folder that they share."""
-    marks = []
+    """What all processes need; within the block, a mark lies in each folder that they share.
+
+    The caller holds the lock of the study.
+    """
+    own, marks = f".study-{key_of(str(course.plan.folder))}", []
     for folder in (course.doing.torch_home, course.doing.features_dir):
         folder.mkdir(parents=True, exist_ok=True)
-        marks.append(folder / f".study-{uuid.uuid4().hex}")
+        # The study is locked, so another mark of its own is of a process that was killed.
+        for left in folder.glob(f"{own}-*"):
+            left.unlink(missing_ok=True)
+        marks.append(folder / f"{own}-{uuid.uuid4().hex}")
     try:
         for mark in marks:
             mark.touch()
@@ -95,7 +102,12 @@ def write_config(plan: Plan) -> None:
 def do_steps(course: Course, needs: Needs, scheduler_of: SchedulerOf) -> dict[str, KitError]:
     """Does what pending runs share, one kind after the other. Returns refusals by step."""
     failed: dict[str, KitError] = {}
-    steps = steps_for(course.plan.steps, course.pending)
+    steps = [
+        step
+        for step in steps_for(course.plan.steps, course.pending)
+        # A training can make features that somebody has removed, but it cannot tune.
+        if step.kind == TUNING or not is_made(step, course.doing.features_dir)
+    ]
     for kind, title in (("finetune", "Fine-tuning"), ("extract", "Extracting features")):
         ready = [step for step in steps if step.kind == kind and not set(step.needs) & set(failed)]
         if not ready:

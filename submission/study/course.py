@@ -16,7 +16,7 @@ from evaluation.metrics import METRICS
 from evaluation.origin import grader_digest, versions
 from evaluation.report.page import can_be_made
 from submission.study.description import Study
-from submission.study.plan import Plan, Run, key_of, plan_of
+from submission.study.plan import Plan, Run, plan_of
 from submission.study.reading import read_study
 from submission.study.records import (
     Record,
@@ -29,7 +29,7 @@ from submission.study.results import table
 from submission.study.results.agreement import udr_of
 from submission.study.running import Doing, read_curves, unlabelled
 from submission.study.search.tried import Tried, read_tried
-from submission.study.settings import counted
+from submission.study.settings import counted, identity
 
 STOPPED = "the search stopped their setting early"
 
@@ -43,6 +43,7 @@ class Course:
         doing: How its runs are done.
         records: What is known of its runs, by key.
         waiting: Why runs are not done that were begun, by key.
+        earlier: What is known of runs that must be graded again, by key.
         untried: How many runs a search has that belong to no setting yet.
         written: When the table was last written, and how long that took, in seconds.
     """
@@ -51,6 +52,7 @@ class Course:
     doing: Doing
     records: dict[str, Record]
     waiting: dict[str, Unfinished] = field(default_factory=dict)
+    earlier: dict[str, Record] = field(default_factory=dict)
     untried: int = 0
     written: tuple[float, float] = field(default=(0.0, 0.0))
 
@@ -149,20 +151,23 @@ def open_course(file: Path, folder: Path, device: str, features_dir: Path) -> Co
         grading_from=grading_from,
     )
     records = all_records(plan)
-    waiting = outdated(records, grading_from) | stopped_runs(plan, tried)
+    again = outdated(records, grading_from)
+    waiting = again | stopped_runs(plan, tried)
+    earlier = {key: records[key] for key in again}
     untried = 0
     if study.search is not None:
         each = len(set(study.train.datasets)) * len(set(study.train.seeds))
         untried = max(0, study.search.trials - len(tried)) * each
-    return Course(plan, doing, made_from_same(records, grading_from), waiting, untried)
+    same = made_from_same(records, grading_from)
+    return Course(plan, doing, same, waiting, earlier, untried)
 
 
 def stopped_runs(plan: Plan, tried: Iterable[Tried]) -> dict[str, Unfinished]:
     """The runs whose setting a search has stopped, and how far they came, by the key of the run."""
-    stopped = {key_of(one.setting) for one in tried if one.stopped is not None}
+    stopped = {identity(one.setting) for one in tried if one.stopped is not None}
     found = {}
     for run in plan.runs:
-        if key_of(run.setting) in stopped:
+        if identity(run.setting) in stopped:
             rows = read_curves(run.folder)
             found[run.key] = Unfinished(STOPPED, "stopped", len(rows), unlabelled(rows))
     return found

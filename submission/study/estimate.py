@@ -1,6 +1,6 @@
 """What a study will take: time and disk, from its own runs where some are done."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,15 +8,19 @@ from evaluation.common.errors import KitError
 from evaluation.common.files import free_bytes, readable_size
 from evaluation.common.terminal import console
 from submission.study.course import Course
-from submission.study.plan import Plan, Run, Step, steps_for
+from submission.study.notes import is_made, seconds_of
+from submission.study.plan import Run, steps_for
 from submission.study.records import Record
-from submission.study.running import seconds_of
 from submission.study.settings import counted, labels
 
 SECONDS_A_RUN = 90.0
 SECONDS_A_STEP = 180.0
 BYTES_A_RUN = 60_000_000
 """The rule while nothing is measured: about what stage2_quick.gin takes on one CPU."""
+
+
+SECONDS_TO_FIND = 5.0
+"""What a training takes that finds its result there: the start of a process."""
 
 
 class Estimate(NamedTuple):
@@ -33,42 +37,6 @@ class Estimate(NamedTuple):
     measured: int
 
 
-def estimate(
-    plan: Plan,
-    records: Mapping[str, Record],
-    to_do: int,
-    steps: Sequence[Step],
-    workers: int,
-) -> Estimate:
-    """What pending runs and their steps will take.
-
-    Args:
-        plan: The study.
-        records: What is known of its runs, by key.
-        to_do: Number of runs to do.
-        steps: The steps that they need.
-        workers: Number of runs at once.
-    """
-    done = [record for record in records.values() if record.state == "done"]
-    each, disk = SECONDS_A_RUN, float(BYTES_A_RUN)
-    if done:
-        each = sum(map(seconds_of_run, done)) / len(done)
-        disk = sum(record.disk for record in done) / len(done)
-    known = [seconds for step in plan.steps if (seconds := seconds_of(step)) is not None]
-    a_step = sum(known) / len(known) if known else SECONDS_A_STEP
-    first = 0.0
-    for kind in dict.fromkeys(step.kind for step in steps):
-        of_kind = [step for step in steps if step.kind == kind and seconds_of(step) is None]
-        first += -(-len(of_kind) // workers) * a_step
-    rounds = -(-to_do // workers)
-    return Estimate(first + rounds * each, to_do * disk, len(done))
-
-
-def seconds_of_run(record: Record) -> float:
-    """What a run took, its gradings too."""
-    return record.seconds + sum(graded.seconds for graded in record.graded.values())
-
-
 def in_words(seconds: float) -> str:
     """A time such as "40 s", "12 min" or "3.5 h"."""
     if seconds < 90:
@@ -79,11 +47,44 @@ def in_words(seconds: float) -> str:
 
 
 def expectation(course: Course, workers: int) -> Estimate:
-    """What is left to do."""
+    """What is left to do.
+
+    Args:
+        course: The study.
+        workers: Number of runs at once.
+    """
+    known = {**course.earlier, **course.records}.values()
+    done = [record for record in known if record.state == "done"]
+    each, grading, disk = SECONDS_A_RUN, 0.0, float(BYTES_A_RUN)
+    if done:
+        grading = sum(map(_seconds_of_grading, done)) / len(done)
+        each = sum(record.seconds for record in done) / len(done) + grading
+        disk = sum(record.disk for record in done) / len(done)
     pending = course.pending
-    steps = steps_for(course.plan.steps, pending)
-    to_do = len(pending) + course.untried
-    return estimate(course.plan, course.records, to_do, steps, workers)
+    graded_again = sum(run.key in course.earlier for run in pending)
+    new = len(pending) + course.untried - graded_again
+    seconds = _rounds(new, workers) * each + _rounds(graded_again, workers) * (
+        SECONDS_TO_FIND + grading
+    )
+    return Estimate(_seconds_of_steps(course, workers) + seconds, new * disk, len(done))
+
+
+def _seconds_of_steps(course: Course, workers: int) -> float:
+    """What the shared steps take that are not made."""
+    taken = [seconds_of(step) for step in course.plan.steps]
+    known = [seconds for seconds in taken if seconds is not None]
+    each = sum(known) / len(known) if known else SECONDS_A_STEP
+    needed = steps_for(course.plan.steps, course.pending)
+    kinds = Counter(step.kind for step in needed if not is_made(step, course.doing.features_dir))
+    return sum(_rounds(number, workers) for number in kinds.values()) * each
+
+
+def _rounds(jobs: int, workers: int) -> int:
+    return -(-jobs // workers)
+
+
+def _seconds_of_grading(record: Record) -> float:
+    return sum(graded.seconds for graded in record.graded.values())
 
 
 def require_disk(folder: Path, expected: Estimate) -> None:
@@ -127,9 +128,11 @@ def show(course: Course, workers: int) -> None:
         )
     steps = steps_for(plan.steps, pending)
     kinds = [step.kind for step in steps]
+    made = sum(is_made(step, course.doing.features_dir) for step in steps)
     console.print(
         f"Shared steps: {counted(kinds.count('finetune'), 'fine-tuning')}, "
         f"{counted(kinds.count('extract'), 'extraction')} of features"
+        + (f"; {made} of these {len(steps)} made" if made else "")
     )
     expected = expectation(course, workers)
     source = (

@@ -3,6 +3,7 @@
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -22,12 +23,13 @@ def read_study(path: Path) -> Study:
     Raises:
         KitError: `STUDY-FILE`, it cannot be read or is no TOML; `STUDY-KEY`, it has a key that
             there is not; `STUDY-VALUE`, a value is of the wrong kind or out of its range;
-            `STUDY-EMPTY`, a list is empty; `STUDY-NAME`, a binding has no gin name; `STUDY-SEED`,
-            the seed of training is bound; `STUDY-TWICE`, a binding is named twice; `STUDY-LARGE`,
-            there are too many runs.
+            `STUDY-EMPTY`, a list or a part is empty; `STUDY-NAME`, a binding has no gin name;
+            `STUDY-SEED`, the seed of training is bound; `STUDY-TWICE`, a binding is named twice;
+            `STUDY-LARGE`, there are too many runs.
     """
     try:
-        study = msgspec.toml.decode(path.read_text(encoding="utf-8"), type=Study)
+        content = msgspec.toml.decode(path.read_text(encoding="utf-8"))
+        study = msgspec.convert(content, Study)
     except msgspec.ValidationError as error:
         raise _invalid(path, str(error)) from None
     except (OSError, UnicodeDecodeError, RecursionError, msgspec.DecodeError) as error:
@@ -36,6 +38,7 @@ def read_study(path: Path) -> Study:
             f"{path} cannot be read as TOML: {first_line(error)}",
             "Give a file as docs/studies.md shows",
         ) from None
+    _require_filled(path, content)
     _require_values(path, study)
     return study
 
@@ -49,6 +52,16 @@ def _invalid(path: Path, message: str) -> KitError:
             "docs/studies.md lists below each; a gin name with a dot must be in quotes",
         )
     return KitError("STUDY-VALUE", f"{path}: {message}", "Give a value of that kind")
+
+
+def _require_filled(path: Path, content: dict[str, Any]) -> None:
+    for part in ("grid", "list"):
+        if part in content and not content[part]:
+            raise KitError(
+                "STUDY-EMPTY",
+                f"{path}: {part} is empty",
+                "Name a binding and its values in it, or leave it out",
+            )
 
 
 def _require_values(path: Path, study: Study) -> None:

@@ -1,7 +1,6 @@
 """One run and one shared step of a study, done by the commands that a person would type."""
 
 import csv
-import json
 import math
 import os
 import platform
@@ -17,12 +16,12 @@ from msgspec import UnsetType
 
 from evaluation.common import environment
 from evaluation.common.errors import KitError
-from evaluation.common.files import write_json
 from evaluation.data import open_dataset
 from evaluation.metrics import CHALLENGE
 from evaluation.origin import source_digest
 from evaluation.report.runs.reading import read_run
 from submission.study.description import Grade, Train
+from submission.study.notes import leave_note
 from submission.study.plan import Run, Step, graded_on
 from submission.study.records import Graded, Record, leave
 
@@ -33,7 +32,6 @@ COLUMNS_WITHOUT_LABELS = {
 }
 """What a training says without labels: name in the table -> columns of `stats.csv`."""
 
-_SECONDS = "step.json"
 SOURCES = Path(__file__).resolve().parent.parent
 
 
@@ -171,25 +169,7 @@ def do_step(doing: Doing, step: Step, data: Mapping[str, str]) -> float:  # noqa
         step.folder,
         doing.variables(step.folder.parent.parent, step.dataset, None),
     )
-    return note_seconds(step, time.monotonic() - start)
-
-
-def note_seconds(done: Step | Run, seconds: float) -> float:
-    """Notes what a step or a training took, and returns the longest time that was ever noted.
-
-    One that finds its result there takes only the start of a process.
-    """
-    longest = max(seconds, seconds_of(done) or 0.0)
-    write_json(done.folder / _SECONDS, {"seconds": longest})
-    return longest
-
-
-def seconds_of(done: Step | Run) -> float | None:
-    """What a step or a training took when it was done; None if it was not."""
-    try:
-        return float(json.loads((done.folder / _SECONDS).read_text())["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return leave_note(step, time.monotonic() - start, doing.features_dir)
 
 
 def do_run(doing: Doing, run: Run, data: Mapping[str, str]) -> Record:
@@ -207,7 +187,7 @@ def do_run(doing: Doing, run: Run, data: Mapping[str, str]) -> Record:
     variables = doing.variables(run.folder.parent, run.dataset, doing.train.threads)
     start = time.monotonic()
     _command(training, run.folder, variables)
-    seconds = note_seconds(run, time.monotonic() - start)
+    seconds = leave_note(run, time.monotonic() - start, doing.features_dir)
     graded = {}
     for dataset, words in zip(doing.datasets_of(run), gradings, strict=True):
         start = time.monotonic()

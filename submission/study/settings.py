@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,9 @@ def settings_of(study: Study) -> list[Setting]:
     """All combinations of the grid, the list and the draws, each setting once.
 
     The same file gives the same settings. A larger `count` only adds to the draws.
+
+    Raises:
+        KitError: as in `gin_text`.
     """
     grid = [
         dict(zip(study.grid, values, strict=True))
@@ -30,7 +33,16 @@ def settings_of(study: Study) -> list[Setting]:
     combined = [
         {**one, **other, **last} for one in grid for other in study.sets or [{}] for last in drawn
     ]
-    return list({repr(setting): setting for setting in combined}.values())
+    return list({identity(setting): setting for setting in combined}.values())
+
+
+def identity(setting: Setting) -> Hashable:
+    """What a setting is told from others by: its bindings as gin writes them, in any order.
+
+    Raises:
+        KitError: as in `gin_text`.
+    """
+    return tuple(sorted((name, gin_text(name, value)) for name, value in setting.items()))
 
 
 def draws(random: Random) -> list[Setting]:
@@ -85,9 +97,9 @@ def gin_text(name: str, value: Any) -> str:
 
 def labels(settings: Sequence[Setting]) -> list[str]:
     """The label of each setting, with all digits where another setting has the same label."""
-    meant: dict[str, set[str]] = {}
+    meant: dict[str, set[Hashable]] = {}
     for setting in settings:
-        meant.setdefault(label(setting), set()).add(repr(setting))
+        meant.setdefault(label(setting), set()).add(identity(setting))
     return [
         short if len(meant[short := label(setting)]) == 1 else label(setting, exact=True)
         for setting in settings

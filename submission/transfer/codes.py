@@ -41,7 +41,11 @@ class FactorCodes(nn.Module):
         self.register_buffer("values", torch.cat([standard_values(size) for size in self.sizes]))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.of_probabilities(self.probabilities(self.extractor(images)))
+        return self.of_features(self.extractor(images))
+
+    def of_features(self, features: Tensor) -> Tensor:
+        """The codes (N, factors) of the extractor's features (N, D)."""
+        return self.of_probabilities(self.probabilities(features))
 
     def probabilities(self, features: Tensor) -> Tensor:
         """Features (N, D) to the probability of each value of each factor (N, sum of sizes)."""

@@ -5,18 +5,17 @@ is in the features, beside the factors' values. A linear map from the values' pr
 features is taken out of them; a VAE learns the rest.
 """
 
+import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from evaluation.common.terminal import progress
+from evaluation.common.devices import Placement
 from submission.config import used
-from submission.features.batches import image_batches, in_batches
-from submission.finetuning.classifier import FactorClassifier
 from submission.transfer.codes import FactorCodes
 from submission.transfer.method import TransferMethod
 from submission.vae.fitting import fit, fitting_placement, load_fitted
@@ -25,7 +24,6 @@ from submission.vae.settings import VAETraining
 
 FOLDER = "further"
 """The VAE's checkpoint and curves are in this folder of the experiment."""
-_IMAGES = 256
 
 
 class Unexplained(nn.Module):
@@ -75,89 +73,102 @@ class ExtendedCodes(nn.Module):
         self.encoder = encoder
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.factor_codes.extractor(images)
+        return self.of_features(self.factor_codes.extractor(images))
+
+    def of_features(self, features: Tensor) -> Tensor:
+        """The codes (N, factors and latents) of the extractor's features (N, D)."""
         probabilities = self.factor_codes.probabilities(features)
         latents = self.encoder(self.unexplained(features, probabilities))
         return torch.cat([self.factor_codes.of_probabilities(probabilities), latents], 1)
 
 
-def fit_further_codes(method: TransferMethod, classifier: FactorClassifier, folder: Path) -> None:
+class _Parts(NamedTuple):
+    """What the features are turned to, and the VAE with initial weights that learns it."""
+
+    unexplained: Unexplained
+    left: NDArray[np.float32]
+    """What is left of the features of all images to train on (n, D)."""
+    training: VAETraining
+    vae: VAE
+    placement: Placement
+    made_from: dict[str, Any]
+
+
+def fit_further_codes(
+    method: TransferMethod, factor_codes: FactorCodes, features: Tensor, folder: Path
+) -> ExtendedCodes:
     """Trains the VAE on the target's images. It continues where an earlier run stopped.
 
     Args:
         method: The parts of the method.
-        classifier: The adapted classifier. All processes have the same.
+        factor_codes: Those of the adapted classifier, the same in all processes.
+        features: Features (n, D) of the images to train on, from the same classifier.
         folder: The experiment's folder.
+
+    Returns:
+        The representation with the VAE's latents.
     """
-    _, left = _left(method, FactorCodes(classifier))
-    training, vae, made_from = _vae(method, left)
-    shape, batch_size = left.shape[1:], method.main.vae_batch_size
+    parts = _parts(method, factor_codes, features)
+    # A copy is trained, because under torchrun it gets batch norms of another class.
+    trained = copy.deepcopy(parts.vae)
     fit(
-        vae,
-        training,
-        left,
-        batch_size=batch_size,
+        trained,
+        parts.training,
+        parts.left,
+        batch_size=method.main.vae_batch_size,
         seed=method.main.seed,
-        placement=fitting_placement(vae, shape, training.latent_dims, batch_size, method.placement),
+        placement=parts.placement,
         folder=folder / FOLDER,
-        made_from=made_from,
+        made_from=parts.made_from,
     )
+    parts.vae.load_state_dict(trained.state_dict())
+    return _extended(factor_codes, parts)
 
 
-def with_further_codes(
-    method: TransferMethod, factor_codes: FactorCodes, folder: Path | None
+def fitted_further_codes(
+    method: TransferMethod, factor_codes: FactorCodes, features: Tensor, folder: Path
 ) -> ExtendedCodes:
-    """The representation with the VAE's latents.
-
-    Args:
-        method: The parts of the method.
-        factor_codes: Those of the adapted classifier.
-        folder: The experiment's folder, where `fit_further_codes` has trained the VAE; None takes
-            its initial weights.
+    """The representation with the latents of a finished `fit_further_codes` of the same.
 
     Raises:
         KitError: `EXPORT-UNTRAINED`, there is no such training, or it is not finished.
     """
-    unexplained, left = _left(method, factor_codes)
-    training, vae, made_from = _vae(method, left)
-    if folder is not None:
-        load_fitted(
-            vae,
-            training,
-            len(left),
-            batch_size=method.main.vae_batch_size,
-            folder=folder / FOLDER,
-            made_from=made_from,
-        )
-    return ExtendedCodes(factor_codes, unexplained, get_representation_extractor(vae))
+    parts = _parts(method, factor_codes, features)
+    load_fitted(
+        parts.vae,
+        parts.training,
+        len(parts.left),
+        batch_size=method.main.vae_batch_size,
+        folder=folder / FOLDER,
+        made_from=parts.made_from,
+    )
+    return _extended(factor_codes, parts)
 
 
-@torch.no_grad()
-def _left(
-    method: TransferMethod, factor_codes: FactorCodes
-) -> tuple[Unexplained, NDArray[np.float32]]:
-    """What turns features to what is left of them, and this of all images (n, D).
-
-    Each process computes all, because one alone exports.
-    """
-    network, chosen = factor_codes.to(method.placement.device).eval(), method.chosen
-    batches = in_batches(chosen, _IMAGES)
-    features, probabilities = [], []
-    with progress("Features", len(chosen)) as advance:
-        for images in image_batches(method.target.images_at, batches, method.placement):
-            features.append(network.extractor(images).float())
-            probabilities.append(network.probabilities(features[-1]))
-            advance(len(images))
-    all_features, all_probabilities = torch.cat(features).cpu(), torch.cat(probabilities).cpu()
-    unexplained = Unexplained(all_features.numpy(), all_probabilities.numpy())
-    return unexplained, unexplained(all_features, all_probabilities).numpy()
+def untrained_further_codes(
+    method: TransferMethod, factor_codes: FactorCodes, features: Tensor
+) -> ExtendedCodes:
+    """The representation with the latents of a VAE that has its initial weights."""
+    return _extended(factor_codes, _parts(method, factor_codes, features))
 
 
-def _vae(
-    method: TransferMethod, left: NDArray[np.float32]
-) -> tuple[VAETraining, VAE, dict[str, Any]]:
-    """The settings of `train_vae`, the VAE with initial weights, and what its training is from."""
+def _extended(factor_codes: FactorCodes, parts: _Parts) -> ExtendedCodes:
+    return ExtendedCodes(factor_codes, parts.unexplained, get_representation_extractor(parts.vae))
+
+
+def _parts(method: TransferMethod, factor_codes: FactorCodes, features: Tensor) -> _Parts:
+    with torch.no_grad():
+        probabilities = factor_codes.probabilities(features)
+        unexplained = Unexplained(features.numpy(), probabilities.numpy())
+        left = unexplained(features, probabilities).numpy()
     torch.manual_seed(method.main.seed)
     training = VAETraining()
-    vae = training.build(left.shape[1:])
-    return training, vae, {**method.made_from, "config": used()}
+    shape, batch_size = left.shape[1:], method.main.vae_batch_size
+    vae = training.build(shape)
+    fitting = fitting_placement(vae, shape, training.latent_dims, batch_size, method.placement)
+    made_from = {
+        **method.made_from,
+        "fitted_in": fitting.precision,
+        "config": used(),
+    }
+    return _Parts(unexplained, left, training, vae, fitting, made_from)

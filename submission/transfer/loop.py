@@ -146,10 +146,12 @@ def _take_the_better(
         images_told_apart(network, image_batches(read, compared, placement))
         for network in (classifier, untaught)
     )
-    if before > after:
+    # Processors of two kinds may round, and so count, differently. All must do the same.
+    is_worse = distributed.any_of_all(before > after, placement)
+    if is_worse:
         measure_statistics(untaught, image_batches(read, orders, placement))
         classifier.load_state_dict(untaught.state_dict())
-    outcome = "is dropped" if before > after else "is kept"
+    outcome = "is dropped" if is_worse else "is kept"
     console.print(
         f"Self-training {outcome}: of {sum(map(len, compared)):,} images, {after:,} are told apart "
         f"after it, and {before:,} with the target's statistics alone"

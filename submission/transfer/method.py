@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import gin
@@ -23,6 +24,7 @@ from submission.finetuning.run import SCOPE, open_labelled
 from submission.runtime.precision import PROBE_ROWS, settled
 from submission.settings import Main
 from submission.transfer.settings import Adaptation
+from submission.vae.settings import VAETraining
 
 
 @dataclass
@@ -31,6 +33,7 @@ class TransferMethod:
 
     Args:
         main: The settings of `main`.
+        features_dir: Folder of cached features; None keeps features in memory.
         adaptation: The settings of `adapt`.
         target: The dataset without labels.
         chosen: Numbers (n,) of its images to train on.
@@ -41,6 +44,7 @@ class TransferMethod:
     """
 
     main: Main
+    features_dir: Path | None
     adaptation: Adaptation
     target: ImageGrid
     chosen: NDArray[np.int64]
@@ -52,25 +56,28 @@ class TransferMethod:
     """All that the adapted classifier depends on, and nothing of further codes."""
 
 
-def prepare(placement: Placement, tuned: bool = True) -> TransferMethod:
+def prepare(features_dir: Path, placement: Placement, tuned: bool = True) -> TransferMethod:
     """Builds the parts that the current config describes, for `$AICROWD_DATASET_NAME`.
 
     Args:
+        features_dir: Folder of cached features, used if the config caches them.
         placement: Device, and the precision that the user wants.
         tuned: Whether the classifier gets its tuned weights. If not, it gets the weights that
             fine-tuning starts from.
 
     Raises:
         KitError: `TRANSFER-EXTRACTOR`, the config names an extractor without learned aggregation;
-            `TRANSFER-HEADS`, the tuned weights have no fitting heads; or the data or the weights
-            are missing or do not fit together.
+            `TRANSFER-HEADS`, the tuned weights have no fitting heads; `TRANSFER-FACTORS`, the
+            target has other factors than the labels; `TRANSFER-IMAGES`, it would be adapted to one
+            image; further codes need a VAE that does not fit the features; or the data or the
+            weights are missing or do not fit together.
     """
     main, adaptation = Main(), Adaptation()
-    target = open_dataset(dataset_name())
-    require_colour(target)
     with gin.config_scope(SCOPE):
         labelling = Main()
-        labelled = open_labelled(labelling)
+        labelled = open_labelled(labelling)  # first: to open a target may be to render it
+    target = open_dataset(dataset_name())
+    require_colour(target)
     learned, _ = labelled.split(
         labelling.dataset_size,
         labelling.sequential_dataset,
@@ -78,8 +85,12 @@ def prepare(placement: Placement, tuned: bool = True) -> TransferMethod:
         labelling.seed,
     )
     chosen = select_images(len(target), main.dataset_size, main.sequential_dataset, main.seed)
+    _refuse_misfits(target, labelled, chosen)
     torch.manual_seed(main.seed)
     classifier = _classifier(labelled, tuned)
+    if adaptation.further_codes:
+        # Built only to be refused, if its settings do not fit, before hours of adaptation.
+        VAETraining().build((classifier.extractor.feature_dims,))
     probe = (min(main.batch_size, PROBE_ROWS), *target.image_format.channels_first)
     placement = settled("The adaptation", classifier, [probe], placement, learning=True)
     made_from = {
@@ -97,8 +108,33 @@ def prepare(placement: Placement, tuned: bool = True) -> TransferMethod:
         "torch": str(torch.__version__),
     }
     return TransferMethod(
-        main, adaptation, target, chosen, labelled, learned, classifier, placement, made_from
+        main,
+        features_dir if main.cache_features_on_disk else None,
+        adaptation,
+        target,
+        chosen,
+        labelled,
+        learned,
+        classifier,
+        placement,
+        made_from,
     )
+
+
+def _refuse_misfits(target: ImageGrid, labelled: LabelledImages, chosen: NDArray[np.int64]) -> None:
+    if target.factor_names != labelled.factor_names:
+        raise KitError(
+            "TRANSFER-FACTORS",
+            f"{target.name} has the factors {', '.join(target.factor_names)}, but the labels are "
+            f"of {', '.join(labelled.factor_names)}",
+            "Give main.dataset_name datasets with the factors of the target",
+        )
+    if len(chosen) == 1:
+        raise KitError(
+            "TRANSFER-IMAGES",
+            "main.dataset_size is 1, but the statistics of batch norms need two images",
+            "Set it to 2 or more, or to 0 for all",
+        )
 
 
 def _digest(numbers: NDArray[np.int64]) -> str:

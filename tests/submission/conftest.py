@@ -14,6 +14,7 @@ import torch
 
 from evaluation.common.devices import Placement
 from evaluation.common.environment import REPOSITORY
+from submission.__main__ import main
 from submission.runtime import checkpoints
 from submission.vae.fitting import CHECKPOINT, fit
 from submission.vae.model import VAE
@@ -112,17 +113,17 @@ def small_config(tmp_path: Path) -> Path:
 @pytest.fixture
 def submission(tmp_path: Path, data_root: Path) -> Callable[..., subprocess.Popen]:
     """Starts `python -m submission ARGUMENTS` with every output under `tmp_path`."""
-    variables = {
-        **os.environ,
-        "AICROWD_OUTPUT_PATH": str(tmp_path / "shared"),
-        "AICROWD_DATASET_NAME": "mpi3d_sim_real_mini",
-        "DISENTANGLEMENT_LIB_DATA": str(data_root),
-        "TORCH_HOME": str(tmp_path / "torch"),
-        # One thread: the order of sums, and so the last bit, depends on their number.
-        "OMP_NUM_THREADS": "1",
-    }
 
     def start(*arguments: str | Path) -> subprocess.Popen:
+        variables = {
+            **os.environ,
+            "AICROWD_OUTPUT_PATH": str(tmp_path / "shared"),
+            "AICROWD_DATASET_NAME": "mpi3d_sim_real_mini",
+            "DISENTANGLEMENT_LIB_DATA": str(data_root),
+            "TORCH_HOME": str(tmp_path / "torch"),
+            # One thread: the order of sums, and so the last bit, depends on their number.
+            "OMP_NUM_THREADS": "1",
+        }
         return subprocess.Popen(
             [sys.executable, "-m", "submission", *map(str, arguments)],
             cwd=REPOSITORY,
@@ -133,3 +134,20 @@ def submission(tmp_path: Path, data_root: Path) -> Callable[..., subprocess.Pope
         )
 
     return start
+
+
+@pytest.fixture
+def run_here(
+    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    """Runs a verb with a config and an experiment in this process, as `submission` does in one."""
+    monkeypatch.setenv("AICROWD_OUTPUT_PATH", str(tmp_path / "shared"))
+    monkeypatch.setenv("AICROWD_DATASET_NAME", "mpi3d_sim_real_mini")
+    monkeypatch.setenv("DISENTANGLEMENT_LIB_DATA", str(data_root))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+    def run(verb: str, config: Path, experiment: str, *options: str) -> None:
+        features = ["--features-dir", str(tmp_path / "features")]
+        assert main([verb, str(config), experiment, *features, *options]) == 0
+
+    return run

@@ -16,7 +16,6 @@ from torch.distributions import Normal, kl_divergence
 
 from evaluation.common.devices import Placement, Precision
 from submission import config
-from submission.__main__ import main
 from submission.method import prepare
 from submission.runtime import precision
 from submission.runtime.optimizers import FusedRAdam, make_optimizer
@@ -328,16 +327,11 @@ def test_sigkill_changes_nothing(
 
 
 @pytest.fixture
-def run_main(tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
+def run_main(run_here: Callable[..., None], tmp_path: Path) -> Callable:
     """Runs the command line in this process, and returns the representation that it exports."""
-    monkeypatch.setenv("AICROWD_OUTPUT_PATH", str(tmp_path / "shared"))
-    monkeypatch.setenv("AICROWD_DATASET_NAME", "mpi3d_sim_real_mini")
-    monkeypatch.setenv("DISENTANGLEMENT_LIB_DATA", str(data_root))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
 
     def run(verb: str, config: Path, *options: str, folder: str = "representation") -> nn.Module:
-        features = ["--features-dir", str(tmp_path / "features")]
-        assert main([verb, str(config), "x", *features, *options]) == 0
+        run_here(verb, config, "x", *options)
         return torch.jit.load(tmp_path / "shared" / "x" / folder / "pytorch_model.pt")
 
     return run

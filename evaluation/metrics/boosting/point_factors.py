@@ -7,7 +7,7 @@ from evaluation.common.compiled.exponentials import tables
 from evaluation.metrics.boosting.growth.buffers import Targets, Trees, Workshop
 from evaluation.metrics.boosting.growth.columns import Columns
 from evaluation.metrics.boosting.growth.histograms import LANES
-from evaluation.metrics.boosting.stage import COUNTERS, grow_stage, stop
+from evaluation.metrics.boosting.stage import COUNTERS, give_up, grow_stage
 from evaluation.metrics.boosting.threads import Threads
 
 
@@ -73,7 +73,7 @@ class PointFactors:
                     tables(),
                 )
             except BaseException:  # such as too little memory
-                stop(counters)
+                give_up(counters)
                 raise
 
         threads.each(take_pieces)

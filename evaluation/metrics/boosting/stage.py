@@ -1,7 +1,7 @@
 """A stage of the trees that are grown from points: what its threads do, one piece after another.
 
-The pieces are gradients of some points, then roots' histograms of some cells, then trees. A thread
-takes the next piece when it is done with one, so that all end at about the same time.
+The pieces are gradients of some points, then roots' histograms of some cells and trees, then trees.
+A thread takes the next piece when it is done with one, so that all end at about the same time.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ _STOPPED = 1 << 62
 """More than all pieces of a stage: no thread finds one that is left."""
 
 
-def stop(counters: Counters) -> None:
+def give_up(counters: Counters) -> None:
     """Has the threads of a stage return, and those that wait too, since one of them has failed."""
     counters[_TAKEN] = _STOPPED  # first, as those that wait look at it when they go on
     counters[_GRADIENTS_DONE] = counters[_ROOTS_DONE] = _STOPPED
@@ -49,7 +49,7 @@ def grow_stage(
     """Does pieces of a stage until none is left; each thread calls it once.
 
     A thread waits for pieces that others have taken, never for threads that have not begun. If it
-    fails, `stop` is to be called: else those that wait for its piece never return.
+    fails, `give_up` is to be called: else those that wait for its piece never return.
 
     Args:
         work: The thread's own; overwritten.
@@ -66,7 +66,8 @@ def grow_stage(
     """
     p, cells = columns.weights.size, columns.first_cell[-1]
     gradient_pieces = -(-p // _POINTS_AT_ONCE)
-    root_pieces = -(-cells // _CELLS_AT_ONCE)
+    cell_pieces = -(-cells // _CELLS_AT_ONCE)
+    root_pieces = cell_pieces * len(lanes)
     while True:
         piece = increased(counters, _TAKEN)
         if piece < gradient_pieces:
@@ -90,9 +91,9 @@ def grow_stage(
             wait_for(counters, _GRADIENTS_DONE, gradient_pieces)
             if read(counters, _TAKEN) >= _STOPPED:
                 return
-            start = piece * _CELLS_AT_ONCE
+            start = piece % cell_pieces * _CELLS_AT_ONCE
             stop = min(start + _CELLS_AT_ONCE, cells)
-            sum_roots(start, stop, columns, lanes, targets.histograms)
+            sum_roots(start, stop, piece // cell_pieces, columns, lanes, targets.histograms)
             increased(counters, _ROOTS_DONE)
             continue
         tree = piece - root_pieces

@@ -16,6 +16,7 @@ from evaluation.report.runs.comparison import Compared, compare
 from evaluation.report.runs.leaderboard import SCORES, Board, boards_of
 from evaluation.report.runs.pages import comparison_page
 from evaluation.report.runs.reading import find_runs, named_runs
+from evaluation.report.runs.studies import boards_of_study, table_at
 from evaluation.report.runs.tables import FORMATS, Cell, Table, as_text, shown
 from evaluation.report.summary import SHORT
 
@@ -36,7 +37,9 @@ def main(argv: Sequence[str]) -> int:
                 temporary.write_text(comparison_page(compared), encoding="utf-8")
             console.print(f"Wrote {arguments.page}", markup=False)
     else:
-        boards = _chosen(boards_of(find_runs(arguments.folder)), arguments.dataset)
+        table = table_at(arguments.folder)
+        boards = boards_of(find_runs(arguments.folder)) if table is None else boards_of_study(table)
+        boards = _chosen(boards, arguments.dataset)
         if wide:
             _print(_all_placed(boards), arguments.format)
         for board in [] if wide else boards:
@@ -60,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
         help="runs in the challenge's order",
         description="Orders runs by the mean of their ranks in the five scores, a board for each "
         "dataset and sampling seed. DIR holds folders of runs; in a folder of folders the outer "
-        "one is the owner, who keeps the best run.",
+        "one is the owner, who keeps the best run. Of a study, by its folder or its runs.csv, each "
+        "run takes part.",
     )
     in_order.add_argument("folder", type=Path, metavar="DIR")
     in_order.add_argument("--dataset", metavar="NAME", help="show only the boards of this dataset")

@@ -1,6 +1,6 @@
 """How much the runs of a setting agree: UDR, from the codes that the grader kept."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import reduce
 
 import numpy as np
@@ -13,6 +13,7 @@ from submission.study.plan import Plan, Run
 from submission.study.records import Record
 from submission.study.results.udr import ranking
 from submission.study.running import codes_file, read_curves
+from submission.study.settings import identity
 
 _MOST_IMAGES = 1000
 
@@ -23,10 +24,10 @@ def udr_of(plan: Plan, records: Mapping[str, Record]) -> dict[str, float]:
     It is that of the codes of the first dataset that the runs are graded on. Runs of methods
     without a divergence of each code have none.
     """
-    settings: dict[tuple[str, str], list[Run]] = {}
+    settings: dict[tuple[Hashable, str], list[Run]] = {}
     for run in plan.runs:
         if run.key in records and records[run.key].state == "done":
-            settings.setdefault((repr(run.setting), run.dataset), []).append(run)
+            settings.setdefault((identity(run.setting), run.dataset), []).append(run)
     found: dict[str, float] = {}
     for runs in settings.values():
         found |= _udr_of_setting(runs, records)

@@ -3,6 +3,7 @@
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,9 +27,11 @@ from submission.study.results.analysis import (
 from submission.study.results.trials import trials_of
 from submission.study.running import Doing
 from submission.study.search.objective import uses_labels
-from submission.study.settings import labels
+from submission.study.settings import identity, labels
 
 NAME = "study.html"
+AGAIN = "again"
+"""The folder, in that of the study, for runs that somebody makes again."""
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_GROUPS = 12
 _MOST_BEST = 5
@@ -79,11 +82,13 @@ def write_page(plan: Plan, doing: Doing, rows: Sequence[Mapping[str, Any]], name
         name=name,
         total=len(rows),
         done=len(found),
-        settings=len({repr(run.setting) for run in runs}),
+        settings=len({identity(run.setting) for run in runs}),
         seeds=len({run.seed for run in runs}),
         datasets=list(dict.fromkeys(run.dataset for run in runs)),
         codes_from=plan.study.grade.codes_from,
+        sampling_seeds=plan.study.grade.seeds,
         search=plan.study.search,
+        again=plan.folder / AGAIN,
         search_uses_labels=plan.study.search and uses_labels(plan.study.search.objective),
         scores=scores,
         drawings=_drawings(runs, scores, numbers),
@@ -204,7 +209,7 @@ def _correlations(
     for score in scores:
         short = SHORT[score.metric]
         on_dataset.setdefault(f"Between metrics, on {score.dataset}", {})[score.column] = short
-        of_metric.setdefault(f"{short} elsewhere", {})[score.column] = score.dataset
+        of_metric.setdefault(f"{short}, between datasets", {})[score.column] = score.dataset
     maps = []
     for title, named in (on_dataset | of_metric).items():
         if len(named) > 1:
@@ -250,10 +255,16 @@ def _best(
 
 
 def _commands(run: Run, doing: Doing) -> str:
-    """The commands that make a run again, as lines for a shell."""
+    """The commands that make a run again, as lines for a shell.
+
+    They leave it in another folder: in the study's they would find it, and make nothing.
+    """
+    run = replace(run, folder=run.folder.parent.parent / AGAIN / run.key)
     variables = {
         "AICROWD_OUTPUT_PATH": str(run.folder.parent),
         "AICROWD_DATASET_NAME": run.dataset,
+        "DISENTANGLEMENT_LIB_DATA": str(doing.data_root),
+        "TORCH_HOME": str(doing.torch_home),
         "OMP_NUM_THREADS": str(doing.train.threads),
     }
     lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]

@@ -26,7 +26,7 @@ def rows_of(
 
     Its state is "done", "refused", "stopped" by a search, or "waiting" where nothing is known.
 
-    Columns are the run's key, its state, dataset and seed, a column for each binding that varies,
+    Columns are the run's key, its state, dataset and seed, a column for each binding of the study,
     `DATASET/METRIC` with `_low` and `_high` of its interval, what is known without labels, seconds,
     digests, and the problem of a run that was refused, or why it is not done.
 
@@ -57,7 +57,7 @@ def _row(
     # Macros have no dot, and may have the name of a column: they get the sign of gin.
     row |= {
         name if "." in name else f"%{name}": _plain(name, value)
-        for name, value in run.setting.items()
+        for name, value in {**plan.study.bindings, **run.setting}.items()
     }
     if plan.study.search is not None:
         objective = plan.study.search.objective

@@ -1,13 +1,13 @@
 """What a search tried, from the table of its runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from submission.study.plan import Plan, Run
 from submission.study.search.objective import mode_of
-from submission.study.settings import labels
+from submission.study.settings import identity, labels
 
 
 class Trial(NamedTuple):
@@ -38,9 +38,9 @@ def trials_of(plan: Plan, rows: Sequence[Mapping[str, Any]]) -> list[Trial]:
     search = plan.study.search
     if search is None:
         return []
-    by_setting: dict[str, list[int]] = {}
+    by_setting: dict[Hashable, list[int]] = {}
     for place, run in enumerate(plan.runs):
-        by_setting.setdefault(repr(run.setting), []).append(place)
+        by_setting.setdefault(identity(run.setting), []).append(place)
     named = labels([plan.runs[places[0]].setting for places in by_setting.values()])
     datasets = dict.fromkeys([*plan.study.train.datasets, *plan.study.grade.datasets])
     columns = [search.objective, *(f"{name}/{search.objective}" for name in datasets)]

@@ -4,19 +4,19 @@ Of each trial only its own runs are planned and read, so that the last of many c
 the first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from evaluation.common.terminal import console
 from submission.study.course import Course, stopped_runs
-from submission.study.plan import Plan, Run, config_of, key_of, plan_with
+from submission.study.plan import Plan, Run, config_of, plan_with
 from submission.study.records import Record, known, of_these_datasets
 from submission.study.search.objective import value_of
 from submission.study.search.space import extremes, parameters_of, setting_of
 from submission.study.search.tried import Stopped, Tried, read_tried, write_tried
-from submission.study.settings import Setting, label
+from submission.study.settings import Setting, identity, label
 
 
 class History:
@@ -38,7 +38,7 @@ class History:
         assert search is not None
         self._course = course
         tried = read_tried(course.plan.folder)
-        self._tried = {key_of(one.setting): one for one in tried}
+        self._tried = {identity(one.setting): one for one in tried}
         settings = [*extremes(search), *(one.setting for one in tried)]
         self._config = config_of(course.plan.study, file, settings)
         self.search = search
@@ -48,9 +48,9 @@ class History:
         self._refresh()
         self._planned = {run.key for run in course.plan.runs}
         done = of_these_datasets(course.records, data)
-        runs: dict[str, list[Run]] = {}
+        runs: dict[Hashable, list[Run]] = {}
         for run in course.plan.runs:
-            runs.setdefault(key_of(run.setting), []).append(run)
+            runs.setdefault(identity(run.setting), []).append(run)
         for key, one in self._tried.items():
             parameters = parameters_of(search, one.setting)
             if parameters is None:
@@ -102,7 +102,7 @@ class History:
         self._course.waiting = stopped_runs(self._course.plan, self._tried.values())
 
     def _note(self, tried: Tried) -> None:
-        key = key_of(tried.setting)
+        key = identity(tried.setting)
         if self._tried.get(key) == tried:
             return
         self._tried[key] = tried

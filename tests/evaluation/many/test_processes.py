@@ -150,3 +150,9 @@ def test_of_many_tables_no_pages_are_left(mini: ImageGrid, data_root: Path, tmp_
     assert "No pages are left" in run.stdout
     assert len(list((tmp_path / "out").glob("*/scores.json"))) == 101
     assert not list((tmp_path / "out").glob("*/report.html"))
+
+    summary = (tmp_path / "out/all_scores.json").read_bytes()
+    words[words.index("--workers") : words.index("--output")] = ["--cluster", "127.0.0.1:1"]
+    run = subprocess.run(list(map(str, words)), cwd=REPOSITORY, check=False, capture_output=True)
+    assert run.returncode == 2 and b"Representation" not in run.stdout
+    assert (tmp_path / "out/all_scores.json").read_bytes() == summary

@@ -39,7 +39,7 @@ def grow(codes: NDArray, gradient: NDArray) -> tuple[Trees, NDArray, NDArray]:
     lanes = np.zeros((1, p, LANES))
     lanes[0, :, 0] = columns.weights * gradients
     histograms = np.empty((1, cells, 2))
-    sum_roots(0, cells, columns, lanes, histograms)
+    sum_roots(0, cells, 0, columns, lanes, histograms)
     priorities = np.random.default_rng(0).random((1, 7, d))
     targets = Targets(gradients, histograms, np.ones(1), priorities)
     trees = Trees(np.empty((1, 7), dtype=np.int64), np.empty((1, 7)), np.empty((1, 8)))

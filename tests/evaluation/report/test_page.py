@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from evaluation.codes import ledger
 from evaluation.codes.frames.content import FramesReport
 from evaluation.codes.frames.walking import walked_set
+from evaluation.common.environment import LABELS_LINE
 from evaluation.common.errors import KitError
 from evaluation.common.files import write_json
 from evaluation.report import page
 from evaluation.report.material import Material
+from evaluation.report.printed import print_report
 from evaluation.report.training_log import panels, read_columns, read_config
 from evaluation.scores import Isolation, Used
 from tests.evaluation.report.graded import material_of
@@ -48,6 +50,18 @@ def test_scores_on_the_page_are_those_of_the_report(material: Material, tmp_path
     assert text.count("Heat map of codes and factors") == 5
 
 
+def test_it_says_that_sap_has_another_best_score(
+    material: Material, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    others = {name: score for name, score in material.report.scores.items() if name != "sap_score"}
+    without = msgspec.structs.replace(material.report, scores=others)
+    for report, is_said in ((material.report, True), (without, False)):
+        text = written(replace(material, report=report), tmp_path)
+        assert ("but not for SAP" in " ".join(text.split())) is is_said
+        print_report(report)
+        assert ("not for SAP" in " ".join(capsys.readouterr().out.split())) is is_said
+
+
 def test_it_fetches_and_runs_nothing(material: Material, tmp_path: Path) -> None:
     text = written(material, tmp_path)
     assert "<script" not in text and "javascript:" not in text
@@ -64,7 +78,8 @@ def test_every_picture_has_a_text(material: Material, tmp_path: Path) -> None:
 
 def test_names_of_others_stay_text(material: Material, tmp_path: Path) -> None:
     (tmp_path / "stats.csv").write_text(f"epochs;{HOSTILE}\n0;1\n1;2\n", encoding="utf-8")
-    (tmp_path / "config.gin").write_text(HOSTILE, encoding="utf-8")
+    config = f"{LABELS_LINE}{HOSTILE}\n{HOSTILE}"
+    (tmp_path / "config.gin").write_text(config, encoding="utf-8")
     about = msgspec.structs.replace(material.report.representation, path=f"{HOSTILE}\u202e\x1b.pt")
     report = msgspec.structs.replace(material.report, representation=about)
     text = written(replace(material, report=report, output=tmp_path), tmp_path)
@@ -142,6 +157,14 @@ def test_codes_of_many_kinds_have_a_page(material: Material, tmp_path: Path) -> 
     images = len(material.numbers)
     for codes in (np.full((images, 2), 7.0), 1e30 * material.codes, material.codes[:, :1]):
         assert "</html>" in written(replace(material, codes=codes, report=report), tmp_path)
+
+
+def test_labels_that_a_training_used_are_named(material: Material, tmp_path: Path) -> None:
+    material = replace(material, output=tmp_path)
+    (tmp_path / "stats.csv").write_text("epochs;loss\n0;1\n1;2\n", encoding="utf-8")
+    for config, is_said in ((f"{LABELS_LINE}a, b\n", True), (f"x = 1\n{LABELS_LINE}a", False)):
+        (tmp_path / "config.gin").write_text(config, encoding="utf-8")
+        assert ("learned the labels of: a, b." in written(material, tmp_path)) is is_said
 
 
 def test_curves_of_a_training_are_grouped(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from evaluation.common.errors import KitError
 from submission.study.course import open_course
@@ -13,14 +14,17 @@ from submission.study.reading import read_study
 from submission.study.results.analysis import levels
 from submission.study.settings import draws, gin_text, label, labels, settings_of
 
-STUDY = """
-config = "small.gin"
-[bindings]
-"train_vae.epochs" = 2
+GRID = """\
 [grid]
 "BetaSchedule.beta1" = [0.1, 1.0]
 "train_vae.latent_dims" = [4, 5]
-[[list]]
+"""
+
+STUDY = f"""
+config = "small.gin"
+[bindings]
+"train_vae.epochs" = 2
+{GRID}[[list]]
 "Encoder.features_per_layer" = [96]
 "Decoder.features_per_layer" = [16]
 [[list]]
@@ -30,7 +34,7 @@ config = "small.gin"
 count = 3
 seed = 7
 [random.bindings]
-"train_vae.lr" = { log_uniform = [1e-4, 1e-2] }
+"train_vae.lr" = {{ log_uniform = [1e-4, 1e-2] }}
 [train]
 datasets = ["mpi3d_sim_real_mini"]
 seeds = [1, 2]
@@ -55,6 +59,14 @@ def test_settings_are_all_combinations(study_file: Path) -> None:
     assert settings_of(study) == settings
     runs = plan_of(study, study_file, study_file.parent / "out").runs
     assert len({run.key for run in runs}) == len(runs) == 2 * len(settings)
+
+
+def test_a_setting_is_one_however_it_is_written(study_file: Path) -> None:
+    parts = [{"a.x": 1, "a.y": "b"}, {"a.y": "b", "a.x": 1}, {"a.x": 1.0, "a.y": "b"}]
+    assert settings_of(replace(read_study(study_file), grid={}, sets=parts, random=None)) == [
+        parts[1],
+        parts[2],
+    ]
 
 
 def test_draws_keep_to_their_bounds_and_a_larger_count_only_adds() -> None:
@@ -106,6 +118,8 @@ def test_values_as_gin_writes_them(value: object, text: str) -> None:
         ("seeds = [1, 2]", "seeds = [-1]", r"STUDY-VALUE\]: .*>= 0.*train.seeds"),
         ("seeds = [1, 2]", "seeds = [1]\nthreads = 0", r"STUDY-VALUE\]: .*>= 1.*threads"),
         ("[0.1, 1.0]", "[]", r"STUDY-EMPTY\]: .*beta1.* is empty"),
+        (GRID, "[grid]\n", r"STUDY-EMPTY\]: .*: grid is empty"),
+        ("[4, 5]", "[1979-05-27]", r"STUDY-VALUE\]: .*latent_dims' is 1979-05-27"),
         ("beta1", "beta9", r"CONFIG-NAME\]: .*study.toml.*BetaSchedule.beta9.*nearest"),
         ("[4, 5]", "[4, 0]", r"CONFIG-RANGE\]: .*study.toml.*latent_dims' is 0"),
         ("[0.1, 1.0]", '[0.1, "much"]', r"CONFIG-VALUE\]: .*beta1' is 'much', not a number"),

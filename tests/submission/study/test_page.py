@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evaluation.common.errors import KitError
+from evaluation.report.runs.studies import boards_of_study
 from submission.study.description import Grade, Study, Train
 from submission.study.plan import Plan, Run
 from submission.study.records import Graded, Record
@@ -41,7 +43,9 @@ def plan(tmp_path: Path) -> Plan:
         for seed in SEEDS
         if (setting := {"b.beta": beta, "b.name": EVIL})
     ]
-    study = Study("a.gin", Train([REAL], list(SEEDS)), grade=Grade([REAL, TOY]))
+    study = Study(
+        "a.gin", Train([REAL], list(SEEDS)), bindings={"c.width": 7}, grade=Grade([REAL, TOY])
+    )
     return Plan(study, "", tmp_path, runs, [])
 
 
@@ -56,8 +60,32 @@ def test_a_row_a_run(plan: Plan, tmp_path: Path) -> None:
     assert [row["state"] for row in read] == ["waiting"] + ["done"] * 11
     assert read[0][f"{REAL}/mig"] is None and read[1][f"{REAL}/mig_high"] == 0.2
     assert [row["udr"] for row in read[1:4]] == [None, 0.7, None]
-    assert read[-1]["b.beta"] == 1.6
+    assert read[-1]["b.beta"] == 1.6 and read[-1]["c.width"] == 7
     assert len((tmp_path / CSV).read_text().splitlines()) == 13
+
+
+def test_the_leaderboard_reads_the_table(plan: Plan, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    records = {run.key: record(run, generator) for run in plan.runs[1:]}
+    write_csv(tmp_path, rows_of(plan, records, {}, {}))
+    real, toy = boards_of_study(tmp_path / CSV)
+    assert (real.title, toy.title) == (REAL, TOY)
+    assert len(real.placed) == len(toy.placed) == 11  # not the one that waits
+    best = max(records.values(), key=lambda one: one.graded[REAL].scores["mig"] or 0)
+    assert real.placed[0].entry.name == f"beta 1.6, seed {best.seed}"
+    assert real.placed[0].entry.scores["irs"] == 0.5 and toy.placed[0].ranks["mig"] == 1
+
+    whole = (tmp_path / CSV).read_text()
+    for broken, said in {
+        whole[: len(whole) // 2]: "line . has other cells",
+        whole.replace(",0.5,", ",much,"): f"{REAL}/irs of run .* is 'much'",
+        whole.replace("done", "waiting"): "no run in .* is done",
+        "run\n1\n": "line 2 has other cells",
+        "": "no run in .* is done",
+    }.items():
+        (tmp_path / CSV).write_text(broken)
+        with pytest.raises(KitError, match=said):
+            boards_of_study(tmp_path / CSV)
 
 
 def test_the_page_says_what_was_found(plan: Plan, tmp_path: Path) -> None:
@@ -80,8 +108,11 @@ def test_the_page_says_what_was_found(plan: Plan, tmp_path: Path) -> None:
         key=lambda key: records[key].graded[REAL].scores["mig"] or 0,
     )
     assert f"submission train {tmp_path}/a.gin {best}" in re.sub(r"\s+", " ", text)
+    assert f"export AICROWD_OUTPUT_PATH={tmp_path}/again" in text  # the study's has the run
+    assert f"--output {tmp_path}/again/{best}/graded/{REAL}" in text
+    assert f"export TORCH_HOME={tmp_path}\n" in text
     shares = re.findall(r"(\d+)% <span class=\"faint small\">noise", text)
     assert int(shares[0]) > 95  # of MIG on the first dataset, by beta
     assert "says the same of all" in text  # the divergence does
-    assert "MIG elsewhere" in text and "error[X-Y]: no." in text
+    assert "MIG, between datasets" in text and "error[X-Y]: no." in text
     assert text.count("data:image/svg+xml") == 3

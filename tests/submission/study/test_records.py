@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from submission.study.description import Study, Train
-from submission.study.plan import Plan, Run
+from submission.study.notes import is_made, leave_note, seconds_of
+from submission.study.plan import Plan, Run, Step
 from submission.study.records import Graded, Record, known, leave, of_these_datasets, outdated
-from submission.study.running import note_seconds, seconds_of, unlabelled
+from submission.study.running import unlabelled
 
 
 @pytest.fixture
@@ -38,10 +39,23 @@ def test_a_dataset_that_changed_makes_a_run_again(run: Run, tmp_path: Path) -> N
     assert not of_these_datasets(records, {"a": "of a", "b": "changed"})
 
 
-def test_a_training_that_is_found_again_keeps_its_time(run: Run) -> None:
+def test_a_training_that_is_found_again_keeps_its_time(run: Run, tmp_path: Path) -> None:
     assert seconds_of(run) is None
-    assert note_seconds(run, 100.0) == 100.0
-    assert note_seconds(run, 3.0) == seconds_of(run) == 100.0
+    assert leave_note(run, 100.0, tmp_path) == 100.0
+    assert leave_note(run, 3.0, tmp_path) == seconds_of(run) == 100.0
+    (run.folder / "step.json").write_text('{"seconds": 10')  # cut short
+    assert seconds_of(run) is None
+
+
+def test_features_are_made_where_they_were_left(tmp_path: Path) -> None:
+    extract = Step("key", "extract", tmp_path / "step", "a", ())
+    features = tmp_path / "features"
+    features.mkdir()
+    assert not is_made(extract, features)
+    leave_note(extract, 1.0, features)
+    assert is_made(extract, features) and not is_made(extract, tmp_path)
+    features.rmdir()
+    assert not is_made(extract, features)
 
 
 def test_a_training_that_ends_in_no_number_is_recorded() -> None:

@@ -15,6 +15,7 @@ from evaluation.representation.resources.processes import descendants
 from submission.study.command import SchedulerOf, do_all
 from submission.study.course import open_course
 from tests.submission.study.conftest import HEAD
+from tests.submission.unlabelled import HIDDEN, hide_labels_in_processes
 
 STUDY = (
     HEAD
@@ -41,8 +42,9 @@ def study_file(with_weights: Path) -> Path:
 
 
 def test_killed_continued_and_extended(
-    study_file: Path, tmp_path: Path, submission: Callable
+    study_file: Path, tmp_path: Path, submission: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hide_labels_in_processes(tmp_path / "site", monkeypatch)
     folder, features = tmp_path / "shared/study", tmp_path / "features"
     words = ("study", study_file, "--workers", 2, "--features-dir", features, "--device", "cpu")
     first = submission(*words)
@@ -67,19 +69,30 @@ def test_killed_continued_and_extended(
     lows = [float(row["mpi3d_sim_real_mini/mig_low"]) for row in rows]
     assert len(set(scores)) == 2 and all(low > 0 for low in lows)
     assert (folder / "study.html").is_file()
+    assert not list(features.glob(".study-*"))  # the one that was killed had left its mark
     logs = "".join(path.read_text() for path in folder.rglob("log.txt"))
+    for path in folder.rglob("log.txt"):
+        commands = path.read_text().split("$ python -m ")
+        # The one before the last may have been killed before it said anything.
+        *_, last = [text for text in commands if text.startswith("submission")]
+        assert HIDDEN in last
+        assert not any(HIDDEN in text for text in commands if text.startswith("evaluation"))
     # Extracted once, for both seeds: 64 images to train on, and all of them to grade.
     assert logs.count("of features to") == 2
     assert {row["codes_from"] for row in rows} == {"features"}
     assert logs.count("Reusing") >= 2
 
+    steps = {path: path.read_text() for path in folder.glob("shared/*/log.txt")}
+    study_file.write_text(STUDY.replace("seeds = [1]", "seeds = [1, 2, 3]"))
+    output, errors = submission(*words, "--dry-run").communicate()
+    assert "2 done, 1 to do" in output and "2 of these 2 made" in output, errors
     written = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/run.json")}
-    dry = submission(*words, "--dry-run")
-    output, errors = dry.communicate()
-    assert "2 done, 0 to do" in output and "2 of 2 done (seeds 1, 2)" in output, errors
-    again = submission(*words)
-    assert again.wait() == 0
+    third = submission(*words)
+    assert third.wait() == 0, third.communicate()
+    assert {path: path.read_text() for path in steps} == steps  # the features are there
     assert {path: path.stat().st_mtime_ns for path in written} == written
+    output, errors = submission(*words, "--dry-run").communicate()
+    assert "3 done, 0 to do" in output and "3 of 3 done (seeds 1, 2, 3)" in output, errors
 
 
 def test_a_run_that_fails_and_a_disk_that_is_full(

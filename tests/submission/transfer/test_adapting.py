@@ -12,10 +12,9 @@ from torch import nn
 
 from evaluation.common.devices import Placement
 from evaluation.common.errors import KitError
-from evaluation.data.ground_truth import ImageGrid
 from submission import config
 from submission.finetuning.classifier import FactorClassifier
-from submission.transfer import method, run
+from submission.transfer import run
 from submission.transfer.codes import FactorCodes, standard_values
 from submission.transfer.statistics import measure_statistics
 from submission.transfer.telling_apart import images_told_apart
@@ -107,51 +106,6 @@ def settings(
     return load
 
 
-class Unlabelled(ImageGrid):
-    """Images whose factors cannot be read."""
-
-    @classmethod
-    def of_images(cls, grid: ImageGrid) -> "Unlabelled":
-        return cls(grid.name, grid.images, grid.factor_sizes, grid.factor_names, grid.fingerprint)
-
-    def _refuse(self, *_: object) -> None:
-        raise AssertionError("a label of the target was read")
-
-    factors_of = indices_of = sample_factors = sample_numbers = sample = _refuse  # type: ignore
-    sample_observations = sample_observations_from_factors = _refuse  # type: ignore
-
-
-def test_no_label_of_the_target_is_read(
-    settings: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from submission.finetuning.run import finetune
-
-    settings("mpi3d_sim_real_mini", "adapt.epochs = 1")
-    finetune("x", Placement("cpu"))
-    opened = method.open_dataset
-    monkeypatch.setattr(method, "open_dataset", lambda name: Unlabelled.of_images(opened(name)))
-    with pytest.raises(AssertionError, match="was read"):
-        method.open_dataset("mpi3d_sim_real_mini").factors_of(np.arange(3))
-    run.train("x", Placement("cpu"))
-    run.export_untrained("x", Placement("cpu"))
-    files = [tmp_path / "shared/x" / name / "pytorch_model.pt" for name in FOLDERS]
-    assert files[0].read_bytes() != files[1].read_bytes()
-
-
-FOLDERS = ("representation", "representation-untrained")
-
-
-@pytest.mark.parametrize("target", ["mpi3d_sim_toy_mini", "mpi3d_sim_toy", "mpi3d_sim_toy_4x4"])
-def test_a_target_among_the_labelled_looks_is_refused(
-    settings: Callable[..., None], target: str
-) -> None:
-    from submission.finetuning.run import finetune
-
-    settings(target)
-    with pytest.raises(KitError, match="FINETUNE-TARGET"):
-        finetune("x", Placement("cpu"))
-
-
 def test_weights_without_heads_are_refused(settings: Callable[..., None], tmp_path: Path) -> None:
     from submission.finetuning.run import finetune
 
@@ -162,7 +116,7 @@ def test_weights_without_heads_are_refused(settings: Callable[..., None], tmp_pa
     weights.with_suffix(".json").unlink()
     torch.save({name: kept[name] for name in kept if not name.startswith("heads")}, weights)
     with pytest.raises(KitError, match="TRANSFER-HEADS"):
-        run.train("x", Placement("cpu"))
+        run.train("x", Placement("cpu"), features_dir=tmp_path)
 
 
 def test_a_code_is_the_expected_value_of_its_factor() -> None:

@@ -35,7 +35,9 @@ def scaled_densely(probabilities: list[NDArray[np.float32]]) -> list[NDArray[np.
     ]
 
 
-@pytest.mark.parametrize(("sizes", "rows"), [((2, 3), 6), ((2, 3, 4), 24), ((4, 5), 9), ((3,), 3)])
+@pytest.mark.parametrize(
+    ("sizes", "rows"), [((2, 3), 6), ((2, 3, 4), 24), ((4, 5), 9), ((3,), 3), ((2, 1, 3), 6)]
+)
 def test_all_combinations_of_a_small_grid_are_weighed_as_in_a_dense_table(
     sizes: tuple[int, ...], rows: int
 ) -> None:

@@ -163,7 +163,7 @@ def _find_promising(
 def _may_hold(
     n: float, s: float, packed: float, total: float, room: float, node: Node, bar: float
 ) -> bool:
-    """Whether a corner of the hexagon and one of the parallelogram reach the bar."""
+    """Whether a corner of the hexagon, or of the parallelogram, reaches the bar."""
     size = np.floor(packed)
     end = n + size
     if node.least >= 0.0 or node.most <= 0.0:
@@ -186,8 +186,9 @@ def _may_hold(
 
 @subroutine
 def _reaches(n: float, s: float, node: Node, bar: float) -> bool:
+    """Not whether it is below: a corner that no number tells rules nothing out."""
     difference = s * node.size - node.total * n
-    return difference * difference >= bar * (n * (node.size - n))
+    return not difference * difference < bar * (n * (node.size - n))
 
 
 @subroutine

@@ -46,15 +46,17 @@ def packing_of(n: int) -> Packing:
 def sum_roots(
     start: int,
     stop: int,
+    block: int,
     columns: Columns,
     lanes: NDArray[np.float64],
     histograms: NDArray[np.float64],
 ) -> None:
-    """Fills the roots' histograms of the cells from `start` to `stop`.
+    """Fills the histograms of eight roots in the cells from `start` to `stop`.
 
     Args:
         start: First cell.
         stop: The cell after the last.
+        block: Of trees: the eight from 8 `block` on, or what is left.
         columns: The sorted codes.
         lanes: Gradients times weights (trees / 8 rounded up, p, 8).
         histograms: (trees, cells, 2).
@@ -62,40 +64,39 @@ def sum_roots(
     order, cell_start, sample_start = columns.order, columns.cell_start, columns.sample_start
     packing = packing_of(columns.point_of.size)
     sums = np.empty((2, LANES))
-    for block in range(len(lanes)):
-        rows = lanes[block]
-        first = block * LANES
-        for cell in range(start, stop):
-            a = b = c = d = e = f = g = h = 0.0
-            i = j = k = m = o = p = q = r = 0.0
-            for point in order[cell_start[cell] : cell_start[cell + 1]]:
-                row = rows[point]
-                a += row[0]
-                b += row[1]
-                c += row[2]
-                d += row[3]
-                e += row[4]
-                f += row[5]
-                g += row[6]
-                h += row[7]
-                i += row[0] if row[0] > 0.0 else 0.0
-                j += row[1] if row[1] > 0.0 else 0.0
-                k += row[2] if row[2] > 0.0 else 0.0
-                m += row[3] if row[3] > 0.0 else 0.0
-                o += row[4] if row[4] > 0.0 else 0.0
-                p += row[5] if row[5] > 0.0 else 0.0
-                q += row[6] if row[6] > 0.0 else 0.0
-                r += row[7] if row[7] > 0.0 else 0.0
-            sums[0, 0], sums[0, 1], sums[0, 2], sums[0, 3] = a, b, c, d
-            sums[0, 4], sums[0, 5], sums[0, 6], sums[0, 7] = e, f, g, h
-            sums[1, 0], sums[1, 1], sums[1, 2], sums[1, 3] = i, j, k, m
-            sums[1, 4], sums[1, 5], sums[1, 6], sums[1, 7] = o, p, q, r
-            number = np.float64(sample_start[cell + 1] - sample_start[cell])
-            for lane in range(min(LANES, len(histograms) - first)):
-                histograms[first + lane, cell, 0] = sums[0, lane]
-                # One step more for each sample, as each is rounded up where it is taken away.
-                steps = np.ceil(sums[1, lane] * packing.steps) + number
-                histograms[first + lane, cell, 1] = number + steps / packing.steps / packing.room
+    rows = lanes[block]
+    first = block * LANES
+    for cell in range(start, stop):
+        a = b = c = d = e = f = g = h = 0.0
+        i = j = k = m = o = p = q = r = 0.0
+        for point in order[cell_start[cell] : cell_start[cell + 1]]:
+            row = rows[point]
+            a += row[0]
+            b += row[1]
+            c += row[2]
+            d += row[3]
+            e += row[4]
+            f += row[5]
+            g += row[6]
+            h += row[7]
+            i += row[0] if row[0] > 0.0 else 0.0
+            j += row[1] if row[1] > 0.0 else 0.0
+            k += row[2] if row[2] > 0.0 else 0.0
+            m += row[3] if row[3] > 0.0 else 0.0
+            o += row[4] if row[4] > 0.0 else 0.0
+            p += row[5] if row[5] > 0.0 else 0.0
+            q += row[6] if row[6] > 0.0 else 0.0
+            r += row[7] if row[7] > 0.0 else 0.0
+        sums[0, 0], sums[0, 1], sums[0, 2], sums[0, 3] = a, b, c, d
+        sums[0, 4], sums[0, 5], sums[0, 6], sums[0, 7] = e, f, g, h
+        sums[1, 0], sums[1, 1], sums[1, 2], sums[1, 3] = i, j, k, m
+        sums[1, 4], sums[1, 5], sums[1, 6], sums[1, 7] = o, p, q, r
+        number = np.float64(sample_start[cell + 1] - sample_start[cell])
+        for lane in range(min(LANES, len(histograms) - first)):
+            histograms[first + lane, cell, 0] = sums[0, lane]
+            # One step more for each sample, as each is rounded up where it is taken away.
+            steps = np.ceil(sums[1, lane] * packing.steps) + number
+            histograms[first + lane, cell, 1] = number + steps / packing.steps / packing.room
 
 
 @subroutine
