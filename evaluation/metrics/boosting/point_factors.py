@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled.exponentials import tables
-from evaluation.metrics.boosting.growth.buffers import Targets, Trees
+from evaluation.metrics.boosting.growth.buffers import Targets, Trees, Workshop
 from evaluation.metrics.boosting.growth.columns import Columns
 from evaluation.metrics.boosting.growth.histograms import LANES
-from evaluation.metrics.boosting.stage import COUNTERS, grow_stage
+from evaluation.metrics.boosting.stage import COUNTERS, give_up, grow_stage
 from evaluation.metrics.boosting.threads import Threads
 
 
@@ -55,19 +55,28 @@ class PointFactors:
             priorities[self.trees],
         )
         grown, gains = Trees.new(len(self.trees)), importances[self.trees]
-        threads.each(
-            grow_stage,
-            np.zeros(COUNTERS, dtype=np.int64),
-            self._columns,
-            self._labels,
-            self._first_tree,
-            targets,
-            self._lanes,
-            grown,
-            gains,
-            self.raw,
-            tables(),
-        )
+        counters = np.zeros(COUNTERS, dtype=np.int64)
+
+        def take_pieces(work: Workshop) -> None:
+            try:
+                grow_stage(
+                    work,
+                    counters,
+                    self._columns,
+                    self._labels,
+                    self._first_tree,
+                    targets,
+                    self._lanes,
+                    grown,
+                    gains,
+                    self.raw,
+                    tables(),
+                )
+            except BaseException:  # such as too little memory
+                give_up(counters)
+                raise
+
+        threads.each(take_pieces)
         importances[self.trees] = gains
         for whole, part in zip(stage, grown, strict=True):
             whole[self.trees] = part

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.common.compiled import njit
-from evaluation.common.compiled.counters import Counters, increased, wait_for
+from evaluation.common.compiled.counters import Counters, increased, read, wait_for
 from evaluation.common.compiled.exponentials import Tables
 from evaluation.metrics.boosting.growth.buffers import Targets, Trees, Workshop
 from evaluation.metrics.boosting.growth.columns import Columns
@@ -21,6 +21,15 @@ _TAKEN, _GRADIENTS_DONE, _ROOTS_DONE = range(COUNTERS)
 
 _POINTS_AT_ONCE = 512
 _CELLS_AT_ONCE = 64
+
+_STOPPED = 1 << 62
+"""More than all pieces of a stage: no thread finds one that is left."""
+
+
+def give_up(counters: Counters) -> None:
+    """Has the threads of a stage return, and those that wait too, since one of them has failed."""
+    counters[_TAKEN] = _STOPPED  # first, as those that wait look at it when they go on
+    counters[_GRADIENTS_DONE] = counters[_ROOTS_DONE] = _STOPPED
 
 
 @njit
@@ -39,7 +48,8 @@ def grow_stage(
 ) -> None:
     """Does pieces of a stage until none is left; each thread calls it once.
 
-    A thread waits for pieces that others have taken, never for threads that have not begun.
+    A thread waits for pieces that others have taken, never for threads that have not begun. If it
+    fails, `give_up` is to be called: else those that wait for its piece never return.
 
     Args:
         work: The thread's own; overwritten.
@@ -79,6 +89,8 @@ def grow_stage(
         piece -= gradient_pieces
         if piece < root_pieces:
             wait_for(counters, _GRADIENTS_DONE, gradient_pieces)
+            if read(counters, _TAKEN) >= _STOPPED:
+                return
             start = piece % cell_pieces * _CELLS_AT_ONCE
             stop = min(start + _CELLS_AT_ONCE, cells)
             sum_roots(start, stop, piece // cell_pieces, columns, lanes, targets.histograms)
@@ -88,4 +100,6 @@ def grow_stage(
         if tree >= len(raw):
             return
         wait_for(counters, _ROOTS_DONE, root_pieces)
+        if read(counters, _TAKEN) >= _STOPPED:
+            return
         grow_trees(tree, tree + 1, work, columns, targets, trees, importances, raw)

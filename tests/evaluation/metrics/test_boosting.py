@@ -1,5 +1,7 @@
 """The trees and their boosting, against scikit-learn's."""
 
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -194,6 +196,39 @@ def test_threads_do_not_matter_and_seeds_do(monkeypatch: pytest.MonkeyPatch) -> 
         assert np.array_equal(results[0].importances, other.importances)
         assert np.array_equal(results[0].raw, other.raw)
     assert not np.array_equal(results[0].importances, results[3].importances)
+
+
+_FAILING = """
+import numpy as np
+from evaluation.metrics.boosting import model, point_factors, threads
+
+grow_stage = point_factors.grow_stage
+fit, rng = model.fit, np.random.default_rng(0)
+codes, factors = rng.normal(size=(1200, 3)), rng.integers(3, size=(1200, 2))
+model._STAGES = 1
+fit(codes, factors, 0)  # compiled code is loaded
+
+def fail_once(work, counters, *arguments):
+    global fails
+    if fails:
+        fails = False
+        counters[0] += 1  # it takes the first piece
+        raise MemoryError
+    grow_stage(work, counters, *arguments)
+
+point_factors.grow_stage, fails = fail_once, True
+threads.cores = lambda: 3
+try:
+    fit(codes, factors, 0)
+except MemoryError:
+    print("told")
+"""
+
+
+def test_no_thread_waits_for_one_that_has_failed() -> None:
+    command = [sys.executable, "-c", _FAILING]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.stdout, done.stderr) == ("told\n", "")
 
 
 def test_of_300_equal_columns_all_are_cut_as_often() -> None:
