@@ -10,13 +10,11 @@ from evaluation.common.compiled import njit, subroutine
 from evaluation.common.compiled.exponentials import Tables, add_exponentials
 from evaluation.metrics.boosting.growth.histograms import LANES
 
-_POINTS_AT_ONCE = 512
-
 
 @njit
 def set_gradients(
-    start: int,
-    stop: int,
+    begin: int,
+    end: int,
     labels: NDArray[np.int64],
     weights: NDArray[np.float64],
     first_tree: NDArray[np.int64],
@@ -25,11 +23,11 @@ def set_gradients(
     lanes: NDArray[np.float64],
     tables: Tables,
 ) -> None:
-    """Fills the gradients of the points from `start` to `stop`.
+    """Fills the gradients of the points from `begin` to `end`: few enough for a cache.
 
     Args:
-        start: First point.
-        stop: The point after the last.
+        begin: First point.
+        end: The point after the last.
         labels: Numbers of the points' classes (k, p).
         weights: How many samples a point stands for (p,).
         first_tree: The first tree of each factor, and the number of trees (k + 1,).
@@ -38,27 +36,24 @@ def set_gradients(
         lanes: The same times the weights, as `histograms.sum_roots` wants them; filled.
         tables: See `exponentials`.
     """
-    total = np.empty(_POINTS_AT_ONCE)
-    scratch = np.empty((3, _POINTS_AT_ONCE))
-    for begin in range(start, stop, _POINTS_AT_ONCE):
-        end = min(begin + _POINTS_AT_ONCE, stop)
-        for factor in range(len(labels)):
-            first, after = first_tree[factor], first_tree[factor + 1]
-            label = labels[factor][begin:end]
-            if after - first == 1:
-                scores, out = raw[first][begin:end], gradients[first][begin:end]
-                for k in range(out.size):
-                    out[k] = _of_two_classes(scores[k], label[k])
-                continue
-            sums = total[: end - begin]
-            _exponentials(raw, gradients, first, after, begin, end, sums, scratch, tables)
-            for tree in range(first, after):
-                out = gradients[tree][begin:end]
-                for k in range(out.size):
-                    out[k] = 0.0 - out[k] / sums[k]
-            for k in range(label.size):
-                gradients[first + label[k], begin + k] += 1.0
-        _set_lanes(begin, end, weights, gradients, lanes)
+    total = np.empty(end - begin)
+    scratch = np.empty((3, end - begin))
+    for factor in range(len(labels)):
+        first, after = first_tree[factor], first_tree[factor + 1]
+        label = labels[factor][begin:end]
+        if after - first == 1:
+            scores, out = raw[first][begin:end], gradients[first][begin:end]
+            for k in range(out.size):
+                out[k] = _of_two_classes(scores[k], label[k])
+            continue
+        _exponentials(raw, gradients, first, after, begin, end, total, scratch, tables)
+        for tree in range(first, after):
+            out = gradients[tree][begin:end]
+            for k in range(out.size):
+                out[k] = 0.0 - out[k] / total[k]
+        for k in range(label.size):
+            gradients[first + label[k], begin + k] += 1.0
+    _set_lanes(begin, end, weights, gradients, lanes)
 
 
 @njit

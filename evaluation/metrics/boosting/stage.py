@@ -13,7 +13,7 @@ from evaluation.common.compiled.exponentials import Tables
 from evaluation.metrics.boosting.growth.buffers import Targets, Trees, Workshop
 from evaluation.metrics.boosting.growth.columns import Columns
 from evaluation.metrics.boosting.growth.histograms import sum_roots
-from evaluation.metrics.boosting.growth.trees import grow_trees
+from evaluation.metrics.boosting.growth.trees import add_tree
 from evaluation.metrics.boosting.losses import set_gradients
 
 COUNTERS = 3
@@ -60,7 +60,7 @@ def grow_stage(
         targets: What to fit, of which gradients and histograms are filled.
         lanes: See `labels`.
         trees: Filled.
-        importances: As in `grow_trees`.
+        importances: As in `add_tree`.
         raw: Raw predictions (trees, p), to which the trees are added.
         tables: See `exponentials`.
     """
@@ -102,4 +102,4 @@ def grow_stage(
         wait_for(counters, _ROOTS_DONE, root_pieces)
         if read(counters, _TAKEN) >= _STOPPED:
             return
-        grow_trees(tree, tree + 1, work, columns, targets, trees, importances, raw)
+        add_tree(tree, work, columns, targets, trees, importances, raw)

@@ -21,7 +21,7 @@ from evaluation.metrics.boosting.growth.buffers import LEARNING_RATE, Targets, T
 from evaluation.metrics.boosting.growth.columns import sort_columns
 from evaluation.metrics.boosting.growth.histograms import LANES, sum_roots
 from evaluation.metrics.boosting.growth.leaves import pairwise_sum
-from evaluation.metrics.boosting.growth.trees import grow_trees
+from evaluation.metrics.boosting.growth.trees import add_tree
 from evaluation.metrics.sampling import sample_points
 from tests.code_tables import KINDS, represent
 
@@ -45,7 +45,7 @@ def grow(codes: NDArray, gradient: NDArray) -> tuple[Trees, NDArray, NDArray]:
     trees = Trees(np.empty((1, 7), dtype=np.int64), np.empty((1, 7)), np.empty((1, 8)))
     importances, predictions = np.zeros((1, d)), np.zeros((1, p))
     work = new_workshop(n, p, d, cells)
-    grow_trees(0, 1, work, columns, targets, trees, importances, predictions)
+    add_tree(0, work, columns, targets, trees, importances, predictions)
     return trees, importances[0], predictions[0, columns.point_of]
 
 

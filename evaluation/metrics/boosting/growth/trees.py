@@ -24,9 +24,8 @@ from evaluation.metrics.boosting.growth.ties import Node
 
 
 @njit
-def grow_trees(
-    start: int,
-    stop: int,
+def add_tree(
+    tree: int,
     work: Workshop,
     columns: Columns,
     targets: Targets,
@@ -34,35 +33,33 @@ def grow_trees(
     importances: NDArray[np.float64],
     predictions: NDArray[np.float64],
 ) -> None:
-    """Grows trees number `start` to `stop` of a stage.
+    """Grows one tree of a stage, and adds it to the predictions.
 
     Args:
-        start: First tree.
-        stop: The tree after the last.
+        tree: Its number.
         work: Overwritten.
         columns: The sorted codes.
         targets: What to fit.
-        trees: Filled.
+        trees: Of the stage; one is filled.
         importances: (trees, d), to which is added what each column's cuts take from the error.
-        predictions: (trees, p), to which the trees' values are added, times the learning rate.
+        predictions: (trees, p), to which the tree's values are added, times the learning rate.
     """
-    for tree in range(start, stop):
-        gradient = targets.gradients[tree]
-        grow_tree(
-            columns,
-            gradient,
-            targets.histograms[tree],
-            targets.priorities[tree],
-            work,
-            trees.column[tree],
-            trees.threshold[tree],
-            importances[tree],
-        )
-        values = trees.value[tree]
-        set_leaves(columns.point_of, gradient, targets.factors[tree], work.node_of, work, values)
-        node_of, raw = work.node_of, predictions[tree]
-        for point in range(raw.size):
-            raw[point] += LEARNING_RATE * values[node_of[point]]
+    gradient = targets.gradients[tree]
+    grow_tree(
+        columns,
+        gradient,
+        targets.histograms[tree],
+        targets.priorities[tree],
+        work,
+        trees.column[tree],
+        trees.threshold[tree],
+        importances[tree],
+    )
+    values = trees.value[tree]
+    set_leaves(columns.point_of, gradient, targets.factors[tree], work.node_of, work, values)
+    node_of, raw = work.node_of, predictions[tree]
+    for point in range(raw.size):
+        raw[point] += LEARNING_RATE * values[node_of[point]]
 
 
 @subroutine
